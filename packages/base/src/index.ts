@@ -1,0 +1,7 @@
+export * from './backoff.ts';
+export * from './clock.ts';
+export * from './hash.ts';
+export * from './lifecycle.ts';
+export * from './log.ts';
+export * from './options.ts';
+export * from './pure/index.ts';

@@ -1,0 +1,85 @@
+/** Severity, from most to least talkative. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** One scope of the structured log. One line per event that a person acts on; none per request above debug. */
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** A log whose lines name another scope; its level can be set apart from its parent's. */
+  scope(name: string): Log;
+}
+
+/** Levels by scope, changeable at run time. */
+export interface LogLevels {
+  get(scope: string): LogLevel;
+  /** @param scope A scope's name, or `default` for every scope that has no level of its own. */
+  set(scope: string, level: LogLevel): void;
+  entries(): ReadonlyMap<string, LogLevel>;
+}
+
+export interface LogOptions {
+  readonly scope: string;
+  readonly levels: LogLevels;
+  /** Takes one finished line, without the line end. */
+  readonly write: (line: string) => void;
+  readonly nowMs: () => number;
+  readonly json?: boolean;
+}
+
+export function createLogLevels(defaultLevel: LogLevel = 'info'): LogLevels {
+  const levels = new Map<string, LogLevel>([['default', defaultLevel]]);
+  return {
+    get: (scope) => levels.get(scope) ?? (levels.get('default') as LogLevel),
+    set: (scope, level) => void levels.set(scope, level),
+    entries: () => levels,
+  };
+}
+
+function formatField(value: unknown): string {
+  if (value instanceof Error) return JSON.stringify(value.message);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' && /[\s"=]/.test(text) ? JSON.stringify(text) : String(text);
+}
+
+/** Creates a log that writes `time level scope message key=value…` lines, or JSON objects. */
+export function createLog(options: LogOptions): Log {
+  const { scope, levels, write, nowMs, json = false } = options;
+  const emit = (level: LogLevel, message: string, fields: LogFields = {}): void => {
+    if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(levels.get(scope))) return;
+    const time = new Date(nowMs()).toISOString();
+    if (json) {
+      write(JSON.stringify({ time, level, scope, message, ...fields }));
+      return;
+    }
+    const suffix = Object.entries(fields)
+      .map(([key, value]) => ` ${key}=${formatField(value)}`)
+      .join('');
+    write(`${time} ${level.padEnd(5)} ${scope} ${message}${suffix}`);
+  };
+  return {
+    debug: (message, fields) => emit('debug', message, fields),
+    info: (message, fields) => emit('info', message, fields),
+    warn: (message, fields) => emit('warn', message, fields),
+    error: (message, fields) => emit('error', message, fields),
+    scope: (name) => createLog({ ...options, scope: name }),
+  };
+}
+
+/** A log to standard error, for `main.ts` files. */
+export function createProcessLog(scope: string, levels: LogLevels = createLogLevels()): Log {
+  return createLog({ scope, levels, write: (line) => void process.stderr.write(`${line}\n`), nowMs: () => Date.now() });
+}
+
+/** A log that keeps nothing, for callers that have none. */
+export const silentLog: Log = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  scope: () => silentLog,
+};

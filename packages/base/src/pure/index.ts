@@ -1,0 +1,5 @@
+export * from './duration.ts';
+export * from './errors.ts';
+export * from './nearest-name.ts';
+export * from './result.ts';
+export * from './stable-json.ts';
