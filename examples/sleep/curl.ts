@@ -1,0 +1,97 @@
+/**
+ * A small curl for machines that have none. Knows: -s -S -i -I -v -f -L(ignored) -k, -X METHOD, -H 'Name: value', -d DATA,
+ * -o FILE, -w FORMAT (%{http_code}, \n), -m SECONDS / --max-time, --connect-timeout, and several URLs.
+ */
+import { writeFileSync } from 'node:fs';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { parseArgs } from 'node:util';
+
+const { values, positionals } = parseArgs({
+  options: {
+    silent: { type: 'boolean', short: 's' },
+    'show-error': { type: 'boolean', short: 'S' },
+    include: { type: 'boolean', short: 'i' },
+    head: { type: 'boolean', short: 'I' },
+    verbose: { type: 'boolean', short: 'v' },
+    fail: { type: 'boolean', short: 'f' },
+    location: { type: 'boolean', short: 'L' },
+    insecure: { type: 'boolean', short: 'k' },
+    request: { type: 'string', short: 'X' },
+    header: { type: 'string', short: 'H', multiple: true },
+    data: { type: 'string', short: 'd' },
+    output: { type: 'string', short: 'o' },
+    'write-out': { type: 'string', short: 'w' },
+    'max-time': { type: 'string', short: 'm' },
+    'connect-timeout': { type: 'string' },
+  },
+  allowPositionals: true,
+});
+
+interface Failure {
+  readonly exitCode: number;
+  readonly message: string;
+}
+
+function call(url: URL): Promise<{ readonly response: IncomingMessage; readonly body: Buffer }> {
+  const method = values.request ?? (values.head === true ? 'HEAD' : values.data === undefined ? 'GET' : 'POST');
+  const headers: Record<string, string> = { 'user-agent': 'curl/meltemi', accept: '*/*' };
+  for (const line of values.header ?? []) {
+    const colon = line.indexOf(':');
+    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  if (values.data !== undefined) headers['content-type'] ??= 'application/x-www-form-urlencoded';
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const request = send(url, { method, headers, rejectUnauthorized: values.insecure !== true }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => resolve({ response, body: Buffer.concat(chunks) }));
+      response.on('error', (error) =>
+        reject({ exitCode: 56, message: `Recv failure: ${error.message}` } satisfies Failure),
+      );
+    });
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const exitCode =
+        error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN' ? 6 : error.code === 'ECONNREFUSED' ? 7 : 56;
+      const message = exitCode === 6 ? `Could not resolve host: ${url.hostname}` : `${url.host}: ${error.message}`;
+      reject({ exitCode, message } satisfies Failure);
+    });
+    if (values['max-time'] !== undefined) {
+      setTimeout(() => {
+        reject({ exitCode: 28, message: `Operation timed out after ${values['max-time']} seconds` } satisfies Failure);
+        request.destroy();
+      }, Number(values['max-time']) * 1000).unref();
+    }
+    request.end(values.data);
+  });
+}
+
+let exitCode = 0;
+for (const text of positionals) {
+  try {
+    const { response, body } = await call(new URL(/^https?:\/\//.test(text) ? text : `http://${text}`));
+    const status = response.statusCode ?? 0;
+    if (values.include === true || values.head === true) {
+      const lines = response.rawHeaders.flatMap((name, index) =>
+        index % 2 === 0 ? [`${name}: ${response.rawHeaders[index + 1]}`] : [],
+      );
+      process.stdout.write(
+        `HTTP/${response.httpVersion} ${status} ${response.statusMessage}\r\n${lines.join('\r\n')}\r\n\r\n`,
+      );
+    }
+    if (values.fail === true && status >= 400) exitCode = 22;
+    else if (values.output === undefined) process.stdout.write(body);
+    else writeFileSync(values.output, body);
+    if (values['write-out'] !== undefined)
+      process.stdout.write(values['write-out'].replaceAll('%{http_code}', String(status)).replaceAll('\\n', '\n'));
+  } catch (error) {
+    const failure = error as Failure;
+    exitCode = failure.exitCode;
+    if (values.silent !== true || values['show-error'] === true)
+      process.stderr.write(`curl: (${exitCode}) ${failure.message}\n`);
+    if (values['write-out'] !== undefined)
+      process.stdout.write(values['write-out'].replaceAll('%{http_code}', '000').replaceAll('\\n', '\n'));
+  }
+}
+process.exitCode = exitCode;
