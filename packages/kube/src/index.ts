@@ -1,1 +1,11 @@
-export {};
+export * from './errors.ts';
+export * from './kinds/admission.ts';
+export * from './kinds/apps.ts';
+export * from './kinds/authentication.ts';
+export * from './kinds/core.ts';
+export * from './kinds/discovery.ts';
+export * from './kinds/lease.ts';
+export * from './kinds/pod.ts';
+export * from './kinds/selector.ts';
+export * from './resources.ts';
+export * from './types.ts';
