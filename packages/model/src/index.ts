@@ -1,1 +1,14 @@
-export {};
+export * from './build-mesh-snapshot.ts';
+export * from './config-resource.ts';
+export * from './endpoint.ts';
+export * from './host-name.ts';
+export * from './identity.ts';
+export * from './labels.ts';
+export * from './locality.ts';
+export * from './mesh-settings.ts';
+export * from './mesh-snapshot.ts';
+export * from './protocol.ts';
+export * from './service.ts';
+export * from './snapshot-change.ts';
+export * from './visibility.ts';
+export * from './workload.ts';
