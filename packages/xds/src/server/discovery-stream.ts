@@ -1,0 +1,229 @@
+import { type Clock, type ClockTimer, type Log, messageOf } from '@meltemi/base';
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { PUSH_ORDER, shortTypeName, TYPE_URLS } from '../type-urls.ts';
+import { type CallerIdentity, checkNodeIdentity } from './authentication.ts';
+import type { ConnectedClient, DiscoverySession } from './discovery-provider.ts';
+import type { DiscoveryObserver } from './discovery-observer.ts';
+import { parseDiscoveryNode } from './node.ts';
+import type { AdsProtocol, AdsRequest } from './protocol.ts';
+import { type DirtyNames, Subscription, type SubscriptionStatus } from './subscription.ts';
+
+/** A stream as status pages show it. */
+export interface DiscoveryStreamStatus {
+  readonly client: ConnectedClient;
+  readonly protocol: 'sotw' | 'delta';
+  /** Unix milliseconds. */
+  readonly connectedAtMs: number;
+  readonly peerAddress: string;
+  /** Number of the snapshot that the client is to have. */
+  readonly number: number;
+  readonly subscriptions: readonly SubscriptionStatus[];
+}
+
+/** What a stream needs of its server. */
+export interface DiscoveryStreamOptions<Session extends DiscoverySession> {
+  readonly call: ServerDuplexStream<Buffer, Buffer>;
+  readonly protocol: AdsProtocol;
+  readonly identity: CallerIdentity | undefined;
+  readonly connectionId: string;
+  readonly open: (client: ConnectedClient) => Session | string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: DiscoveryObserver;
+  /** `control_plane.identifier`. */
+  readonly controlPlane: string;
+  /** A client that has not taken a response after this long is cut off. */
+  readonly drainTimeoutMs: number;
+  /** The client's state changed: an ACK, a NACK, a new subscription. */
+  readonly onProgress: () => void;
+}
+
+/**
+ * One ADS stream: reads requests, keeps one subscription per type, and sends what each client lacks.
+ *
+ * Content is made only when it can be sent, so a slow client costs names, not bytes.
+ */
+export class DiscoveryStream<Session extends DiscoverySession> {
+  readonly #options: DiscoveryStreamOptions<Session>;
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** Clusters sent whose endpoints the client has yet to be sent: they warm until then. */
+  readonly #warmingClusters = new Set<string>();
+  readonly #connectedAtMs: number;
+  #client: ConnectedClient | undefined;
+  #session: Session | undefined;
+  #nonceCount = 0;
+  #unflushedWrites = 0;
+  #drainTimer: ClockTimer | undefined;
+  #closed = false;
+
+  constructor(options: DiscoveryStreamOptions<Session>) {
+    this.#options = options;
+    this.#connectedAtMs = options.clock.nowMs();
+    options.call.on('data', (bytes: Buffer) => this.#onData(bytes));
+  }
+
+  /** `undefined` until the client has introduced itself. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Content may have changed; {@link flush} sends what did. */
+  markDirty(dirty: ReadonlyMap<string, DirtyNames>): void {
+    for (const [typeUrl, names] of dirty) this.#subscriptions.get(typeUrl)?.markDirty(names);
+  }
+
+  /** Sends what can be sent now, in push order. */
+  flush(): void {
+    if (this.#closed || this.#session === undefined) return;
+    for (const subscription of this.#inPushOrder()) {
+      if (subscription.isPending && !subscription.isInFlight && !this.#isHeldBack(subscription.typeUrl))
+        this.#send(subscription, this.#session);
+      subscription.settle(this.#session.number);
+    }
+    this.#options.onProgress();
+  }
+
+  /** Ends the stream with a gRPC status. */
+  close(code: status, details: string): void {
+    if (this.#closed) return;
+    this.dispose();
+    this.#options.call.emit('error', { code, details });
+  }
+
+  /** Lets go of everything; the call itself has ended or is being ended. */
+  dispose(): void {
+    this.#closed = true;
+    this.#drainTimer?.cancel();
+    this.#session?.[Symbol.dispose]();
+  }
+
+  status(): DiscoveryStreamStatus | undefined {
+    if (this.#client === undefined || this.#session === undefined) return undefined;
+    return {
+      client: this.#client,
+      protocol: this.#options.protocol.name,
+      connectedAtMs: this.#connectedAtMs,
+      peerAddress: this.#options.call.getPeer(),
+      number: this.#session.number,
+      subscriptions: [...this.#inPushOrder()].map((subscription) => subscription.status()),
+    };
+  }
+
+  #onData(bytes: Buffer): void {
+    if (this.#closed) return;
+    try {
+      this.#onRequest(this.#options.protocol.decode(bytes));
+    } catch (error) {
+      this.#options.log.error('Cannot serve a discovery request', { error: messageOf(error) });
+      this.close(status.INTERNAL, 'internal error; see the log of the control plane');
+    }
+  }
+
+  #onRequest(request: AdsRequest): void {
+    if (this.#session === undefined && !this.#introduce(request)) return;
+    const known = this.#subscriptions.get(request.typeUrl);
+    const subscription = known ?? new Subscription(request.typeUrl, this.#options.protocol.repeatsAll);
+    if (known === undefined) this.#subscriptions.set(request.typeUrl, subscription);
+    const outcome = this.#options.protocol.apply(subscription, request, known === undefined);
+    if (outcome === 'unsubscribed') this.#subscriptions.delete(request.typeUrl);
+    if (outcome === 'rejected') this.#onRejected(request);
+    if (outcome === 'stale') this.#options.observer.staleNonce(request.typeUrl);
+    if (request.typeUrl === TYPE_URLS.endpoint) this.#forceEndpoints();
+    this.flush();
+  }
+
+  /** Reads the node of the first request. `false` when the stream was closed instead. */
+  #introduce(request: AdsRequest): boolean {
+    const node = parseDiscoveryNode(request.node);
+    if (!node.ok) {
+      this.close(status.INVALID_ARGUMENT, node.error);
+      return false;
+    }
+    const allowed = checkNodeIdentity(node.value, this.#options.identity);
+    if (!allowed.ok) {
+      this.close(status.PERMISSION_DENIED, allowed.error);
+      return false;
+    }
+    const { connectionId, identity } = this.#options;
+    const client: ConnectedClient = { connectionId, node: node.value, identity };
+    const session = this.#options.open(client);
+    if (typeof session === 'string') {
+      this.close(status.UNAVAILABLE, session);
+      return false;
+    }
+    this.#client = client;
+    this.#session = session;
+    return true;
+  }
+
+  #onRejected(request: AdsRequest): void {
+    const { observer, log } = this.#options;
+    const error = request.errorDetail?.message ?? '';
+    observer.rejected(request.typeUrl, error);
+    log.warn('A proxy rejected its configuration', {
+      proxy: this.#client?.node.proxyId,
+      type: shortTypeName(request.typeUrl),
+      error,
+    });
+  }
+
+  /** Routes and listeners wait for the clusters that they may name. */
+  #isHeldBack(typeUrl: string): boolean {
+    if (typeUrl !== TYPE_URLS.listener && typeUrl !== TYPE_URLS.route) return false;
+    return this.#subscriptions.get(TYPE_URLS.cluster)?.isPending ?? false;
+  }
+
+  #forceEndpoints(): void {
+    const endpoints = this.#subscriptions.get(TYPE_URLS.endpoint);
+    if (endpoints === undefined) return;
+    endpoints.force(this.#warmingClusters);
+  }
+
+  #send(subscription: Subscription, session: Session): void {
+    const { protocol, controlPlane, clock, observer } = this.#options;
+    const view = session.generate(subscription.typeUrl, subscription.namesToGenerate());
+    const update = subscription.takeUpdate(view);
+    if (update === undefined) return;
+    const { typeUrl } = subscription;
+    const nonce = `${view.versionInfo}/${++this.#nonceCount}`;
+    const bytes = protocol.encode({ typeUrl, versionInfo: view.versionInfo, nonce, controlPlane, ...update });
+    subscription.sent({ nonce, number: view.number, versionInfo: view.versionInfo }, clock.nowMs());
+    this.#write(bytes);
+    observer.pushed(typeUrl, bytes.byteLength);
+    if (typeUrl === TYPE_URLS.endpoint) for (const name of update.changed) this.#warmingClusters.delete(name);
+    if (typeUrl !== TYPE_URLS.cluster) return;
+    for (const name of update.changed) this.#warmingClusters.add(name);
+    for (const name of update.removed) this.#warmingClusters.delete(name);
+    this.#forceEndpoints();
+  }
+
+  #write(bytes: Buffer): void {
+    this.#unflushedWrites++;
+    this.#drainTimer ??= this.#options.clock.setTimer(() => this.#onDrainTimeout(), this.#options.drainTimeoutMs);
+    // The callback comes when the bytes left for the socket; the writable's own 'drain' counts messages, of which
+    // there are never enough to fill it.
+    this.#options.call.write(bytes, () => {
+      this.#unflushedWrites--;
+      this.#drainTimer?.cancel();
+      this.#drainTimer = undefined;
+      if (this.#unflushedWrites > 0 && !this.#closed)
+        this.#drainTimer = this.#options.clock.setTimer(() => this.#onDrainTimeout(), this.#options.drainTimeoutMs);
+    });
+  }
+
+  #onDrainTimeout(): void {
+    this.#options.observer.writeTimedOut();
+    this.#options.log.warn('Cut off a proxy that does not read its configuration', {
+      proxy: this.#client?.node.proxyId,
+    });
+    this.close(status.DEADLINE_EXCEEDED, 'the client does not read; connect again');
+  }
+
+  *#inPushOrder(): Iterable<Subscription> {
+    for (const typeUrl of PUSH_ORDER) {
+      const subscription = this.#subscriptions.get(typeUrl);
+      if (subscription !== undefined) yield subscription;
+    }
+    for (const [typeUrl, subscription] of this.#subscriptions) if (!PUSH_ORDER.includes(typeUrl)) yield subscription;
+  }
+}

@@ -1,0 +1,36 @@
+/** The type URLs of the resources that ADS carries. */
+export const TYPE_URLS = {
+  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+} as const;
+
+/** One of the type URLs above. */
+export type TypeUrl = (typeof TYPE_URLS)[keyof typeof TYPE_URLS];
+
+/** The order in which changes are sent on one stream: what is referred to goes before what refers to it. */
+export const PUSH_ORDER: readonly string[] = [
+  TYPE_URLS.cluster,
+  TYPE_URLS.endpoint,
+  TYPE_URLS.listener,
+  TYPE_URLS.route,
+  TYPE_URLS.secret,
+];
+
+/** Types of which a client without names gets everything. */
+export const WILDCARD_TYPES: ReadonlySet<string> = new Set<string>([TYPE_URLS.cluster, TYPE_URLS.listener]);
+
+const SHORT_NAMES: Readonly<Record<string, string>> = {
+  [TYPE_URLS.cluster]: 'CDS',
+  [TYPE_URLS.endpoint]: 'EDS',
+  [TYPE_URLS.listener]: 'LDS',
+  [TYPE_URLS.route]: 'RDS',
+  [TYPE_URLS.secret]: 'SDS',
+};
+
+/** `CDS`, `EDS`, …; the type URL itself for any other type. */
+export function shortTypeName(typeUrl: string): string {
+  return SHORT_NAMES[typeUrl] ?? typeUrl;
+}
