@@ -1,3 +1,4 @@
+export * from './der.ts';
 export * from './duration.ts';
 export * from './errors.ts';
 export * from './nearest-name.ts';

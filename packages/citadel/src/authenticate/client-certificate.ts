@@ -1,0 +1,18 @@
+import { err, ok } from '@meltemi/base';
+import { decodeCertificateFields } from '../x509/certificate-fields.ts';
+import type { Authenticator } from './authenticator.ts';
+
+/** Accepts callers whose client certificate the TLS layer verified; their identities are all of its names. */
+export function createClientCertificateAuthenticator(): Authenticator {
+  const name = 'ClientCertificateAuthenticator';
+  return {
+    name,
+    async authenticate({ verifiedCertificate }) {
+      if (verifiedCertificate === undefined) return err('no verified client certificate');
+      const fields = decodeCertificateFields(verifiedCertificate);
+      if (!fields.ok) return fields;
+      const identities = fields.value.subjectAltNames.map(({ value }) => value);
+      return identities.length === 0 ? err('the client certificate names nobody') : ok({ identities, source: name });
+    },
+  };
+}

@@ -1,0 +1,129 @@
+import { watch } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, type ClockTimer, type Log, MeltemiError, messageOf } from '@meltemi/base';
+import type { CertificateAuthority } from './certificate-authority.ts';
+import { parseSigningBundle, type SigningBundle, type SigningBundleFiles } from './signing-bundle.ts';
+
+/** Where the four parts lie, by the layouts of a mounted Secret. */
+const MESH_LAYOUT = { certificate: 'ca-cert.pem', key: 'ca-key.pem', chain: 'cert-chain.pem', root: 'root-cert.pem' };
+const TLS_LAYOUT = { certificate: 'tls.crt', key: 'tls.key', root: 'ca.crt' };
+
+/** Pause after the last change of the directory before it is read: a mount changes file by file. */
+const DEBOUNCE_MS = 100;
+
+/**
+ * Reads the plugged-in signing CA from a mounted directory.
+ *
+ * @returns `undefined` when the directory is absent or holds none of the files: the CA is then self-signed.
+ * @throws MeltemiError `CA_BUNDLE_INCOMPLETE` when some files are missing, `CA_BUNDLE_INVALID` when they do not fit together.
+ */
+export async function loadCaDirectory(directory: string): Promise<SigningBundle | undefined> {
+  const files = await readCaDirectory(directory);
+  if (files === undefined) return undefined;
+  const bundle = parseSigningBundle(files);
+  if (bundle.ok) return bundle.value;
+  throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot use the signing CA in ${directory}: ${bundle.error}`);
+}
+
+export interface CaDirectoryWatchOptions {
+  readonly directory: string;
+  readonly ca: CertificateAuthority;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Follows a plugged-in directory and puts a new intermediate in force while running. What cannot be used is logged and
+ * left out: the bundle in force goes on signing.
+ *
+ * Kubelets swap a whole Secret by renaming the link `..data` in the directory, so the directory is watched, not its files.
+ */
+export function watchCaDirectory({ directory, ca, clock, log }: CaDirectoryWatchOptions): Disposable {
+  let timer: ClockTimer | undefined;
+  const reload = async (): Promise<void> => {
+    try {
+      const next = await loadCaDirectory(directory);
+      if (next === undefined)
+        throw new MeltemiError('CA_BUNDLE_INCOMPLETE', `${directory} holds no signing CA any more`);
+      if (
+        next.certificate.fingerprint256 === ca.bundle().certificate.fingerprint256 &&
+        next.rootPem === ca.bundle().rootPem
+      )
+        return;
+      const replaced = ca.replaceBundle(next);
+      if (!replaced.ok) throw new MeltemiError('CA_BUNDLE_INVALID', replaced.error);
+      log.info('Signing CA replaced', { directory, serial: next.certificate.serialNumber });
+    } catch (error) {
+      log.error('Cannot take over the changed signing CA, the previous one stays in force', {
+        directory,
+        error: messageOf(error),
+      });
+    }
+  };
+  const watcher = watch(directory, () => {
+    timer?.cancel();
+    timer = clock.setTimer(() => void reload(), DEBOUNCE_MS);
+  });
+  watcher.on('error', (error) => log.error('Cannot watch the signing CA', { directory, error: messageOf(error) }));
+  watcher.unref();
+  return {
+    [Symbol.dispose]() {
+      timer?.cancel();
+      watcher.close();
+    },
+  };
+}
+
+async function readCaDirectory(directory: string): Promise<SigningBundleFiles | undefined> {
+  const tlsCertificate = await readOptional(join(directory, TLS_LAYOUT.certificate));
+  if (tlsCertificate !== undefined) {
+    const parts = await readParts(directory, TLS_LAYOUT);
+    // This layout has no chain file: the chain is the signing certificate followed by the roots.
+    return assemble(directory, TLS_LAYOUT, {
+      ...parts,
+      chain: `${parts['certificate'] ?? ''}\n${parts['root'] ?? ''}`,
+    });
+  }
+  const parts = await readParts(directory, MESH_LAYOUT);
+  if (Object.values(parts).every((part) => part === undefined)) return undefined;
+  return assemble(directory, MESH_LAYOUT, parts);
+}
+
+type Parts = Readonly<Record<string, string | undefined>>;
+
+function assemble(directory: string, layout: Readonly<Record<string, string>>, parts: Parts): SigningBundleFiles {
+  const missing = Object.keys(layout).filter((part) => parts[part] === undefined);
+  if (missing.length > 0) {
+    const names = (keys: readonly string[]): string => keys.map((key) => layout[key]).join(', ');
+    const found = names(Object.keys(layout).filter((part) => parts[part] !== undefined));
+    throw new MeltemiError(
+      'CA_BUNDLE_INCOMPLETE',
+      `Cannot start the CA: incomplete signing CA bundle in ${directory}: found ${found}, missing ${names(missing)}; add the missing files, or remove all of them for a self-signed CA`,
+      { details: { directory, missing: names(missing) } },
+    );
+  }
+  return {
+    signingCertificatePem: parts['certificate'] ?? '',
+    signingKeyPem: parts['key'] ?? '',
+    chainPem: parts['chain'] ?? '',
+    rootPem: parts['root'] ?? '',
+  };
+}
+
+async function readParts(directory: string, layout: Readonly<Record<string, string>>): Promise<Parts> {
+  const entries = Object.entries(layout).map(
+    async ([part, file]) => [part, await readOptional(join(directory, file))] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
+      return undefined;
+    throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot read ${path}`, { cause: error });
+  }
+}
