@@ -126,8 +126,8 @@ export interface WatchOptions extends SelectOptions {
   /** Ends the watch with an error when nothing at all arrives for this long; default: never. */
   readonly silenceMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called once the server has accepted the watch, before the first event. */
-  readonly onOpen?: (() => void) | undefined;
+  /** Called when the server has accepted the watch, and for every piece of data that arrives. */
+  readonly onActivity?: (() => void) | undefined;
 }
 
 export interface WriteOptions extends CallOptions {

@@ -1,0 +1,64 @@
+import { stringify } from 'yaml';
+
+/** One cluster, user and context of the same name. */
+export interface KubeconfigEntry {
+  readonly name: string;
+  readonly server: string;
+  readonly certificateAuthorityPem?: string | undefined;
+  readonly tlsServerName?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly token?: string | undefined;
+  readonly clientCertificate?: { readonly certificatePem: string; readonly keyPem: string } | undefined;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
+function userOf({ token, clientCertificate }: KubeconfigEntry): Record<string, string> {
+  return {
+    ...(token === undefined ? {} : { token }),
+    ...(clientCertificate === undefined
+      ? {}
+      : {
+          'client-certificate-data': base64(clientCertificate.certificatePem),
+          'client-key-data': base64(clientCertificate.keyPem),
+        }),
+  };
+}
+
+/**
+ * Writes a kubeconfig (YAML), all credentials inline.
+ *
+ * @param currentContext Default: the first entry.
+ */
+export function buildKubeconfig(entries: readonly KubeconfigEntry[], currentContext?: string): string {
+  return stringify(
+    {
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: entries.map((entry) => ({
+        name: entry.name,
+        cluster: {
+          ...(entry.certificateAuthorityPem === undefined
+            ? {}
+            : { 'certificate-authority-data': base64(entry.certificateAuthorityPem) }),
+          server: entry.server,
+          ...(entry.tlsServerName === undefined ? {} : { 'tls-server-name': entry.tlsServerName }),
+        },
+      })),
+      users: entries.map((entry) => ({ name: entry.name, user: userOf(entry) })),
+      contexts: entries.map((entry) => ({
+        name: entry.name,
+        context: {
+          cluster: entry.name,
+          user: entry.name,
+          ...(entry.namespace === undefined ? {} : { namespace: entry.namespace }),
+        },
+      })),
+      'current-context': currentContext ?? entries[0]?.name ?? '',
+      preferences: {},
+    },
+    { lineWidth: 0 },
+  );
+}

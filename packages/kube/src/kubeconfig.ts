@@ -1,0 +1,316 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { MeltemiError, type Result, err, ok } from '@meltemi/base';
+import { parse } from 'yaml';
+import type { ClusterAccess, ClusterCredentials, CredentialCommand } from './cluster-access.ts';
+import { KUBE_ERROR_CODES } from './errors.ts';
+
+/**
+ * Fields that make this process read its own files, run commands or trust anybody. In a kubeconfig that somebody else
+ * wrote they are refused, unless the operator lists them.
+ */
+export const RISKY_KUBECONFIG_FIELDS = [
+  'exec',
+  'auth-provider',
+  'client-certificate',
+  'client-key',
+  'tokenFile',
+  'certificate-authority',
+  'insecure-skip-tls-verify',
+  'proxy-url',
+] as const;
+export type RiskyKubeconfigField = (typeof RISKY_KUBECONFIG_FIELDS)[number];
+
+const REMEDIES: Readonly<Record<RiskyKubeconfigField, string>> = {
+  exec: 'put a "token" in its place',
+  'auth-provider': 'put a "token" in its place',
+  'client-certificate': 'put the certificate itself in "client-certificate-data", in base64',
+  'client-key': 'put the key itself in "client-key-data", in base64',
+  tokenFile: 'put the token itself in "token"',
+  'certificate-authority': 'put the certificate itself in "certificate-authority-data", in base64',
+  'insecure-skip-tls-verify': 'give "certificate-authority-data", and "tls-server-name" if the name differs',
+  'proxy-url': 'give a "server" that can be reached directly',
+};
+
+/** One thing that is wrong with a kubeconfig. */
+export interface KubeconfigFinding {
+  /** Path of the field: `users[remote].exec`. */
+  readonly field: string;
+  readonly problem: string;
+}
+
+export interface ParseKubeconfigOptions {
+  /** Default: `current-context`. */
+  readonly context?: string | undefined;
+  /** Risky fields that the operator accepts. Default: none. */
+  readonly allow?: ReadonlySet<RiskyKubeconfigField>;
+  /** Environment of credential commands; needed only where `exec` is allowed. */
+  readonly commandEnv?: Readonly<Record<string, string>>;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Collects findings while it reads one mapping, so that a user sees all of them at once. */
+class FieldReader {
+  readonly #path: string;
+  readonly #fields: Fields;
+  readonly #findings: KubeconfigFinding[];
+  readonly #allow: ReadonlySet<RiskyKubeconfigField>;
+
+  constructor(path: string, fields: Fields, findings: KubeconfigFinding[], allow: ReadonlySet<RiskyKubeconfigField>) {
+    this.#path = path;
+    this.#fields = fields;
+    this.#findings = findings;
+    this.#allow = allow;
+  }
+
+  report(field: string, problem: string): undefined {
+    this.#findings.push({ field: `${this.#path}.${field}`, problem });
+    return undefined;
+  }
+
+  text(field: string): string | undefined {
+    const value = this.#fields[field];
+    if (value === undefined || value === null || value === '') return undefined;
+    return typeof value === 'string' ? value : this.report(field, 'must be text');
+  }
+
+  /** Decodes base64 that must hold PEM. */
+  pem(field: string): string | undefined {
+    const text = this.text(field);
+    if (text === undefined) return undefined;
+    const decoded = Buffer.from(text, 'base64').toString('utf8');
+    return decoded.includes('-----BEGIN ') ? decoded : this.report(field, 'must be a PEM text in base64');
+  }
+
+  /** A risky field's value, if it is set and accepted; a refusal is reported. */
+  risky(field: RiskyKubeconfigField): unknown {
+    const value = this.#fields[field];
+    if (value === undefined || value === null || value === '' || value === false) return undefined;
+    if (this.#allow.has(field)) return value;
+    return this.report(field, `is not accepted from an untrusted kubeconfig; ${REMEDIES[field]}`);
+  }
+
+  riskyText(field: RiskyKubeconfigField): string | undefined {
+    const value = this.risky(field);
+    return value === undefined || typeof value === 'string' ? value : this.report(field, 'must be text');
+  }
+
+  unsupported(field: string, remedy: string): void {
+    if (this.#fields[field] !== undefined) this.report(field, `is not supported; ${remedy}`);
+  }
+}
+
+/** A kubeconfig's answer, before files that it names are read. */
+interface Draft {
+  readonly access: ClusterAccess;
+  readonly certificateAuthorityFile: string | undefined;
+  readonly clientCertificateFile: string | undefined;
+  readonly clientKeyFile: string | undefined;
+}
+
+function findNamed(document: Fields, list: string, member: string, name: string): Fields | undefined {
+  const entries: unknown = document[list];
+  if (!Array.isArray(entries)) return undefined;
+  const entry: unknown = entries.find((candidate) => isFields(candidate) && candidate['name'] === name);
+  const value = isFields(entry) ? entry[member] : undefined;
+  return isFields(value) ? value : undefined;
+}
+
+function readServer(reader: FieldReader): string {
+  const server = reader.text('server');
+  if (server === undefined) {
+    reader.report('server', 'is missing');
+    return '';
+  }
+  const url = URL.parse(server);
+  if (url === null) reader.report('server', `"${server}" is not a URL`);
+  else if (url.protocol !== 'https:') reader.report('server', `"${server}" must begin with https://`);
+  return server.replace(/\/+$/, '');
+}
+
+function readCommand(reader: FieldReader, env: Readonly<Record<string, string>>): CredentialCommand | undefined {
+  const value = reader.risky('exec');
+  if (value === undefined) return undefined;
+  if (!isFields(value) || typeof value['command'] !== 'string') return reader.report('exec', 'names no command');
+  const args = Array.isArray(value['args']) ? value['args'].map(String) : [];
+  const added = Array.isArray(value['env']) ? value['env'].filter(isFields) : [];
+  return {
+    apiVersion: typeof value['apiVersion'] === 'string' ? value['apiVersion'] : 'client.authentication.k8s.io/v1',
+    command: value['command'],
+    args,
+    env: { ...env, ...Object.fromEntries(added.map((entry) => [String(entry['name']), String(entry['value'])])) },
+  };
+}
+
+function readCredentials(reader: FieldReader, env: Readonly<Record<string, string>>): ClusterCredentials {
+  for (const field of ['username', 'password']) reader.unsupported(field, 'use a token or a client certificate');
+  for (const field of ['as', 'as-uid', 'as-groups', 'as-user-extra']) {
+    reader.unsupported(field, 'give the credentials of the identity itself');
+  }
+  if (reader.risky('auth-provider') !== undefined) reader.unsupported('auth-provider', REMEDIES['auth-provider']);
+  const certificatePem = reader.pem('client-certificate-data');
+  const keyPem = reader.pem('client-key-data');
+  if (certificatePem !== undefined && keyPem === undefined) reader.report('client-key-data', 'is missing');
+  if (keyPem !== undefined && certificatePem === undefined) reader.report('client-certificate-data', 'is missing');
+  return {
+    token: reader.text('token'),
+    tokenFile: reader.riskyText('tokenFile'),
+    clientCertificate: certificatePem === undefined || keyPem === undefined ? undefined : { certificatePem, keyPem },
+    command: readCommand(reader, env),
+  };
+}
+
+function describe(findings: readonly KubeconfigFinding[]): MeltemiError {
+  const list = findings.map(({ field, problem }) => `${field} ${problem}`).join('; ');
+  return new MeltemiError(KUBE_ERROR_CODES.kubeconfig, `Cannot use the kubeconfig: ${list}`, { details: { findings } });
+}
+
+function parseDocument(text: string): Result<Fields, MeltemiError> {
+  try {
+    // `maxAliasCount` bounds what a "billion laughs" document can expand to.
+    const document: unknown = parse(text, { maxAliasCount: 10 });
+    if (isFields(document)) return ok(document);
+    return err(new MeltemiError(KUBE_ERROR_CODES.kubeconfig, 'Cannot use the kubeconfig: it is no mapping'));
+  } catch (cause) {
+    // The parser's message quotes the line it stopped at, which may hold a token: only its position is passed on.
+    const line = (cause as { linePos?: readonly { readonly line: number }[] }).linePos?.[0]?.line;
+    const where = line === undefined ? '' : ` (line ${line})`;
+    return err(new MeltemiError(KUBE_ERROR_CODES.kubeconfig, `Cannot use the kubeconfig: it is not YAML${where}`));
+  }
+}
+
+function draftOf(document: Fields, options: ParseKubeconfigOptions): Result<Draft, MeltemiError> {
+  const { allow = new Set(), commandEnv = {} } = options;
+  const findings: KubeconfigFinding[] = [];
+  const contextName = options.context ?? document['current-context'];
+  if (typeof contextName !== 'string' || contextName === '') {
+    return err(describe([{ field: 'current-context', problem: 'is not set' }]));
+  }
+  const context = findNamed(document, 'contexts', 'context', contextName);
+  if (context === undefined) {
+    return err(describe([{ field: `contexts[${contextName}]`, problem: 'does not exist' }]));
+  }
+  const contextReader = new FieldReader(`contexts[${contextName}]`, context, findings, allow);
+  const clusterName = contextReader.text('cluster') ?? '';
+  const userName = contextReader.text('user') ?? '';
+  const cluster = findNamed(document, 'clusters', 'cluster', clusterName);
+  if (cluster === undefined) contextReader.report('cluster', `names "${clusterName}", which does not exist`);
+  // A user entry may be empty (an anonymous client), but a context that names none is a mistake.
+  const user = findNamed(document, 'users', 'user', userName);
+  if (user === undefined) contextReader.report('user', `names "${userName}", which does not exist`);
+  const clusterReader = new FieldReader(`clusters[${clusterName}]`, cluster ?? {}, findings, allow);
+  const userReader = new FieldReader(`users[${userName}]`, user ?? {}, findings, allow);
+
+  if (clusterReader.risky('proxy-url') !== undefined) {
+    clusterReader.unsupported('proxy-url', REMEDIES['proxy-url']);
+  }
+  const draft: Draft = {
+    access: {
+      name: contextName,
+      server: cluster === undefined ? '' : readServer(clusterReader),
+      certificateAuthorityPem: clusterReader.pem('certificate-authority-data'),
+      tlsServerName: clusterReader.text('tls-server-name'),
+      insecureSkipTlsVerify: clusterReader.risky('insecure-skip-tls-verify') === true,
+      credentials: readCredentials(userReader, commandEnv),
+      namespace: contextReader.text('namespace'),
+    },
+    certificateAuthorityFile: clusterReader.riskyText('certificate-authority'),
+    clientCertificateFile: userReader.riskyText('client-certificate'),
+    clientKeyFile: userReader.riskyText('client-key'),
+  };
+  return findings.length > 0 ? err(describe(findings)) : ok(draft);
+}
+
+async function resolveFiles(draft: Draft, baseDir: string): Promise<ClusterAccess> {
+  const read = async (path: string | undefined): Promise<string | undefined> => {
+    if (path === undefined) return undefined;
+    try {
+      return await readFile(resolve(baseDir, path), 'utf8');
+    } catch (cause) {
+      throw new MeltemiError(KUBE_ERROR_CODES.kubeconfig, `Cannot read ${path}, which the kubeconfig names`, { cause });
+    }
+  };
+  const { access } = draft;
+  const certificatePem = await read(draft.clientCertificateFile);
+  const keyPem = await read(draft.clientKeyFile);
+  const { tokenFile } = access.credentials;
+  return {
+    ...access,
+    certificateAuthorityPem: access.certificateAuthorityPem ?? (await read(draft.certificateAuthorityFile)),
+    credentials: {
+      ...access.credentials,
+      tokenFile: tokenFile === undefined ? undefined : resolve(baseDir, tokenFile),
+      clientCertificate:
+        access.credentials.clientCertificate ??
+        (certificatePem === undefined || keyPem === undefined ? undefined : { certificatePem, keyPem }),
+    },
+  };
+}
+
+/**
+ * Reads a kubeconfig that somebody else wrote, such as a remote cluster's Secret.
+ *
+ * Every entry is rebuilt field by field; whatever would read files of this process, run commands or disable
+ * verification is refused, unless allowed. No secret is quoted in an error.
+ *
+ * @returns The error lists all findings; they are in `details.findings` too.
+ */
+export async function parseKubeconfig(
+  text: string,
+  options: ParseKubeconfigOptions = {},
+): Promise<Result<ClusterAccess, MeltemiError>> {
+  const document = parseDocument(text);
+  if (!document.ok) return document;
+  const draft = draftOf(document.value, options);
+  if (!draft.ok) return draft;
+  try {
+    return ok(await resolveFiles(draft.value, '/'));
+  } catch (error) {
+    if (error instanceof MeltemiError) return err(error);
+    throw error;
+  }
+}
+
+export interface LoadKubeconfigOptions {
+  readonly path: string;
+  /** Default: `current-context`. */
+  readonly context?: string | undefined;
+  /** Environment of credential commands. */
+  readonly commandEnv?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Loads the user's own kubeconfig, which may name files (relative to itself) and credential commands.
+ *
+ * @throws MeltemiError `KUBECONFIG_INVALID`
+ */
+export async function loadKubeconfig({ path, context, commandEnv }: LoadKubeconfigOptions): Promise<ClusterAccess> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new MeltemiError(KUBE_ERROR_CODES.kubeconfig, `Cannot read the kubeconfig ${path}`, { cause });
+  }
+  const document = parseDocument(text);
+  if (!document.ok) throw document.error;
+  const draft = draftOf(document.value, {
+    context,
+    allow: new Set(RISKY_KUBECONFIG_FIELDS),
+    ...(commandEnv === undefined ? {} : { commandEnv }),
+  });
+  if (!draft.ok) throw draft.error;
+  return resolveFiles(draft.value, dirname(path));
+}
+
+/** Names of a kubeconfig's contexts, in the order of the file; empty when it cannot be read as one. */
+export function listContexts(text: string): readonly string[] {
+  const document = parseDocument(text);
+  const contexts = document.ok ? document.value['contexts'] : undefined;
+  if (!Array.isArray(contexts)) return [];
+  return contexts.flatMap((entry) => (isFields(entry) && typeof entry['name'] === 'string' ? [entry['name']] : []));
+}
