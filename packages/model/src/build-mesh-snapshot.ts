@@ -5,9 +5,6 @@ import { addressKey, type MeshInputs, type MeshSnapshot, type ServiceInstance } 
 import { type Service, serviceKey } from './service.ts';
 import type { Workload } from './workload.ts';
 
-/** Where the control plane keeps mesh-wide resources when mesh configuration does not say. */
-export const DEFAULT_ROOT_NAMESPACE = 'istio-system';
-
 /** The DNS suffix of services when nothing else is configured. */
 export const DEFAULT_DOMAIN_SUFFIX = 'cluster.local';
 
@@ -29,7 +26,7 @@ export function buildMeshSnapshot(inputs: MeshInputs, previous?: MeshSnapshot): 
     number,
     meshConfig: keepEqual(inputs.meshConfig, previous?.meshConfig),
     domainSuffix: inputs.domainSuffix ?? DEFAULT_DOMAIN_SUFFIX,
-    rootNamespace: inputs.meshConfig.rootNamespace ?? DEFAULT_ROOT_NAMESPACE,
+    rootNamespace: inputs.meshConfig.rootNamespace,
     services,
     servicesByHostname: sameServices ? previous.servicesByHostname : indexByHostname(services),
     endpoints,

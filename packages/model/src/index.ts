@@ -5,7 +5,6 @@ export * from './host-name.ts';
 export * from './identity.ts';
 export * from './labels.ts';
 export * from './locality.ts';
-export * from './mesh-settings.ts';
 export * from './mesh-snapshot.ts';
 export * from './protocol.ts';
 export * from './service.ts';

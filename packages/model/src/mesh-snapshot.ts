@@ -1,6 +1,6 @@
+import type { MeshConfig } from '@meltemi/api';
 import type { ConfigResource } from './config-resource.ts';
 import type { Endpoint, EndpointShards } from './endpoint.ts';
-import type { MeshSettings } from './mesh-settings.ts';
 import type { Service } from './service.ts';
 import type { Workload } from './workload.ts';
 
@@ -20,7 +20,7 @@ export interface ServiceInstance {
 
 /** Everything that a snapshot is built from. Sources keep an object's identity while it is unchanged. */
 export interface MeshInputs {
-  readonly meshConfig: MeshSettings;
+  readonly meshConfig: MeshConfig;
   /** DNS suffix of Kubernetes services. Default `cluster.local`. */
   readonly domainSuffix?: string | undefined;
   /** Merged over all clusters: one entry per namespace and hostname. */
@@ -44,7 +44,7 @@ export interface MeshSnapshot {
   readonly version: string;
   /** Rises by one with every snapshot of one process. */
   readonly number: number;
-  readonly meshConfig: MeshSettings;
+  readonly meshConfig: MeshConfig;
   readonly domainSuffix: string;
   readonly rootNamespace: string;
   /** Oldest first. */
