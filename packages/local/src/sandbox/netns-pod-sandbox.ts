@@ -1,0 +1,73 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { prepareContainerRoot } from './container-root.ts';
+import { parseMountTable } from './mount-table.ts';
+import { createPodNetworks, podNamespacePath } from './pod-network.ts';
+import { findProcPid } from './process-table.ts';
+import type { RunCommand } from './run-command.ts';
+import type { ContainerMount, PodSandbox } from './sandbox.ts';
+
+/**
+ * The end of the chain of programs that becomes the container; each replaces the one before, so that the pid stays.
+ * Ports below 1024 are opened to everyone, since no process here has another identity than the sandbox's own.
+ * Exit code 128 says that the container itself was never started.
+ */
+const START_SCRIPT = `fail() { echo "Cannot start the container: $1" >&2; exit 128; }
+echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start || fail "ip_unprivileged_port_start was refused"
+hostname "$1" || fail "the host name was refused"
+mount -a -T "$2" || fail "a mount was refused"
+cd "$3" && pivot_root . .old && umount -l /.old || fail "the root could not be changed"
+cd "$4" || fail "there is no working directory $4"
+PATH=$5
+export PATH
+shift 5
+exec "$@"`;
+
+const EXEC_SCRIPT = `cd "$1" || exit 126
+PATH=$2
+export PATH
+shift 2
+exec "$@"`;
+
+/** Options of {@link createNetnsPodSandbox}. */
+export interface NetnsPodSandboxOptions {
+  readonly run: RunCommand;
+  readonly gatewayIp: string;
+  /** A directory on the environment's own tmpfs; see `prepareContainerRoot`. */
+  readonly directory: string;
+  /** Shown to every container: caches that all share. */
+  readonly sharedMounts: readonly ContainerMount[];
+  /** Whether this runs inside a user namespace. */
+  readonly rootless: boolean;
+}
+
+/** Pods as network namespaces, containers as processes with their own mount and uts namespaces. */
+export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandbox {
+  const { run, gatewayIp, directory, sharedMounts, rootless } = options;
+  const networks = createPodNetworks({ run, gatewayIp });
+  const mountTable = parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
+  return {
+    createPodNetwork: (pod) => networks.create(pod),
+    hasPodNetwork: (podUid) => networks.has(podUid),
+    removePodNetwork: (pod) => networks.remove(pod),
+    prepareContainer(spec) {
+      const { rootPath, fstabPath } = prepareContainerRoot({
+        directory: join(directory, spec.key),
+        mounts: [...sharedMounts, ...spec.mounts],
+        files: spec.files,
+        mountTable,
+        userxattr: rootless,
+      });
+      const enter = ['nsenter', `--net=${podNamespacePath(spec.podUid)}`, 'unshare', '-mu', '--propagation', 'private'];
+      const script = ['sh', '-c', START_SCRIPT, 'sh', spec.hostname, fstabPath, rootPath, spec.workingDir, spec.path];
+      return [...enter, ...script, ...spec.argv];
+    },
+    releaseContainer: (key) => rmSync(join(directory, key), { recursive: true, force: true }),
+    execCommand({ pid, argv, path, workingDir }) {
+      const target = findProcPid(pid);
+      if (target === undefined) return undefined;
+      const enter = ['nsenter', '-t', String(target), '-n', '-m', '-u', '--'];
+      return [...enter, 'sh', '-c', EXEC_SCRIPT, 'sh', workingDir, path, ...argv];
+    },
+  };
+}
