@@ -1,7 +1,16 @@
+export * from './analysis/analyse-references.ts';
+export * from './finding.ts';
+export * from './kinds/custom-resource-definitions.ts';
 export * from './kinds/destination-rule.ts';
+export * from './kinds/kind-definition.ts';
+export * from './kinds/kinds.ts';
 export * from './kinds/mesh-config.ts';
 export * from './kinds/peer-authentication.ts';
 export * from './kinds/shared-messages.ts';
 export * from './kinds/virtual-service.ts';
+export * from './mesh-config.ts';
 export * from './object.ts';
+export type { RuleContext } from './rules/field-rules.ts';
 export * from './schema/message.ts';
+export * from './schema/open-api.ts';
+export * from './validate-object.ts';

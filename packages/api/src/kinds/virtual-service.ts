@@ -191,6 +191,11 @@ export interface HeaderOperations extends MessageOf<Messages, 'HeaderOperations'
 export interface TLSRoute extends MessageOf<Messages, 'TLSRoute'> {}
 /** Where TCP connections go. */
 export interface TCPRoute extends MessageOf<Messages, 'TCPRoute'> {}
+/** Properties of a connection that TLS and TCP routes share. */
+export type L4Match = Pick<
+  MessageOf<Messages, 'TLSMatchAttributes'>,
+  'destinationSubnets' | 'port' | 'sourceLabels' | 'gateways' | 'sourceNamespace'
+>;
 /** A destination and its share of the connections. */
 export interface RouteDestination extends MessageOf<Messages, 'RouteDestination'> {}
 /** Routing of the traffic to hosts: networking.istio.io. */
