@@ -13,7 +13,7 @@ export function withDefaults(table: MessageTable, message: string, value: object
     if (field.default === undefined) continue;
     const member = given[field.name];
     if (field.shape.shape === 'message') {
-      const own = { ...(field.default as object), ...((member as object | undefined) ?? {}) };
+      const own = { ...(field.default as object), ...(member as object | undefined) };
       completed[field.name] = withDefaults(table, field.shape.message, own);
     } else if (member === undefined) {
       completed[field.name] = field.default;
