@@ -1,0 +1,228 @@
+import type { JsonObject } from '@bufbuild/protobuf';
+import {
+  type CircuitBreakers,
+  type CircuitBreakers_Thresholds,
+} from '@meltemi/xds/types/envoy/config/cluster/v3/circuit_breaker_pb.js';
+import {
+  type Cluster,
+  Cluster_LbPolicy,
+  Cluster_RingHashLbConfig_HashFunction,
+  type Cluster_TransportSocketMatch,
+} from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
+import type { OutlierDetection } from '@meltemi/xds/types/envoy/config/cluster/v3/outlier_detection_pb.js';
+import { RoutingPriority, type TransportSocket } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
+import { RawBufferSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
+import { UpstreamTlsContextSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { BreakerSlots } from '../config/breaker-slots.ts';
+import type {
+  RuntimeCluster,
+  RuntimeLbPolicy,
+  RuntimeOutlierDetection,
+  RuntimeThresholds,
+  RuntimeTransport,
+  RuntimeTransportMatch,
+} from '../config/cluster.ts';
+import type { RuntimeEndpoints } from '../config/endpoints.ts';
+import type { RuntimeSecret } from '../config/tls.ts';
+import { compileDiscovery, type DnsTarget } from './cluster-discovery.ts';
+import { at, CompileError, required } from './compile-error.ts';
+import type { ResourceReference } from './config-source.ts';
+import { durationMsOr } from './duration.ts';
+import { compileMetadata } from './metadata.ts';
+import {
+  compileUpstreamTls,
+  createSecretCollector,
+  type SecretCollector,
+  type UpstreamTlsHttpOptions,
+} from './tls-context.ts';
+import { compileExtension, type ExtensionTable, extension } from './typed-config.ts';
+import { compileTlsHttpOptions, compileUpstreamHttp } from './upstream-http.ts';
+
+/** A cluster in runtime form, with what it waits for. */
+export interface CompiledCluster {
+  readonly runtime: RuntimeCluster;
+  readonly staticEndpoints: RuntimeEndpoints | undefined;
+  readonly eds: ResourceReference | undefined;
+  readonly dns: DnsTarget | undefined;
+  readonly secrets: readonly ResourceReference[];
+  readonly inlineSecrets: readonly RuntimeSecret[];
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+const DEFAULT_BUFFER_LIMIT_BYTES = 1_048_576;
+const DEFAULT_PANIC_PERCENT = 50;
+/** What "no limit" is on the wire; `Infinity` does not survive every clone. */
+const UINT32_MAX = 4_294_967_295;
+
+function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
+  const config = cluster.lbConfig;
+  switch (cluster.lbPolicy) {
+    case Cluster_LbPolicy.ROUND_ROBIN:
+    case Cluster_LbPolicy.CLUSTER_PROVIDED:
+      return { kind: 'round_robin' };
+    case Cluster_LbPolicy.RANDOM:
+      return { kind: 'random' };
+    case Cluster_LbPolicy.LEAST_REQUEST: {
+      const leastRequest = config.case === 'leastRequestLbConfig' ? config.value : undefined;
+      return {
+        kind: 'least_request',
+        choiceCount: leastRequest?.choiceCount ?? 2,
+        activeRequestBias: leastRequest?.activeRequestBias?.defaultValue ?? 1,
+      };
+    }
+    case Cluster_LbPolicy.RING_HASH: {
+      const ring = config.case === 'ringHashLbConfig' ? config.value : undefined;
+      return {
+        kind: 'ring_hash',
+        minimumRingSize: Number(ring?.minimumRingSize ?? 1024n),
+        maximumRingSize: Number(ring?.maximumRingSize ?? 8_388_608n),
+        hashFunction:
+          ring?.hashFunction === Cluster_RingHashLbConfig_HashFunction.MURMUR_HASH_2 ? 'murmur_hash_2' : 'xx_hash',
+      };
+    }
+    case Cluster_LbPolicy.MAGLEV: {
+      const maglev = config.case === 'maglevLbConfig' ? config.value : undefined;
+      return { kind: 'maglev', tableSize: Number(maglev?.tableSize ?? 65_537n) };
+    }
+    default:
+      throw new CompileError(`unsupported lb_policy ${Cluster_LbPolicy[cluster.lbPolicy] ?? cluster.lbPolicy}`);
+  }
+}
+
+function compileThresholds(thresholds: CircuitBreakers_Thresholds | undefined): RuntimeThresholds {
+  const budget = thresholds?.retryBudget;
+  return {
+    maxConnections: thresholds?.maxConnections ?? 1024,
+    maxPendingRequests: thresholds?.maxPendingRequests ?? 1024,
+    maxRequests: thresholds?.maxRequests ?? 1024,
+    maxRetries: thresholds?.maxRetries ?? 3,
+    retryBudget:
+      budget === undefined
+        ? undefined
+        : { percent: budget.budgetPercent?.value ?? 20, minRetryConcurrency: budget.minRetryConcurrency ?? 3 },
+  };
+}
+
+function compileBreakers(breakers: CircuitBreakers | undefined): RuntimeCluster['breakers'] {
+  const of = (priority: RoutingPriority): RuntimeThresholds =>
+    compileThresholds(breakers?.thresholds.find((thresholds) => thresholds.priority === priority));
+  return { default: of(RoutingPriority.DEFAULT), high: of(RoutingPriority.HIGH) };
+}
+
+/** Envoy's defaults; success-rate and failure-percentage detection are not compiled, they are off in Istio's output. */
+function compileOutlierDetection(detection: OutlierDetection): RuntimeOutlierDetection {
+  const baseEjectionTimeMs = durationMsOr(detection.baseEjectionTime, 30_000);
+  return {
+    intervalMs: durationMsOr(detection.interval, 10_000),
+    baseEjectionTimeMs,
+    maxEjectionTimeMs: durationMsOr(detection.maxEjectionTime, Math.max(300_000, baseEjectionTimeMs)),
+    maxEjectionPercent: detection.maxEjectionPercent ?? 10,
+    consecutive5xx: detection.consecutive5xx ?? 5,
+    enforcingConsecutive5xxPercent: detection.enforcingConsecutive5xx ?? 100,
+    consecutiveGatewayFailure: detection.consecutiveGatewayFailure ?? 5,
+    enforcingConsecutiveGatewayFailurePercent: detection.enforcingConsecutiveGatewayFailure ?? 0,
+    consecutiveLocalOriginFailure: detection.consecutiveLocalOriginFailure ?? 5,
+    enforcingConsecutiveLocalOriginFailurePercent: detection.enforcingConsecutiveLocalOriginFailure ?? 100,
+    splitExternalLocalOriginErrors: detection.splitExternalLocalOriginErrors,
+  };
+}
+
+interface TransportInput {
+  readonly secrets: SecretCollector;
+  readonly http: UpstreamTlsHttpOptions;
+}
+
+const TRANSPORTS: ExtensionTable<TransportInput, RuntimeTransport> = new Map([
+  extension(RawBufferSchema, (): RuntimeTransport => ({ kind: 'plaintext' })),
+  extension(
+    UpstreamTlsContextSchema,
+    (context, { secrets, http }: TransportInput): RuntimeTransport => ({
+      kind: 'tls',
+      tls: compileUpstreamTls(context, secrets, http),
+    }),
+  ),
+]);
+
+function compileTransport(socket: TransportSocket | undefined, input: TransportInput): RuntimeTransport {
+  if (socket === undefined) return { kind: 'plaintext' };
+  // Istio writes the plaintext socket with its name alone.
+  if (socket.configType.case === undefined && socket.name === 'envoy.transport_sockets.raw_buffer') {
+    return { kind: 'plaintext' };
+  }
+  return compileExtension(TRANSPORTS, socket.configType.value, input);
+}
+
+function compileMatchLabels(match: JsonObject | undefined): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [key, value] of Object.entries(match ?? {})) {
+    if (typeof value !== 'string') throw new CompileError(`match: ${key} is not a text`);
+    labels[key] = value;
+  }
+  return labels;
+}
+
+function compileTransportMatch(match: Cluster_TransportSocketMatch, input: TransportInput): RuntimeTransportMatch {
+  return {
+    name: required(match.name, 'name'),
+    match: compileMatchLabels(match.match),
+    transport: compileTransport(match.transportSocket, input),
+  };
+}
+
+/** Refuses what would change how traffic behaves if it were left out. */
+function refuseUnsupported(cluster: Cluster): void {
+  const unsupported: [boolean, string][] = [
+    [cluster.healthChecks.length > 0, 'health_checks'],
+    [cluster.loadBalancingPolicy !== undefined, 'load_balancing_policy'],
+    [cluster.lbSubsetConfig !== undefined, 'lb_subset_config'],
+    [cluster.filters.length > 0, 'filters'],
+    [cluster.upstreamConfig !== undefined, 'upstream_config'],
+  ];
+  const found = unsupported.find(([isPresent]) => isPresent);
+  if (found !== undefined) throw new CompileError(`${found[1]} is not supported`);
+}
+
+/** Compiles a cluster of CDS or of the bootstrap. */
+export function compileCluster(cluster: Cluster, slots: BreakerSlots): CompiledCluster {
+  const name = required(cluster.name, 'name');
+  refuseUnsupported(cluster);
+  const discovery = compileDiscovery(cluster);
+  const secrets = createSecretCollector();
+  const http = compileUpstreamHttp(cluster);
+  const input: TransportInput = { secrets, http: compileTlsHttpOptions(cluster) };
+  const bind = cluster.upstreamBindConfig?.sourceAddress;
+  const keepalive = cluster.upstreamConnectionOptions?.tcpKeepalive;
+  const runtime: RuntimeCluster = {
+    name,
+    altStatName: cluster.altStatName === '' ? undefined : cluster.altStatName,
+    discovery: discovery.runtime,
+    endpointsName: discovery.endpointsName,
+    lbPolicy: compileLbPolicy(cluster),
+    localityWeighted: cluster.commonLbConfig?.localityConfigSpecifier.case === 'localityWeightedLbConfig',
+    panicThresholdPercent: cluster.commonLbConfig?.healthyPanicThreshold?.value ?? DEFAULT_PANIC_PERCENT,
+    connectTimeoutMs: durationMsOr(cluster.connectTimeout, DEFAULT_CONNECT_TIMEOUT_MS),
+    perConnectionBufferLimitBytes: cluster.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES,
+    breakers: compileBreakers(cluster.circuitBreakers),
+    breakerSlot: slots.slotOf(name),
+    transport: at('transport_socket', () => compileTransport(cluster.transportSocket, input)),
+    transportMatches: cluster.transportSocketMatches.map((match, index) =>
+      at(`transport_socket_matches[${index}]`, () => compileTransportMatch(match, input)),
+    ),
+    protocol: http.protocol,
+    bindSourceAddress: bind === undefined || bind.address === '' ? undefined : bind.address,
+    tcpKeepaliveMs: keepalive === undefined ? undefined : (keepalive.keepaliveTime ?? 7200) * 1000,
+    outlierDetection:
+      cluster.outlierDetection === undefined ? undefined : compileOutlierDetection(cluster.outlierDetection),
+    maxRequestsPerConnection: Math.min(http.maxRequestsPerConnection, UINT32_MAX),
+    idleTimeoutMs: http.idleTimeoutMs,
+    metadata: compileMetadata(cluster.metadata),
+  };
+  return {
+    runtime,
+    staticEndpoints: discovery.staticEndpoints,
+    eds: discovery.eds,
+    dns: discovery.dns,
+    secrets: secrets.references,
+    inlineSecrets: secrets.inline,
+  };
+}

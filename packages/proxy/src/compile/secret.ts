@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { messageOf, sha256Hex } from '@meltemi/base';
+import type { DataSource } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
+import {
+  type CertificateValidationContext,
+  CertificateValidationContext_TrustChainVerification,
+  type SubjectAltNameMatcher,
+  SubjectAltNameMatcher_SanType,
+  type TlsCertificate,
+} from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import type { Secret } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { RuntimeSanMatcher } from '../config/matchers.ts';
+import type { RuntimeCertificateSecret, RuntimeSecret, RuntimeTrustSecret } from '../config/tls.ts';
+import { at, CompileError, required } from './compile-error.ts';
+import { compileStringMatcher } from './matchers.ts';
+
+function readText(source: DataSource | undefined, field: string): string {
+  const specifier = source?.specifier;
+  switch (specifier?.case) {
+    case 'inlineString':
+      return specifier.value;
+    case 'inlineBytes':
+      return Buffer.from(specifier.value).toString('utf8');
+    case 'filename':
+      try {
+        return readFileSync(specifier.value, 'utf8');
+      } catch (error) {
+        throw new CompileError(`${field}: cannot read ${specifier.value}: ${messageOf(error)}`);
+      }
+    case 'environmentVariable':
+      throw new CompileError(`${field}: environment variables are not supported as a source of secrets`);
+    default:
+      throw new CompileError(`${field} is required`);
+  }
+}
+
+/** The text of a data source that is allowed to be absent. */
+export function readOptionalText(source: DataSource | undefined, field: string): string | undefined {
+  return source?.specifier.case === undefined ? undefined : readText(source, field);
+}
+
+const SAN_TYPES: Readonly<Partial<Record<SubjectAltNameMatcher_SanType, RuntimeSanMatcher['type']>>> = {
+  [SubjectAltNameMatcher_SanType.DNS]: 'dns',
+  [SubjectAltNameMatcher_SanType.EMAIL]: 'email',
+  [SubjectAltNameMatcher_SanType.IP_ADDRESS]: 'ip',
+  [SubjectAltNameMatcher_SanType.URI]: 'uri',
+};
+
+function compileTypedSan(matcher: SubjectAltNameMatcher): RuntimeSanMatcher {
+  const type = SAN_TYPES[matcher.sanType];
+  if (type === undefined) {
+    throw new CompileError(
+      `san_type ${SubjectAltNameMatcher_SanType[matcher.sanType] ?? matcher.sanType} is not supported`,
+    );
+  }
+  return { type, matcher: compileStringMatcher(matcher.matcher) };
+}
+
+/** The subject alternative names that a validation context asks for. */
+export function compileSanMatchers(context: CertificateValidationContext): RuntimeSanMatcher[] {
+  return [
+    ...context.matchTypedSubjectAltNames.map(compileTypedSan),
+    ...context.matchSubjectAltNames.map(
+      (matcher): RuntimeSanMatcher => ({ type: 'any', matcher: compileStringMatcher(matcher) }),
+    ),
+  ];
+}
+
+/** Refuses what would be a weaker check than the context asks for. */
+function refuseUnsupportedChecks(context: CertificateValidationContext): void {
+  const unsupported: [boolean, string][] = [
+    [context.verifyCertificateSpki.length > 0, 'verify_certificate_spki'],
+    [context.verifyCertificateHash.length > 0, 'verify_certificate_hash'],
+    [context.customValidatorConfig !== undefined, 'custom_validator_config'],
+    [context.requireSignedCertificateTimestamp === true, 'require_signed_certificate_timestamp'],
+    [context.maxVerifyDepth !== undefined, 'max_verify_depth'],
+    [context.caCertificateProviderInstance !== undefined, 'ca_certificate_provider_instance'],
+    [context.systemRootCerts !== undefined, 'system_root_certs'],
+    [
+      context.trustChainVerification === CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED,
+      'trust_chain_verification: ACCEPT_UNTRUSTED',
+    ],
+  ];
+  const found = unsupported.find(([isPresent]) => isPresent);
+  if (found !== undefined) throw new CompileError(`${found[1]} is not supported`);
+}
+
+/** Compiles what is trusted. SAN matchers are part of the secret only when it came by SDS. */
+export function compileTrust(
+  context: CertificateValidationContext,
+  name: string,
+  withSans: boolean,
+): RuntimeTrustSecret {
+  refuseUnsupportedChecks(context);
+  return {
+    kind: 'trust',
+    name,
+    trustedCaPem: readText(context.trustedCa, 'trusted_ca'),
+    crlPem: readOptionalText(context.crl, 'crl'),
+    sanMatchers: withSans ? compileSanMatchers(context) : [],
+  };
+}
+
+/** Compiles a certificate with its key. */
+export function compileCertificate(certificate: TlsCertificate, name: string): RuntimeCertificateSecret {
+  if (certificate.privateKeyProvider !== undefined) throw new CompileError('private_key_provider is not supported');
+  if (certificate.pkcs12 !== undefined) throw new CompileError('pkcs12 is not supported');
+  if (certificate.password !== undefined) throw new CompileError('password is not supported');
+  return {
+    kind: 'certificate',
+    name,
+    certificateChainPem: readText(certificate.certificateChain, 'certificate_chain'),
+    privateKeyPem: readText(certificate.privateKey, 'private_key'),
+  };
+}
+
+/** Compiles a secret of SDS or of the bootstrap. */
+export function compileSecret(secret: Secret): RuntimeSecret {
+  const name = required(secret.name, 'name');
+  switch (secret.type.case) {
+    case 'tlsCertificate': {
+      const certificate = secret.type.value;
+      return at('tls_certificate', () => compileCertificate(certificate, name));
+    }
+    case 'validationContext': {
+      const context = secret.type.value;
+      return at('validation_context', () => compileTrust(context, name, true));
+    }
+    default:
+      throw new CompileError(`secret type ${secret.type.case ?? '(none)'} is not supported`);
+  }
+}
+
+/** Gives a secret that stands inside a listener or cluster a name made of its content, so that equal ones are shared. */
+export function nameInline<Kind extends RuntimeSecret>(secret: Kind): Kind {
+  const content =
+    secret.kind === 'certificate'
+      ? [secret.certificateChainPem, secret.privateKeyPem]
+      : [secret.trustedCaPem, secret.crlPem];
+  return { ...secret, name: `inline:${sha256Hex(JSON.stringify(content)).slice(0, 32)}` };
+}
