@@ -1,4 +1,3 @@
-import { messageOf } from '@meltemi/base';
 import type WebSocket from 'ws';
 import { KubeError } from './errors.ts';
 import { PODS, keyText, resourcePath } from './resources.ts';
@@ -119,7 +118,7 @@ export function openExec(transport: Transport, options: ExecOptions): ExecSessio
     try {
       socket = new Client(url, [PROTOCOL], { ...tls, headers, perMessageDeflate: false });
     } catch (error) {
-      throw new KubeError(`Cannot ${action}: ${messageOf(error)}`, { statusCode: 0, cause: error });
+      throw new KubeError(`Cannot ${action}`, { statusCode: 0, cause: error });
     }
     socket.on('open', sendSize);
     return runSession(socket, options, action);

@@ -9,6 +9,7 @@ export * from './kinds/apps.ts';
 export * from './kinds/authentication.ts';
 export * from './kinds/core.ts';
 export * from './kinds/discovery.ts';
+export * from './kinds/label-selector-text.ts';
 export * from './kinds/lease.ts';
 export * from './kinds/pod.ts';
 export * from './kinds/selector.ts';

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Agent, type AgentOptions, request as httpsRequest } from 'node:https';
-import { type Clock, messageOf } from '@meltemi/base';
+import type { Clock } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
 import { createCredentialSource } from './credential-source.ts';
 import { KubeError } from './errors.ts';
@@ -82,7 +82,7 @@ export function createTransport({ access, clock, userAgent }: TransportOptions):
   const fail = (request: RawRequest, error: unknown): unknown => {
     if (error instanceof KubeError) return error;
     if (request.signal?.aborted === true) return request.signal.reason;
-    return new KubeError(`Cannot reach the API server ${base.origin}: ${messageOf(error)}`, {
+    return new KubeError(`Cannot reach the API server ${base.origin}`, {
       statusCode: 0,
       cause: error,
     });

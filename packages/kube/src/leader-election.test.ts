@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog, systemClock } from '@meltemi/base';
+import { KubeError } from './errors.ts';
+import { runLeaderElection } from './leader-election.ts';
+import { LEASES } from './resources.ts';
+import { eventually } from './testing/eventually.ts';
+import { FakeKubeClient } from './testing/fake-kube-client.ts';
+
+const KEY = { namespace: 'istio-system', name: 'leader' };
+const TIMING = { leaseDurationMs: 200, renewDeadlineMs: 100, retryMs: 10 };
+
+function join(client: FakeKubeClient, identity: string, leading: Set<string>, stop: AbortSignal): Promise<void> {
+  return runLeaderElection(
+    {
+      client,
+      lease: KEY,
+      identity,
+      clock: systemClock,
+      random: () => 0.5,
+      log: silentLog,
+      timing: TIMING,
+      lead: async (signal) => {
+        leading.add(identity);
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+        leading.delete(identity);
+      },
+    },
+    stop,
+  );
+}
+
+test('LeaderElection lets one of two lead, and the other take over at once when the lease is released', async () => {
+  const client = new FakeKubeClient();
+  const leading = new Set<string>();
+  const stops = { a: new AbortController(), b: new AbortController() };
+  const first = join(client, 'a', leading, stops.a.signal);
+  await eventually(() => leading.has('a'));
+  const second = join(client, 'b', leading, stops.b.signal);
+  await eventually(() => client.calls.filter(({ verb }) => verb === 'update').length > 3);
+  assert.deepEqual([...leading], ['a']);
+  stops.a.abort();
+  await first;
+  await eventually(() => leading.has('b'));
+  const lease = await client.get(LEASES, KEY);
+  assert.equal(lease.spec?.leaseTransitions, 1);
+  stops.b.abort();
+  await second;
+  assert.equal((await client.get(LEASES, KEY)).spec?.holderIdentity, '');
+});
+
+test('LeaderElection steps down when it cannot renew, before another may lead', async () => {
+  const client = new FakeKubeClient();
+  const leading = new Set<string>();
+  const stop = new AbortController();
+  const election = join(client, 'a', leading, stop.signal);
+  await eventually(() => leading.has('a'));
+  const heal = client.failWhen(() => new KubeError('away', { statusCode: 0 }));
+  await eventually(() => !leading.has('a'));
+  heal();
+  await eventually(() => leading.has('a'));
+  stop.abort();
+  await election;
+});
+
+test('LeaderElection takes a lease over only after having seen it unchanged for its whole duration', async () => {
+  const client = new FakeKubeClient();
+  client.seed(LEASES, {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: KEY,
+    spec: { holderIdentity: 'dead', leaseDurationSeconds: 1, renewTime: '2000-01-01T00:00:00.000000Z' },
+  });
+  const leading = new Set<string>();
+  const stop = new AbortController();
+  const startedMs = performance.now();
+  const election = join(client, 'a', leading, stop.signal);
+  await eventually(() => leading.has('a'));
+  assert.ok(performance.now() - startedMs >= 1_000);
+  stop.abort();
+  await election;
+});

@@ -1,0 +1,3 @@
+export * from './eventually.ts';
+export * from './fake-kube-client.ts';
+export * from './scripted-server.ts';
