@@ -1,1 +1,9 @@
-export {};
+export * from './errors.ts';
+export * from './identity/ca-client.ts';
+export * from './identity/control-plane-channel.ts';
+export * from './identity/signing-request.ts';
+export * from './identity/workload-identity.ts';
+export * from './sds/sds-server.ts';
+export * from './sds/secret-resources.ts';
+export * from './sds/workload-secret-source.ts';
+export * from './xds-proxy/ads-proxy.ts';

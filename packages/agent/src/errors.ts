@@ -1,0 +1,12 @@
+/** The codes of this package's errors, with what each means to an operator. */
+export const AGENT_ERRORS = {
+  CA_UNAVAILABLE: 'The certificate authority cannot be reached; the agent tries again',
+  CA_REFUSED: 'The certificate authority refused to sign: the token or the request is not accepted',
+  CA_RESPONSE_INVALID: 'The certificate authority answered with something that is not a certificate chain for our key',
+  ROOT_CERT_MISSING: 'The root certificate that the control plane is checked against is not mounted',
+  TOKEN_MISSING: 'The service account token is not mounted',
+  CAPTURE_INVALID: 'A traffic capture setting is malformed',
+  CAPTURE_FAILED: 'The traffic capture rules could not be applied',
+  PROXY_EXITED: 'The proxy process ended by itself',
+  USAGE: 'A flag or environment variable cannot be read',
+} as const;
