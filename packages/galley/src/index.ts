@@ -1,1 +1,12 @@
-export {};
+export * from './admission/admission-review.ts';
+export * from './admission/unimplemented-fields.ts';
+export * from './admission/validating-webhook.ts';
+export * from './config-resource.ts';
+export * from './config-store.ts';
+export * from './errors.ts';
+export * from './metrics.ts';
+export * from './regex-check.ts';
+export * from './rejection-events.ts';
+export * from './source/file-source.ts';
+export * from './source/kubernetes-source.ts';
+export * from './source/mesh-config-source.ts';

@@ -1,0 +1,84 @@
+import {
+  type AnalysisInput,
+  analyseVirtualService,
+  type DestinationRule,
+  type DestinationRuleSpec,
+  formatFinding,
+  findKind,
+  type KubernetesObject,
+  validateObject,
+  type VirtualService,
+} from '@meltemi/api';
+import { type ConfigResource } from '@meltemi/model';
+import { toKubernetesObject } from '../config-resource.ts';
+import type { ConfigStore } from '../config-store.ts';
+import type { GalleyMetrics } from '../metrics.ts';
+import { checkRe2 } from '../regex-check.ts';
+import type { AdmissionRequest, AdmissionResponse } from './admission-review.ts';
+import { findUnimplementedFields, UNIMPLEMENTED_MARK, type UnimplementedFields } from './unimplemented-fields.ts';
+
+export interface ValidatingWebhookOptions {
+  /** What is in force, for findings that span objects. */
+  readonly store: Pick<ConfigStore, 'ofKind'>;
+  readonly unimplemented?: UnimplementedFields;
+  readonly domainSuffix?: string;
+  readonly metrics?: GalleyMetrics;
+}
+
+/** Decides about one object: refuses what is invalid, warns of what is doubtful or has no effect yet. */
+export function admitConfig(request: AdmissionRequest, options: ValidatingWebhookOptions): AdmissionResponse {
+  const { uid, operation } = request;
+  if (operation !== 'CREATE' && operation !== 'UPDATE') return { uid, allowed: true };
+  const resource = {
+    group: request.kind.group,
+    version: request.kind.version,
+    resource: request.resource?.resource ?? request.kind.kind.toLowerCase(),
+  };
+  const { object, findings } = validateObject(withNamespace(request), { checkRegex: checkRe2 });
+  const warnings = findings.filter((finding) => finding.severity === 'warning').map(formatFinding);
+  if (object === undefined) {
+    const known = findKind(request.kind.group, request.kind.kind) !== undefined;
+    options.metrics?.validationFailed(resource, known ? 'invalid_resource' : 'unknown_type');
+    const problems = findings.filter((finding) => finding.severity === 'error').map(formatFinding);
+    const message = `${request.kind.kind} is invalid: ${problems.join('; ')}`;
+    return { uid, allowed: false, status: { code: 422, reason: 'Invalid', message }, ...withWarnings(warnings) };
+  }
+  options.metrics?.validationPassed(resource);
+  const ineffective = findUnimplementedFields(object.kind, object.spec, options.unimplemented ?? new Set());
+  const all = [
+    ...warnings,
+    ...analyseAgainstStore(object, options),
+    ...ineffective.map((field) => `${UNIMPLEMENTED_MARK} ${field}: accepted, but has no effect yet`),
+  ];
+  return { uid, allowed: true, ...withWarnings(all) };
+}
+
+function withWarnings(warnings: readonly string[]): { readonly warnings?: readonly string[] } {
+  return warnings.length === 0 ? {} : { warnings };
+}
+
+/** An object under creation may leave its namespace to the URL. */
+function withNamespace({ object, namespace }: AdmissionRequest): unknown {
+  if (typeof object !== 'object' || object === null || namespace === undefined) return object;
+  const { metadata } = object as Partial<KubernetesObject>;
+  if (metadata === undefined) return object;
+  // With generateName the server has not made up the name yet.
+  return { ...object, metadata: { ...metadata, namespace, name: metadata.name ?? 'generated' } };
+}
+
+function analyseAgainstStore(object: KubernetesObject, options: ValidatingWebhookOptions): readonly string[] {
+  if (object.kind !== 'VirtualService') return [];
+  const rules = options.store
+    .ofKind('DestinationRule')
+    // The store holds validated specs only.
+    .map((rule): DestinationRule => toKubernetesObject(rule as ConfigResource<DestinationRuleSpec>, 'DestinationRule'));
+  const input: AnalysisInput = {
+    virtualServices: [],
+    destinationRules: rules,
+    ...(options.domainSuffix === undefined ? {} : { domainSuffix: options.domainSuffix }),
+  };
+  // Validated just now as the kind that it says it is.
+  return analyseVirtualService(object as VirtualService, input).map(
+    (finding) => `${finding.code} ${formatFinding(finding)}`,
+  );
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog } from '@meltemi/base';
+import { CONFIG_MAPS, type KubeObject, resourceRef } from '@meltemi/kube';
+import { FakeKubeClient } from '@meltemi/kube/testing';
+import { createConfigStore } from '../config-store.ts';
+import { createKubernetesSource } from './kubernetes-source.ts';
+import { createMeshConfigSource } from './mesh-config-source.ts';
+
+const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown }>({
+  group: 'networking.istio.io',
+  version: 'v1',
+  plural: 'virtualservices',
+  kind: 'VirtualService',
+});
+
+const OBJECT = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'VirtualService',
+  metadata: { name: 'v', namespace: 'app1' },
+  spec: { hosts: ['a'], http: [{ route: [{ destination: { host: 'a' } }] }] },
+};
+
+/** Lets what was written travel through the watch: the fake answers within a few turns of the event loop. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('KubernetesSource fills the store, follows changes and removals', async () => {
+  const client = new FakeKubeClient();
+  client.seed(VIRTUAL_SERVICES, OBJECT);
+  const store = createConfigStore({ log: silentLog });
+  const stop = new AbortController();
+  await createKubernetesSource({ client, store, log: silentLog }).start(stop.signal);
+  await settle();
+  assert.deepEqual(
+    store.list().map((resource) => resource.name),
+    ['v'],
+  );
+  await client.create(VIRTUAL_SERVICES, { ...OBJECT, metadata: { name: 'w', namespace: 'app1' } });
+  await client.delete(VIRTUAL_SERVICES, { namespace: 'app1', name: 'v' });
+  await settle();
+  assert.deepEqual(
+    store.list().map((resource) => resource.name),
+    ['w'],
+  );
+  stop.abort();
+});
+
+test('MeshConfigSource reloads and keeps the last good configuration', async () => {
+  const client = new FakeKubeClient();
+  const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' } };
+  client.seed(CONFIG_MAPS, { ...map, data: { mesh: 'trustDomain: a.example' } });
+  const source = createMeshConfigSource({ client, namespace: 'istio-system', log: silentLog });
+  const seen: string[] = [];
+  source.onChange((config) => seen.push(config.trustDomain));
+  const stop = new AbortController();
+  await source.start(stop.signal);
+  assert.equal(source.current().trustDomain, 'a.example');
+  const write = async (mesh: string): Promise<void> => {
+    await client.update(CONFIG_MAPS, { ...map, data: { mesh } });
+    await settle();
+  };
+  await write('connectTimeout: 0s');
+  assert.equal(source.current().trustDomain, 'a.example');
+  assert.match(source.problems()[0] ?? '', /connectTimeout: is 0s/);
+  await write('trustDomain: [');
+  assert.equal(source.current().trustDomain, 'a.example');
+  await write('trustDomain: b.example');
+  assert.deepEqual(seen, ['a.example', 'b.example']);
+  assert.deepEqual(source.problems(), []);
+  stop.abort();
+});

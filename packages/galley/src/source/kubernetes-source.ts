@@ -1,0 +1,84 @@
+import { KINDS, type KindDefinition, type KubernetesObject } from '@meltemi/api';
+import type { Clock, Log, Random } from '@meltemi/base';
+import { createInformer, type Informer, type KubeClient, type KubeObject, resourceRef } from '@meltemi/kube';
+import type { ConfigStore } from '../config-store.ts';
+
+export interface KubernetesSourceOptions {
+  readonly client: Pick<KubeClient, 'list' | 'watch' | 'server' | 'request'>;
+  readonly store: ConfigStore;
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Default: every kind of the API. */
+  readonly kinds?: readonly KindDefinition[];
+}
+
+/** Feeds a store from the custom resources of one cluster, for as long as its signal is not aborted. */
+export interface KubernetesSource {
+  /**
+   * Begins to follow the kinds. Resolves when each kind that the cluster defines has been read once; a kind whose
+   * definition is not installed is followed too, from the moment that it is.
+   */
+  start(signal: AbortSignal): Promise<void>;
+  readonly informers: readonly Informer<KubeObject>[];
+}
+
+/** Creates the source; no I/O happens before `start`. */
+export function createKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
+  const { client, store, log, kinds = KINDS, clock, random } = options;
+  const followed = kinds.map((definition) => {
+    const ref = resourceRef<KubeObject>({
+      group: definition.group,
+      version: definition.storageVersion,
+      plural: definition.plural,
+      kind: definition.kind,
+    });
+    const informer = createInformer({
+      client,
+      ref,
+      log,
+      ...(clock === undefined ? {} : { clock }),
+      ...(random === undefined ? {} : { random }),
+    });
+    // What the API serves under the kind's path is checked by the store; the cast only names its envelope.
+    const put = (object: KubeObject): void => store.put(object as unknown as KubernetesObject);
+    informer.subscribe({
+      onAdd: put,
+      onUpdate: put,
+      onDelete: ({ metadata }) =>
+        store.remove({ kind: definition.kind, namespace: metadata.namespace ?? 'default', name: metadata.name }),
+    });
+    return { definition, informer };
+  });
+  return {
+    informers: followed.map(({ informer }) => informer),
+    async start(signal) {
+      await Promise.all(
+        followed.map(async ({ definition, informer }) => {
+          const synced = informer.start(signal);
+          if (await isInstalled(client, definition, signal)) return synced;
+          log.warn(`The cluster does not define ${definition.kind}; it is ignored until its definition is applied`);
+          return undefined;
+        }),
+      );
+    },
+  };
+}
+
+/** Whether the cluster serves a kind. When it cannot be asked, the answer is yes: the informer then waits for it. */
+async function isInstalled(
+  client: Pick<KubeClient, 'request'>,
+  definition: KindDefinition,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const path = `/apis/${definition.group}/${definition.storageVersion}`;
+    const { status, body } = await client.request({ method: 'GET', path, signal });
+    if (status === 404) return false;
+    if (status !== 200) return true;
+    const { resources = [] } = JSON.parse(body) as { readonly resources?: readonly { readonly name: string }[] };
+    return resources.some((resource) => resource.name === definition.plural);
+  } catch {
+    return true;
+  }
+}
