@@ -1,0 +1,111 @@
+import { EVENTS, type KubeObject } from '@meltemi/kube';
+import type { Command } from 'commander';
+import { stringify } from 'yaml';
+import { CommandError, EXIT } from '../exit-code.ts';
+import { formatAge, formatTable } from '../output.ts';
+import { type ClusterFlags, type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
+
+/** Secrets' values are for programs; a person is told how large they are. */
+function withoutSecrets(object: KubeObject): KubeObject {
+  const { data } = object as KubeObject & { readonly data?: Readonly<Record<string, string>> };
+  if (object.kind !== 'Secret' || data === undefined) return object;
+  return {
+    ...object,
+    data: Object.fromEntries(
+      Object.entries(data).map(([key, value]) => [key, `${Buffer.from(value, 'base64').length} bytes`]),
+    ),
+  } as KubeObject;
+}
+
+async function eventsOf(context: CommandContext, session: Session, object: KubeObject): Promise<string> {
+  const list = await session.cluster.client.list(EVENTS, {
+    namespace: object.metadata.namespace,
+    fieldSelector: `involvedObject.uid=${object.metadata.uid ?? ''}`,
+  });
+  if (list.items.length === 0) return 'Events:       none\n';
+  const timeOf = (event: (typeof list.items)[number]): number =>
+    Date.parse(event.lastTimestamp ?? event.metadata.creationTimestamp ?? '') || 0;
+  const rows = list.items
+    .toSorted((left, right) => timeOf(left) - timeOf(right))
+    .map((event) => [
+      event.type ?? '',
+      event.reason ?? '',
+      formatAge(context.nowMs() - timeOf(event)),
+      event.source?.component ?? '',
+      event.message ?? '',
+    ]);
+  return `Events:\n${formatTable(['TYPE', 'REASON', 'AGE', 'FROM', 'MESSAGE'], rows).replace(/^/gm, '  ').trimEnd()}\n`;
+}
+
+function section(title: string, value: unknown): string {
+  if (value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0))
+    return '';
+  return `${title}:\n${stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }).replace(/^(?=.)/gm, '  ')}`;
+}
+
+/** One object for a person: who it is, what was asked, how it stands, what happened. */
+async function describeObject(context: CommandContext, session: Session, object: KubeObject): Promise<string> {
+  const { metadata, apiVersion: _apiVersion, kind: _kind, ...rest } = withoutSecrets(object);
+  const { spec, status, ...others } = rest as { readonly spec?: unknown; readonly status?: unknown };
+  const age =
+    metadata.creationTimestamp === undefined
+      ? ''
+      : ` (${formatAge(context.nowMs() - Date.parse(metadata.creationTimestamp))} ago)`;
+  const owners = metadata.ownerReferences?.map((owner) => `${owner.kind}/${owner.name}`).join(', ');
+  return [
+    `Name:         ${metadata.name}\n`,
+    metadata.namespace === undefined ? '' : `Namespace:    ${metadata.namespace}\n`,
+    `Created:      ${metadata.creationTimestamp ?? 'unknown'}${age}\n`,
+    owners === undefined ? '' : `Controlled by: ${owners}\n`,
+    section('Labels', metadata.labels),
+    section('Annotations', metadata.annotations),
+    section('Spec', spec),
+    ...Object.entries(others).map(([name, value]) => section(`${name[0]?.toUpperCase()}${name.slice(1)}`, value)),
+    section('Status', status),
+    await eventsOf(context, session, object),
+  ].join('');
+}
+
+/** `meltemi describe`: everything about an object, with its events. */
+export function addDescribeCommand(program: Command, context: CommandContext): void {
+  program
+    .command('describe')
+    .description('Show everything about an object, with what happened to it')
+    .argument('<what...>', 'KIND NAME… or KIND/NAME…')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  meltemi describe pod -n app1 sleep-5d8f9c-x2x4z\n  meltemi describe deployment/helloworld-v1 -n app1',
+    )
+    .action(async (words: string[], _own: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<ClusterFlags>();
+      await withSession(context, flags, async (session) => {
+        const catalog = await readCatalog(session);
+        const [first = '', ...names] = words;
+        const targets = first.includes('/')
+          ? words.map((word) => word.split('/') as [string, string])
+          : names.map((name) => [first, name] as const);
+        if (targets.length === 0) {
+          const entry = catalog.byName(first);
+          const list = await session.cluster.client.list(entry.ref, {
+            namespace: entry.ref.namespaced ? session.namespace : undefined,
+          });
+          if (list.items.length === 0)
+            throw new CommandError(
+              EXIT.failed,
+              `No resources found${entry.ref.namespaced ? ` in namespace ${session.namespace}` : ''}`,
+            );
+          for (const item of list.items)
+            context.terminal.out(`${await describeObject(context, session, { ...item, kind: entry.ref.kind })}\n`);
+          return;
+        }
+        for (const [kind, name] of targets) {
+          const { ref } = catalog.byName(kind);
+          const object = await session.cluster.client.get(ref, {
+            name,
+            namespace: ref.namespaced ? session.namespace : undefined,
+          });
+          context.terminal.out(await describeObject(context, session, { ...object, kind: ref.kind }));
+        }
+      });
+    });
+}

@@ -1,0 +1,177 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { messageOf } from '@meltemi/base';
+import { createKubeClient } from '@meltemi/kube';
+import type { RunningEnvironment } from '@meltemi/local';
+import type { Command } from 'commander';
+import { applyObjects } from '../apply-objects.ts';
+import { CommandError, EXIT } from '../exit-code.ts';
+import { matchesSelector } from './manifest-flags.ts';
+import { parseManifest } from '../manifest.ts';
+import { walkthroughDirectory } from '../running-environments.ts';
+import type { CommandContext } from '../session.ts';
+import { paint } from '../terminal.ts';
+import { waitForDeployment } from '../wait-for-deployment.ts';
+
+interface UpFlags {
+  readonly walkthrough?: boolean;
+  readonly reset?: boolean;
+  readonly proxyBinary?: string;
+}
+
+const REPOSITORY_ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+const DEPLOYMENT_TIMEOUT_MS = 60_000;
+
+/** The folder of `npm start`: made of the example, with its relative paths pointing back into the clone. */
+function prepareWalkthrough(): string {
+  const directory = walkthroughDirectory(REPOSITORY_ROOT);
+  mkdirSync(directory, { recursive: true });
+  const example = readFileSync(join(REPOSITORY_ROOT, 'examples/walkthrough/mesh.yaml'), 'utf8');
+  const target = join(directory, 'mesh.yaml');
+  if (!existsSync(target))
+    writeFileSync(target, example.replace(/^root: .*$/m, `root: ${relative(directory, REPOSITORY_ROOT)}`));
+  return directory;
+}
+
+/** Applies the manifests of every cluster at the same time. */
+async function applyManifests(environment: RunningEnvironment, signal: AbortSignal): Promise<string[]> {
+  const started = environment.clusters.map(async ({ spec, access }) => {
+    await using client = createKubeClient({ access });
+    const deployments: { readonly namespace: string; readonly name: string }[] = [];
+    for (const { file, namespace = 'default', selector } of spec.manifests) {
+      const objects = parseManifest(readFileSync(file, 'utf8'), file)
+        .map((manifest) => manifest.object)
+        .filter((object) => selector === undefined || matchesSelector(object.metadata.labels, selector));
+      await applyObjects({ client, objects, namespace, fieldManager: 'meltemi-up' });
+      for (const object of objects)
+        if (object.kind === 'Deployment')
+          deployments.push({ namespace: object.metadata.namespace ?? namespace, name: object.metadata.name });
+    }
+    await Promise.all(
+      deployments.map((deployment) =>
+        waitForDeployment({ client, ...deployment, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal }),
+      ),
+    );
+    return deployments.map(({ namespace, name }) => `${spec.name}: ${namespace}/${name} is available`);
+  });
+  return (await Promise.all(started)).flat();
+}
+
+function untilAborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolveAborted) => {
+    if (signal.aborted) resolveAborted(undefined);
+    else signal.addEventListener('abort', () => resolveAborted(undefined), { once: true });
+  });
+}
+
+function nextCommands(environment: RunningEnvironment, directory: string, isWalkthrough: boolean): string {
+  const lines = ['Try, in a second terminal:', ''];
+  if (isWalkthrough) {
+    lines.push(
+      '  # both versions answer',
+      '  ./meltemi exec -n app1 deploy/sleep -- curl -s helloworld.app1:5000/hello',
+      '  # all requests to v2, over mutual TLS',
+      '  ./meltemi apply -n app1 -f examples/helloworld/virtualservice.yaml -f examples/helloworld/destinationrule.yaml',
+      '  # both again',
+      '  ./meltemi delete -n app1 -f examples/helloworld/virtualservice.yaml -f examples/helloworld/destinationrule.yaml',
+      '  ./meltemi proxy-status',
+      '  ./meltemi get pods -n app1 -o wide --cluster cluster2',
+      '',
+      'With kubectl 1.30 or newer:',
+      '',
+      `  export KUBECONFIG=${environment.kubeconfig}`,
+      '  SLEEP_POD=$(kubectl get -n app1 pod -l app=sleep -o jsonpath={.items..metadata.name})',
+      '  kubectl exec $SLEEP_POD -n app1 -c sleep -- curl -s helloworld.app1:5000/hello',
+    );
+  } else {
+    lines.push(
+      `  meltemi get pods -A --dir ${directory}`,
+      '',
+      'With kubectl 1.30 or newer:',
+      '',
+      `  export KUBECONFIG=${environment.kubeconfig}`,
+      `  kubectl get pods -A --context ${environment.clusters[0]?.spec.name}`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** `meltemi up`: runs the clusters of a folder until Ctrl-C. */
+export function addUpCommand(program: Command, context: CommandContext): void {
+  program
+    .command('up')
+    .description('Run the clusters of a folder with a mesh.yaml, in the foreground, until Ctrl-C')
+    .argument('[folder]', 'the folder; default: the current one')
+    .option(
+      '--walkthrough',
+      'the two-cluster walkthrough, in .meltemi/walkthrough of this clone (what "npm start" runs)',
+    )
+    .option('--reset', 'forget the state of earlier runs first')
+    .option('--proxy-binary <file>', "an executable that sidecars run instead of Meltemi's own proxy, such as envoy")
+    .addHelpText(
+      'after',
+      '\nExamples:\n  meltemi up --walkthrough\n  meltemi up examples/walkthrough --proxy-binary /usr/local/bin/envoy',
+    )
+    .action(async (folder: string | undefined, flags: UpFlags) => {
+      const { terminal } = context;
+      const startedMs = context.nowMs();
+      const say = (message: string): void =>
+        terminal.err(
+          `${paint(terminal, 'dim', `${((context.nowMs() - startedMs) / 1000).toFixed(1).padStart(5)} s`)}  ${message}\n`,
+        );
+      const { hasEnvironmentState, readEnvironmentState, readMeshFile, startEnvironment } = await import(
+        '@meltemi/local'
+      );
+      if (flags.walkthrough === true && folder !== undefined)
+        throw new CommandError(EXIT.usage, 'Name a folder or --walkthrough, not both');
+      const isWalkthrough = flags.walkthrough === true;
+      if (
+        isWalkthrough &&
+        flags.reset === true &&
+        readEnvironmentState(walkthroughDirectory(REPOSITORY_ROOT)) === undefined
+      )
+        rmSync(walkthroughDirectory(REPOSITORY_ROOT), { recursive: true, force: true });
+      const directory = isWalkthrough ? prepareWalkthrough() : resolve(folder ?? '.');
+      if (flags.reset === true && readEnvironmentState(directory) === undefined && hasEnvironmentState(directory))
+        rmSync(join(directory, '.meltemi'), { recursive: true, force: true });
+      const mesh = readMeshFile(join(directory, 'mesh.yaml'));
+
+      let lost: (reason: string) => void = () => {};
+      const untilLost = new Promise<string>((resolveLost) => (lost = resolveLost));
+      const environment = await startEnvironment({
+        mesh,
+        directory,
+        onProgress: say,
+        onLost: (reason) => lost(reason),
+        nowMs: context.nowMs,
+        env: process.env,
+        signal: context.signal,
+      });
+      let failure: string | undefined;
+      try {
+        if (mesh.controlPlane !== undefined) {
+          const { installMesh } = await import('../install-mesh.ts');
+          await installMesh({
+            environment,
+            mesh,
+            proxyBinary: flags.proxyBinary ?? mesh.proxyBinary,
+            stateDirectory: join(directory, '.meltemi'),
+            onProgress: say,
+            nowMs: context.nowMs,
+            signal: context.signal,
+          });
+        }
+        for (const line of await applyManifests(environment, context.signal)) say(line);
+        say(paint(terminal, 'bold', 'everything is up; Ctrl-C stops it'));
+        terminal.out(`\n${nextCommands(environment, directory, isWalkthrough)}\n`);
+        failure = await Promise.race([untilAborted(context.signal), untilLost]);
+      } catch (error) {
+        if (!context.signal.aborted) failure = messageOf(error);
+      }
+      say('stopping');
+      await environment[Symbol.asyncDispose]();
+      if (failure !== undefined) throw new CommandError(EXIT.failed, failure);
+      say('stopped; nothing is left running');
+    });
+}

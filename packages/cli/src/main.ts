@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf, systemClock } from '@meltemi/base';
+import { CommanderError } from 'commander';
+import { CommandError, EXIT, exitCodeOf } from './exit-code.ts';
+import { openSession } from './open-session.ts';
+import { buildProgram } from './program.ts';
+import type { CommandContext } from './session.ts';
+import { createTerminal, paint } from './terminal.ts';
+
+const terminal = createTerminal(process.env);
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupted.abort());
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
+);
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+  readonly version: string;
+};
+const context: CommandContext = {
+  terminal,
+  version,
+  signal: interrupted.signal,
+  nowMs: () => systemClock.nowMs(),
+  openSession: (flags) =>
+    openSession(flags, { MELTEMI_DIR: process.env['MELTEMI_DIR'], KUBECONFIG: process.env['KUBECONFIG'] }),
+};
+
+try {
+  await buildProgram(context).parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has written help or the fault already; help asked for is no fault.
+    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  } else {
+    if (!(error instanceof CommandError && error.message === ''))
+      terminal.err(`${paint(terminal, 'red', 'Error')}: ${messageOf(error)}\n`);
+    process.exitCode = exitCodeOf(error);
+  }
+}

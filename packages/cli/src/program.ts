@@ -1,0 +1,55 @@
+import { Command } from 'commander';
+import { addApplyCommand } from './commands/apply.ts';
+import { addCompletionCommand } from './commands/completion.ts';
+import { addCreateRemoteSecretCommand } from './commands/create-remote-secret.ts';
+import { addDeleteCommand } from './commands/delete.ts';
+import { addDescribeCommand } from './commands/describe.ts';
+import { addEventsCommand } from './commands/events.ts';
+import { addExecCommand } from './commands/exec.ts';
+import { addGetCommand } from './commands/get.ts';
+import { addLogsCommand } from './commands/logs.ts';
+import { addProxyConfigCommand } from './commands/proxy-config.ts';
+import { addProxyStatusCommand } from './commands/proxy-status.ts';
+import { addRemoteClustersCommand } from './commands/remote-clusters.ts';
+import { addUpCommand } from './commands/up.ts';
+import { addVersionCommand } from './commands/version.ts';
+import { addWaitCommand } from './commands/wait.ts';
+import type { CommandContext } from './session.ts';
+
+/** The whole command line. A mistyped command or flag is answered with the nearest one. */
+export function buildProgram(context: CommandContext): Command {
+  const program = new Command('meltemi')
+    .description('A service mesh: runs clusters on this machine, and looks into meshes anywhere')
+    .option('--dir <folder>', 'the environment, when several run (or MELTEMI_DIR)')
+    .option('--kubeconfig <file>', 'a kubeconfig instead of an environment')
+    .option('--cluster <name>', 'the cluster, a context of the kubeconfig; default: its current context')
+    .option('-n, --namespace <name>', "the namespace; default: the context's, or default")
+    .enablePositionalOptions(false)
+    .showHelpAfterError('See "meltemi --help" or "meltemi COMMAND --help"')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.terminal.out(text),
+      writeErr: (text) => context.terminal.err(text),
+    });
+  for (const add of [
+    addUpCommand,
+    addGetCommand,
+    addDescribeCommand,
+    addLogsCommand,
+    addEventsCommand,
+    addExecCommand,
+    addApplyCommand,
+    addDeleteCommand,
+    addWaitCommand,
+    addProxyStatusCommand,
+    addProxyConfigCommand,
+    addRemoteClustersCommand,
+    addCreateRemoteSecretCommand,
+    addVersionCommand,
+  ]) {
+    add(program, context);
+  }
+  addCompletionCommand(program, context);
+  return program;
+}

@@ -1,0 +1,61 @@
+import { readFileSync, realpathSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ENVIRONMENT_SOCKET_PREFIX, type EnvironmentState, readEnvironmentState } from '@meltemi/local';
+import { CommandError, EXIT } from './exit-code.ts';
+
+/** The folders of all environments that run on this machine, as the kernel's list of sockets tells them. */
+export function runningEnvironmentDirectories(): string[] {
+  const found = new Set<string>();
+  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const at = line.indexOf(`@${ENVIRONMENT_SOCKET_PREFIX}`);
+    if (at >= 0) found.add(line.slice(at + 1 + ENVIRONMENT_SOCKET_PREFIX.length));
+  }
+  return [...found].sort();
+}
+
+/** How a user may say which environment is meant. */
+export interface EnvironmentChoice {
+  /** `--dir`. */
+  readonly directory: string | undefined;
+  /** `MELTEMI_DIR`. */
+  readonly directoryFromEnv: string | undefined;
+}
+
+/**
+ * The environment that a command talks to: the one named, or the only one that runs.
+ *
+ * @throws CommandError usage: none or several run, or the one named does not.
+ */
+export function findEnvironment({ directory, directoryFromEnv }: EnvironmentChoice): EnvironmentState {
+  const named = directory ?? directoryFromEnv;
+  if (named !== undefined) {
+    const path = resolve(named);
+    const state = readEnvironmentState(path);
+    if (state === undefined) {
+      throw new CommandError(
+        EXIT.usage,
+        `No environment runs in ${path}; start it with "meltemi up ${named}", or name another with --dir`,
+      );
+    }
+    return state;
+  }
+  const running = runningEnvironmentDirectories().flatMap((path) => readEnvironmentState(path) ?? []);
+  const [only, ...others] = running;
+  if (only === undefined)
+    throw new CommandError(
+      EXIT.usage,
+      'No environment runs; start one with "npm start" or "meltemi up DIR", or name a cluster with --kubeconfig',
+    );
+  if (others.length > 0) {
+    throw new CommandError(
+      EXIT.usage,
+      `${running.length} environments run; name one with --dir or MELTEMI_DIR:\n${running.map((state) => `  ${state.directory}`).join('\n')}`,
+    );
+  }
+  return only;
+}
+
+/** Where `npm start` keeps its environment. */
+export function walkthroughDirectory(repositoryRoot: string): string {
+  return join(realpathSync(repositoryRoot), '.meltemi/walkthrough');
+}

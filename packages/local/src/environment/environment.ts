@@ -1,0 +1,332 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MeltemiError, messageOf } from '@meltemi/base';
+import { buildKubeconfig, type ClusterAccess } from '@meltemi/kube';
+import { innerCommand, type NamespaceMode, probeNetns } from '../sandbox/index.ts';
+import type { SupervisorConfig, SupervisorOrder, SupervisorReport } from '../supervisor/index.ts';
+import {
+  ENVIRONMENT_SOCKET_PREFIX,
+  processStartTicks,
+  readEnvironmentState,
+  removeEnvironmentState,
+  type RunningCluster,
+  statePath,
+  writeEnvironmentState,
+  writeFileAtomically,
+} from './environment-state.ts';
+import type { ClusterSpec, MeshFile } from './mesh-file.ts';
+import { type ClusterPki, prepareClusterPki } from './pki.ts';
+
+/** How long the clusters may take to come up. */
+const START_TIMEOUT_MS = 60_000;
+/** How long the processes get to end in order before they are killed. */
+const STOP_TIMEOUT_MS = 15_000;
+
+/** What {@link startEnvironment} needs. */
+export interface EnvironmentOptions {
+  readonly mesh: MeshFile;
+  /** The folder that the state goes into, as `.meltemi/`. */
+  readonly directory: string;
+  /** Told each step that is done. */
+  readonly onProgress: (message: string) => void;
+  /** Called once, when the environment ends without having been asked to. */
+  readonly onLost: (reason: string) => void;
+  readonly nowMs: () => number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborting it while the environment starts ends the start. */
+  readonly signal: AbortSignal;
+}
+
+/** A cluster that runs, and how to be its administrator. */
+export interface StartedCluster {
+  readonly spec: ClusterSpec;
+  readonly access: ClusterAccess;
+}
+
+/** An environment that runs. Disposing it stops everything in order and leaves nothing behind. */
+export interface RunningEnvironment extends AsyncDisposable {
+  readonly clusters: readonly StartedCluster[];
+  readonly kubeconfig: string;
+  readonly sandbox: NamespaceMode;
+}
+
+/** Holds the environment's name among the kernel's sockets: the proof that it runs, gone with the process. */
+async function claimName(directory: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') {
+        reject(error);
+        return;
+      }
+      const pid = readEnvironmentState(directory)?.pid;
+      reject(
+        new MeltemiError(
+          'ENVIRONMENT_RUNS',
+          `Cannot start: the environment in ${directory} runs already${pid === undefined ? '' : ` as process ${pid}`}; stop it with Ctrl-C in its terminal${pid === undefined ? '' : `, or kill ${pid}`}`,
+        ),
+      );
+    });
+    server.listen(`\0${ENVIRONMENT_SOCKET_PREFIX}${directory}`, resolve);
+  });
+  server.unref();
+  return server;
+}
+
+interface HostListener {
+  readonly server: Server;
+  readonly port: number;
+  readonly fd: number;
+}
+
+/** Opens a cluster's port on the host; the one of last time if it can be had, since kubeconfigs name it. */
+async function openHostListener(wanted: number, remembered: number | undefined): Promise<HostListener> {
+  const listen = (port: number): Promise<Server> =>
+    new Promise((resolve, reject) => {
+      const server = createServer();
+      server.once('error', reject);
+      server.listen({ host: '127.0.0.1', port }, () => resolve(server));
+    });
+  let server: Server;
+  try {
+    server = await listen(wanted === 0 ? (remembered ?? 0) : wanted);
+  } catch (cause) {
+    if (wanted !== 0) {
+      throw new MeltemiError(
+        'USAGE',
+        `Cannot open 127.0.0.1:${wanted} for the API: ${messageOf(cause)}; choose another apiPort in mesh.yaml, or 0 for any`,
+        { cause },
+      );
+    }
+    server = await listen(0);
+  }
+  const address = server.address();
+  // An accepted descriptor number is what the child inherits; Node has no documented way to ask for it.
+  const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
+  if (address === null || typeof address === 'string') throw new Error('BUG: a TCP server without a port');
+  return { server, port: address.port, fd };
+}
+
+function rememberedPorts(directory: string): Readonly<Record<string, number>> {
+  try {
+    // Written below.
+    return JSON.parse(readFileSync(statePath(directory, 'ports.json'), 'utf8')) as Record<string, number>;
+  } catch {
+    return {};
+  }
+}
+
+function supervisorConfig(
+  options: EnvironmentOptions,
+  probe: { readonly mode: NamespaceMode; readonly path: string },
+): SupervisorConfig {
+  const { mesh, directory } = options;
+  const imagesFile = statePath(directory, 'images.json');
+  writeFileAtomically(imagesFile, JSON.stringify(mesh.images, null, 2), 0o600);
+  return {
+    stateDir: statePath(directory),
+    sandbox: 'netns',
+    mode: probe.mode,
+    path: probe.path,
+    imagesFile,
+    clusters: mesh.clusters.map((cluster, index) => ({
+      cluster: cluster.name,
+      podCidr: cluster.podCidr.text,
+      serviceCidr: cluster.serviceCidr.text,
+      nodeIp: cluster.nodeIp,
+      dnsIp: cluster.dnsIp,
+      dataDir: statePath(directory, 'clusters', cluster.name),
+      hostListenFd: FIRST_LISTENER_FD + index,
+    })),
+  };
+}
+
+/** Descriptors 0 to 2 are the standard ones, 3 is the channel between the processes. */
+const FIRST_LISTENER_FD = 4;
+
+function startSupervisor(
+  options: EnvironmentOptions,
+  config: SupervisorConfig,
+  listeners: readonly HostListener[],
+): ChildProcess {
+  const { directory } = options;
+  const configFile = statePath(directory, 'supervisor.json');
+  writeFileAtomically(configFile, JSON.stringify(config, null, 2), 0o600);
+  mkdirSync(statePath(directory, 'logs'), { recursive: true });
+  const log = openSync(statePath(directory, 'logs/supervisor.log'), 'a');
+  const main = fileURLToPath(new URL('../supervisor/main.ts', import.meta.url));
+  const [program, ...args] = innerCommand(config.mode, [process.execPath, main, '--config', configFile]) as [
+    string,
+    ...string[],
+  ];
+  try {
+    return spawn(program, args, {
+      stdio: ['ignore', log, log, 'ipc', ...listeners.map((listener) => listener.fd)],
+      env: { ...options.env, PATH: config.path, NODE_COMPILE_CACHE: statePath(directory, 'cache') },
+      // A process group of its own: Ctrl-C reaches this process only, which then stops the others in order.
+      detached: true,
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+function logTail(directory: string): string {
+  try {
+    const lines = readFileSync(statePath(directory, 'logs/supervisor.log'), 'utf8').trimEnd().split('\n');
+    return lines.slice(-3).join(' | ');
+  } catch {
+    return '';
+  }
+}
+
+/** Waits for `ready`, passing progress on. */
+function untilReady(options: EnvironmentOptions, child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (reason: string): void =>
+      reject(
+        new MeltemiError(
+          'ENVIRONMENT_FAILED',
+          `Cannot start the clusters: ${reason}; the logs are in ${statePath(options.directory, 'logs')}`,
+        ),
+      );
+    // Not a Clock: the wait is for another process, in real time.
+    const timeout = AbortSignal.timeout(START_TIMEOUT_MS);
+    timeout.addEventListener('abort', () => fail(`not ready after ${START_TIMEOUT_MS / 1000} s`));
+    options.signal.addEventListener('abort', () => fail('interrupted'));
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code, signal) =>
+      fail(`the first process ended with ${signal ?? `code ${code}`}: ${logTail(options.directory)}`),
+    );
+    child.on('message', (message: SupervisorReport) => {
+      if (message.type === 'progress')
+        options.onProgress(`${message.cluster === undefined ? '' : `${message.cluster}: `}${message.message}`);
+      else if (message.type === 'ready') resolve();
+      else if (message.type === 'failed') fail(message.message);
+    });
+  });
+}
+
+async function stopSupervisor(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const order: SupervisorOrder = { type: 'stop' };
+  if (child.connected) child.send(order);
+  const late = AbortSignal.timeout(STOP_TIMEOUT_MS);
+  late.addEventListener('abort', () => child.kill('SIGKILL'));
+  await ended;
+}
+
+/**
+ * Starts the clusters of an environment and waits until their APIs answer.
+ *
+ * @throws MeltemiError `SANDBOX_UNAVAILABLE` naming the step that fails here and its remedy; `ENVIRONMENT_RUNS`;
+ *   `ENVIRONMENT_FAILED`.
+ */
+export async function startEnvironment(options: EnvironmentOptions): Promise<RunningEnvironment> {
+  const { mesh, directory } = options;
+  const probe =
+    process.platform === 'linux'
+      ? probeNetns(process.getuid?.() ?? 0, options.env)
+      : ({
+          ok: false,
+          step: 'look at the platform',
+          reason: `this is ${process.platform}`,
+          remedy: 'Use Linux (x64 or arm64 with glibc), or WSL2',
+        } as const);
+  if (!probe.ok) {
+    throw new MeltemiError(
+      'SANDBOX_UNAVAILABLE',
+      `Cannot give pods a network of their own on this machine: step "${probe.step}" failed: ${probe.reason}. ${probe.remedy}`,
+    );
+  }
+  mkdirSync(statePath(directory), { recursive: true, mode: 0o700 });
+  const claim = await claimName(directory);
+  const listeners: HostListener[] = [];
+  let child: ChildProcess | undefined;
+  try {
+    options.onProgress(`sandbox: network namespaces, ${probe.mode.root ? 'as root' : 'rootless'}`);
+    const pki = new Map<string, ClusterPki>();
+    for (const cluster of mesh.clusters)
+      pki.set(
+        cluster.name,
+        prepareClusterPki(cluster, statePath(directory, 'clusters', cluster.name), options.nowMs()),
+      );
+    const remembered = rememberedPorts(directory);
+    for (const cluster of mesh.clusters)
+      listeners.push(await openHostListener(cluster.apiPort, remembered[cluster.name]));
+    const running = mesh.clusters.map(
+      (cluster, index): RunningCluster => ({ name: cluster.name, apiPort: listeners[index]?.port ?? 0 }),
+    );
+    writeFileAtomically(
+      statePath(directory, 'ports.json'),
+      JSON.stringify(Object.fromEntries(running.map(({ name, apiPort }) => [name, apiPort]))),
+      0o600,
+    );
+    child = startSupervisor(options, supervisorConfig(options, probe), listeners);
+    // Two holders of one listening socket would both accept.
+    for (const { server } of listeners) server.close();
+    await untilReady(options, child);
+
+    const clusters = mesh.clusters.map((spec, index): StartedCluster => {
+      // Prepared above for every cluster.
+      const { certificateAuthorityPem, administrator } = pki.get(spec.name) as ClusterPki;
+      return {
+        spec,
+        access: {
+          name: spec.name,
+          server: `https://127.0.0.1:${running[index]?.apiPort}`,
+          certificateAuthorityPem,
+          credentials: { clientCertificate: administrator },
+        },
+      };
+    });
+    const kubeconfig = statePath(directory, 'kubeconfig');
+    const entries = clusters.map(({ access }) => ({
+      name: access.name,
+      server: access.server,
+      certificateAuthorityPem: access.certificateAuthorityPem,
+      clientCertificate: access.credentials.clientCertificate,
+    }));
+    writeFileAtomically(kubeconfig, buildKubeconfig(entries), 0o600);
+    writeEnvironmentState({
+      directory,
+      name: mesh.name,
+      pid: process.pid,
+      startTicks: processStartTicks(process.pid) ?? '',
+      kubeconfig,
+      clusters: running,
+      ...(mesh.controlPlane === undefined ? {} : { controlPlane: mesh.controlPlane }),
+    });
+    const supervisor = child;
+    let isStopping = false;
+    supervisor.once('exit', (code, signal) => {
+      if (!isStopping)
+        options.onLost(`the environment's first process ended with ${signal ?? `code ${code}`}: ${logTail(directory)}`);
+    });
+    return {
+      clusters,
+      kubeconfig,
+      sandbox: probe.mode,
+      async [Symbol.asyncDispose]() {
+        isStopping = true;
+        await stopSupervisor(supervisor);
+        removeEnvironmentState(directory);
+        claim.close();
+      },
+    };
+  } catch (error) {
+    for (const { server } of listeners) server.close();
+    if (child !== undefined) await stopSupervisor(child);
+    claim.close();
+    throw error;
+  }
+}
+
+/** Whether a folder holds the state of an earlier run. */
+export function hasEnvironmentState(directory: string): boolean {
+  return existsSync(join(directory, '.meltemi'));
+}

