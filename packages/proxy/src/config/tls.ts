@@ -25,6 +25,11 @@ interface RuntimeTlsCommon {
 /** TLS terminated by a filter chain. */
 export interface RuntimeDownstreamTls extends RuntimeTlsCommon {
   readonly requireClientCertificate: boolean;
+  /**
+   * Whether a client's certificate must carry exactly one SPIFFE URI (`required`, the default: workload certificates), or may
+   * also carry none (`optional`: gateways with certificates of other authorities).
+   */
+  readonly spiffeIdentity?: 'required' | 'optional';
 }
 
 /** TLS originated towards an upstream host. */

@@ -1,0 +1,32 @@
+/** Header fields as decisions look at them. */
+export interface HeaderView {
+  /** First value; the name is lower case. */
+  get(name: string): string | undefined;
+  /** Repeated fields joined by `,`. */
+  joined(name: string): string | undefined;
+}
+
+/** A request as decisions see it; the proxy's own request heads have this shape. */
+export interface RequestView {
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  readonly authority: string | undefined;
+  readonly scheme: string | undefined;
+  readonly headers: HeaderView;
+}
+
+/** The path up to the query or fragment. */
+export function pathWithoutQuery(path: string): string {
+  for (let at = 0; at < path.length; at++) {
+    const code = path.charCodeAt(at);
+    if (code === 0x3f || code === 0x23) return path.slice(0, at);
+  }
+  return path;
+}
+
+/** Whether a content type is gRPC's (`application/grpc` or `application/grpc+…`). */
+export function isGrpcContentType(contentType: string | undefined): boolean {
+  if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
+  return contentType.length === 16 || contentType[16] === '+';
+}
