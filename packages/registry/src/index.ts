@@ -1,1 +1,11 @@
-export {};
+export * from './cluster-registry.ts';
+export * from './kubernetes/convert-endpoints.ts';
+export * from './kubernetes/convert-service.ts';
+export * from './kubernetes/convert-workload.ts';
+export * from './kubernetes/kubernetes-registry.ts';
+export * from './kubernetes/pod-facts.ts';
+export * from './merge/aggregate-registry.ts';
+export * from './merge/merge-services.ts';
+export * from './metrics.ts';
+export * from './remote/remote-cluster.ts';
+export * from './remote/remote-clusters.ts';

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog } from '@meltemi/base';
+import { ENDPOINT_SLICES, type EndpointSlice, NAMESPACES, NODES, PODS, type Pod, SERVICES } from '@meltemi/kube';
+import { FakeKubeClient } from '@meltemi/kube/testing';
+import { eventually as eventuallyWithin } from '@meltemi/testing';
+import type { ClusterRegistry, RegistryChange } from '../cluster-registry.ts';
+import { createKubernetesRegistry } from './kubernetes-registry.ts';
+
+const DEADLINE_MS = 5000;
+
+function eventually(check: () => void | Promise<void>): Promise<void> {
+  return eventuallyWithin(check, DEADLINE_MS, 5);
+}
+
+const KEY = 'app1/helloworld.app1.svc.cluster.local';
+
+function pod(name: string, address: string): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace: 'app1',
+      labels: { app: 'helloworld', version: 'v1', 'security.istio.io/tlsMode': 'istio', 'pod-template-hash': 'abc' },
+      ownerReferences: [
+        { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'helloworld-v1-abc', uid: 'rs', controller: true },
+      ],
+    },
+    spec: { containers: [], nodeName: 'node1', serviceAccountName: 'hello' },
+    status: { phase: 'Running', podIP: address },
+  };
+}
+
+function slice(addresses: readonly (readonly [pod: string, address: string, ready?: boolean])[]): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    addressType: 'IPv4',
+    metadata: { name: 'helloworld-1', namespace: 'app1', labels: { 'kubernetes.io/service-name': 'helloworld' } },
+    ports: [{ name: 'http', port: 5000 }],
+    endpoints: addresses.map(([name, address, ready]) => ({
+      addresses: [address],
+      conditions: { ready: ready ?? true },
+      targetRef: { kind: 'Pod', name, namespace: 'app1' },
+    })),
+  };
+}
+
+interface Setup {
+  readonly client: FakeKubeClient;
+  readonly registry: ClusterRegistry;
+  readonly changes: RegistryChange[];
+  readonly stop: AbortController;
+}
+
+async function setUp(): Promise<Setup> {
+  const client = new FakeKubeClient();
+  client.seed(NAMESPACES, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'istio-system', labels: { 'topology.istio.io/network': 'net1' } },
+  });
+  client.seed(NODES, {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'node1', labels: { 'topology.kubernetes.io/region': 'r1', 'topology.kubernetes.io/zone': 'z1' } },
+  });
+  client.seed(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'helloworld', namespace: 'app1' },
+    spec: { clusterIP: '10.111.0.9', clusterIPs: ['10.111.0.9'], ports: [{ name: 'http', port: 5000 }] },
+  });
+  client.seed(PODS, pod('hello-1', '10.11.1.1'));
+  client.seed(ENDPOINT_SLICES, slice([['hello-1', '10.11.1.1']]));
+  const registry = createKubernetesRegistry({
+    clusterId: 'cluster1',
+    client,
+    systemNamespace: 'istio-system',
+    domainSuffix: 'cluster.local',
+    trustDomain: () => 'cluster.local',
+    log: silentLog,
+  });
+  const changes: RegistryChange[] = [];
+  const stop = new AbortController();
+  await registry.start(stop.signal);
+  registry.onChange((change) => changes.push(change));
+  return { client, registry, changes, stop };
+}
+
+test('KubernetesRegistry converts a service and its endpoints with identity, locality and network', async () => {
+  const { registry, stop } = await setUp();
+  const service = registry.services().get(KEY);
+  assert.deepEqual(service?.ports, [{ name: 'http', number: 5000, protocol: 'http' }]);
+  assert.deepEqual(service?.clusterVIPs.get('cluster1'), ['10.111.0.9']);
+  assert.equal(service?.resolution, 'ClientSideLB');
+  const [endpoint] = registry.endpoints().get(KEY) ?? [];
+  assert.equal(endpoint?.serviceAccount, 'spiffe://cluster.local/ns/app1/sa/hello');
+  assert.deepEqual(endpoint?.locality, { region: 'r1', zone: 'z1', subzone: '' });
+  assert.equal(endpoint?.network, 'net1');
+  assert.equal(endpoint?.tlsMode, 'istio');
+  assert.equal(endpoint?.workloadName, 'helloworld-v1');
+  assert.equal(endpoint?.canonicalRevision, 'v1');
+  assert.equal(endpoint?.ports.get('http'), 5000);
+  assert.equal(endpoint?.labels['topology.istio.io/cluster'], 'cluster1');
+  assert.deepEqual(
+    registry.workloads().map((workload) => workload.addresses),
+    [['10.11.1.1']],
+  );
+  stop.abort();
+});
+
+test('KubernetesRegistry holds an endpoint back until its pod is known', async () => {
+  const { client, registry, changes, stop } = await setUp();
+  await client.update(
+    ENDPOINT_SLICES,
+    slice([
+      ['hello-1', '10.11.1.1'],
+      ['hello-2', '10.11.1.2'],
+    ]),
+  );
+  await eventually(() => assert.ok(changes.length > 0));
+  assert.ok(changes.every((change) => change.scope === 'endpoints' && change.serviceKey === KEY));
+  assert.equal(registry.endpoints().get(KEY)?.length, 1);
+  await client.create(PODS, pod('hello-2', '10.11.1.2'));
+  await eventually(() => assert.equal(registry.endpoints().get(KEY)?.length, 2));
+  stop.abort();
+});
+
+test('KubernetesRegistry keeps the identity of what did not change', async () => {
+  const { client, registry, changes, stop } = await setUp();
+  const before = registry.endpoints().get(KEY);
+  await client.create(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'other', namespace: 'app1' },
+    spec: { clusterIP: 'None', ports: [{ port: 80 }] },
+  });
+  await eventually(() => assert.ok(changes.some((change) => change.scope === 'full')));
+  assert.equal(registry.endpoints().get(KEY), before);
+  const headless = registry.services().get('app1/other.app1.svc.cluster.local');
+  assert.equal(headless?.resolution, 'Passthrough');
+  assert.equal(headless?.defaultAddress, '0.0.0.0');
+  stop.abort();
+});
+
+test('KubernetesRegistry marks endpoints that are not ready and drops those of a deleted slice', async () => {
+  const { client, registry, stop } = await setUp();
+  await client.update(ENDPOINT_SLICES, slice([['hello-1', '10.11.1.1', false]]));
+  await eventually(() => assert.equal(registry.endpoints().get(KEY)?.[0]?.health, 'unhealthy'));
+  await client.delete(ENDPOINT_SLICES, { namespace: 'app1', name: 'helloworld-1' });
+  await eventually(() => assert.equal(registry.endpoints().get(KEY), undefined));
+  stop.abort();
+});
