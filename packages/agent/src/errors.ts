@@ -8,5 +8,6 @@ export const AGENT_ERRORS = {
   CAPTURE_INVALID: 'A traffic capture setting is malformed',
   CAPTURE_FAILED: 'The traffic capture rules could not be applied',
   PROXY_EXITED: 'The proxy process ended by itself',
+  STATUS_PORT_TAKEN: 'Another process listens on the status port; is there a second agent in the pod?',
   USAGE: 'A flag or environment variable cannot be read',
 } as const;

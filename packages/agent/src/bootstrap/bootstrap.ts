@@ -1,0 +1,121 @@
+import type { BootstrapNode } from './node.ts';
+import { buildPrometheusListener, buildReadinessListener } from './static-listeners.ts';
+import { STATS_TAGS } from './stats-tags.ts';
+
+/** Everything that the bootstrap depends on. */
+export interface BootstrapInput {
+  readonly node: BootstrapNode;
+  readonly adminPort: number;
+  /** Port of the agent's status server. */
+  readonly agentPort: number;
+  /** Port of the proxy's own metrics. */
+  readonly prometheusPort: number;
+  /** Port of the readiness check that kubelets ask. */
+  readonly readinessPort: number;
+  readonly sdsSocketPath: string;
+  readonly adsSocketPath: string;
+  /** Delta discovery, or state of the world. */
+  readonly deltaDiscovery: boolean;
+  /** SO_MARK of every upstream socket, where capture rules go by it. */
+  readonly soMark: number | undefined;
+}
+
+/** A bootstrap as JSON by Envoy's field names. */
+export type BootstrapDocument = Readonly<Record<string, unknown>>;
+
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const SOL_SOCKET = 1;
+const SO_MARK = 36;
+
+/**
+ * Builds the bootstrap that Meltemi's proxy and Envoy start from.
+ *
+ * Everything but admin, metrics, readiness and the two local gRPC clusters comes by discovery.
+ */
+export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
+  const { node, adminPort, prometheusPort, readinessPort } = input;
+  return {
+    node,
+    admin: { address: socketAddress('127.0.0.1', adminPort) },
+    dynamic_resources: buildDynamicResources(input),
+    static_resources: {
+      listeners: [buildPrometheusListener(prometheusPort), buildReadinessListener(readinessPort)],
+      clusters: [
+        buildLoopbackCluster('prometheus_stats', adminPort),
+        buildLoopbackCluster('agent', input.agentPort),
+        buildPipeCluster('sds-grpc', input.sdsSocketPath),
+        buildPipeCluster('xds-grpc', input.adsSocketPath),
+      ],
+    },
+    stats_config: { use_all_default_tags: false, stats_tags: STATS_TAGS },
+    layered_runtime: {
+      layers: [
+        { name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } },
+        { name: 'admin', admin_layer: {} },
+      ],
+    },
+    ...(input.soMark === undefined ? {} : { cluster_manager: { upstream_bind_config: markSockets(input.soMark) } }),
+  };
+}
+
+function buildDynamicResources({ deltaDiscovery }: BootstrapInput): BootstrapDocument {
+  // No fetch timeout: a proxy that went ready without listeners would refuse its pod's traffic.
+  const overAds = { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' };
+  return {
+    lds_config: overAds,
+    cds_config: overAds,
+    ads_config: {
+      api_type: deltaDiscovery ? 'DELTA_GRPC' : 'GRPC',
+      transport_api_version: 'V3',
+      set_node_on_first_message_only: true,
+      grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
+    },
+  };
+}
+
+function buildLoopbackCluster(name: string, port: number): BootstrapDocument {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '0.250s',
+    lb_policy: 'ROUND_ROBIN',
+    load_assignment: assign(name, socketAddress('127.0.0.1', port)),
+  };
+}
+
+function buildPipeCluster(name: string, path: string): BootstrapDocument {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    typed_extension_protocol_options: {
+      [HTTP_PROTOCOL_OPTIONS]: {
+        '@type': `type.googleapis.com/${HTTP_PROTOCOL_OPTIONS}`,
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+    load_assignment: assign(name, { pipe: { path } }),
+  };
+}
+
+function assign(clusterName: string, address: BootstrapDocument): BootstrapDocument {
+  return { cluster_name: clusterName, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] };
+}
+
+function socketAddress(address: string, port: number): BootstrapDocument {
+  return { socket_address: { protocol: 'TCP', address, port_value: port } };
+}
+
+function markSockets(mark: number): BootstrapDocument {
+  return {
+    socket_options: [
+      {
+        description: "tell the proxy's own traffic apart",
+        level: SOL_SOCKET,
+        name: SO_MARK,
+        int_value: mark,
+        state: 'STATE_PREBIND',
+      },
+    ],
+  };
+}

@@ -1,0 +1,48 @@
+type Json = Readonly<Record<string, unknown>>;
+
+const CONNECTION_MANAGER = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
+
+/** The listener that serves the proxy's own metrics at `/stats/prometheus`. */
+export function buildPrometheusListener(port: number): Json {
+  return buildListener({
+    name: 'prometheus',
+    statPrefix: 'stats',
+    port,
+    prefix: '/stats/prometheus',
+    cluster: 'prometheus_stats',
+  });
+}
+
+/** The listener at which kubelets ask whether the sidecar is ready: it answers only when the proxy itself runs. */
+export function buildReadinessListener(port: number): Json {
+  return buildListener({ name: 'readiness', statPrefix: 'agent', port, prefix: '/healthz/ready', cluster: 'agent' });
+}
+
+interface ListenerInput {
+  readonly name: string;
+  readonly statPrefix: string;
+  readonly port: number;
+  readonly prefix: string;
+  readonly cluster: string;
+}
+
+function buildListener({ name, statPrefix, port, prefix, cluster }: ListenerInput): Json {
+  const routeConfig = {
+    virtual_hosts: [{ name: 'backend', domains: ['*'], routes: [{ match: { prefix }, route: { cluster } }] }],
+  };
+  const connectionManager = {
+    '@type': `type.googleapis.com/${CONNECTION_MANAGER}`,
+    codec_type: 'AUTO',
+    stat_prefix: statPrefix,
+    route_config: routeConfig,
+    http_filters: [{ name: 'envoy.filters.http.router', typed_config: { '@type': `type.googleapis.com/${ROUTER}` } }],
+  };
+  return {
+    name,
+    address: { socket_address: { protocol: 'TCP', address: '0.0.0.0', port_value: port } },
+    filter_chains: [
+      { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }] },
+    ],
+  };
+}

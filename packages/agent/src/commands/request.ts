@@ -1,0 +1,50 @@
+import { request } from 'node:http';
+import { parseArgs } from 'node:util';
+import { type Command, EXIT } from './command-context.ts';
+
+/** Ports of the agent and its proxy that may be asked. */
+const PORTS: readonly number[] = [15000, 15004, 15020, 15021];
+
+/** `request METHOD PATH [BODY]`: asks the proxy's admin port, or another port of the sidecar, and prints the answer as it is. */
+export const runRequest: Command = async ({ args, print, printError }) => {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { 'debug-port': { type: 'string', default: '15000' } },
+    allowPositionals: true,
+    strict: false,
+  });
+  const [method, path, body] = positionals;
+  const port = Number(values['debug-port']);
+  if (method === undefined || path === undefined || !PORTS.includes(port)) {
+    printError(`Usage: pilot-agent request [--debug-port ${PORTS.join('|')}] METHOD PATH [BODY]`);
+    return EXIT.usage;
+  }
+  try {
+    const answer = await send(port, method, path, body);
+    print(answer.text);
+    if (answer.statusCode < 400) return EXIT.ok;
+    printError(`${method} ${path}: status ${answer.statusCode}`);
+  } catch (error) {
+    printError(`Cannot reach 127.0.0.1:${port}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return EXIT.failed;
+};
+
+function send(port: number, method: string, path: string, body = ''): Promise<{ statusCode: number; text: string }> {
+  const target = path.startsWith('/') ? path : `/${path}`;
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { host: '127.0.0.1', port, method: method.toUpperCase(), path: target, agent: false },
+      (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.on('error', reject);
+        incoming.on('end', () =>
+          resolve({ statusCode: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        );
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}

@@ -1,0 +1,47 @@
+import { get } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type Command, EXIT } from './command-context.ts';
+
+const OPTIONS = {
+  url: { type: 'string', default: 'http://localhost:15021/healthz/ready' },
+  timeoutSeconds: { type: 'string', default: '60' },
+  requestTimeoutMillis: { type: 'string', default: '500' },
+  periodMillis: { type: 'string', default: '500' },
+} as const;
+
+/** `wait`: returns when the proxy is ready, fails when it is not within the time. */
+export const runWait: Command = async ({ args, printError }) => {
+  const { values } = parseArgs({ args: [...args], options: OPTIONS, strict: false });
+  const [timeoutMs, requestTimeoutMs, periodMs] = [
+    Number(values.timeoutSeconds) * 1000,
+    Number(values.requestTimeoutMillis),
+    Number(values.periodMillis),
+  ];
+  if (![timeoutMs, requestTimeoutMs, periodMs].every((value) => value > 0)) {
+    printError(
+      'Usage: pilot-agent wait [--timeoutSeconds N] [--requestTimeoutMillis N] [--periodMillis N] [--url URL]',
+    );
+    return EXIT.usage;
+  }
+  const startedMs = performance.now();
+  let last = '';
+  while (performance.now() - startedMs < timeoutMs) {
+    last = await ask(String(values.url), requestTimeoutMs);
+    if (last === '') return EXIT.ok;
+    await pause(periodMs);
+  }
+  printError(`The proxy is not ready after ${timeoutMs / 1000} s: ${last}`);
+  return EXIT.failed;
+};
+
+/** Asks once. Returns '' when the proxy is ready, else what was seen. */
+function ask(url: string, timeoutMs: number): Promise<string> {
+  return new Promise((resolve) => {
+    const outgoing = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (incoming) => {
+      incoming.resume();
+      resolve(incoming.statusCode === 200 ? '' : `status ${incoming.statusCode}`);
+    });
+    outgoing.on('error', (error) => resolve(error.message));
+  });
+}

@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { type Log, messageOf } from '@meltemi/base';
+import type { DataPlane, DataPlaneExit, DataPlaneOptions } from './data-plane.ts';
+
+export interface EnvoyProcessOptions extends DataPlaneOptions {
+  readonly binaryPath: string;
+  readonly log: Log;
+}
+
+/** Command-line arguments of Envoy. Hot restart is off: a pod has one proxy for its whole life. */
+export function buildEnvoyArguments(options: DataPlaneOptions): readonly string[] {
+  const { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
+  return [
+    ...['-c', bootstrapPath],
+    ...['--drain-time-s', String(Math.round(drainDurationMs / 1000))],
+    ...['--drain-strategy', 'immediate'],
+    ...['--local-address-ip-version', 'v4'],
+    ...['--file-flush-interval-msec', '1000'],
+    '--disable-hot-restart',
+    '--allow-unknown-static-fields',
+    ...['-l', logLevel],
+    ...(componentLogLevel === '' ? [] : ['--component-log-level', componentLogLevel]),
+    ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
+  ];
+}
+
+/** Runs Envoy as a child whose output is this process's own. When it ends, the agent ends: kubelets restart both. */
+export function createEnvoyProcess(options: EnvoyProcessOptions): DataPlane {
+  const { binaryPath, log } = options;
+  const ended = Promise.withResolvers<DataPlaneExit>();
+  const closed = Promise.withResolvers<void>();
+  let child: ChildProcess | undefined;
+  let isStopping = false;
+  return {
+    ended: ended.promise,
+    async start() {
+      const started = spawn(binaryPath, buildEnvoyArguments(options), { stdio: ['ignore', 'inherit', 'inherit'] });
+      child = started;
+      started.on('error', (error) => {
+        closed.resolve();
+        ended.resolve({ code: 1, reason: `Cannot run the proxy ${binaryPath}: ${messageOf(error)}` });
+      });
+      started.on('exit', (code, signal) => {
+        closed.resolve();
+        if (!isStopping) ended.resolve({ code: code ?? 1, reason: `The proxy ended with ${signal ?? `code ${code}`}` });
+      });
+      log.info('Envoy started', { pid: started.pid, binary: binaryPath });
+    },
+    async [Symbol.asyncDispose]() {
+      isStopping = true;
+      if (child?.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await closed.promise;
+    },
+  };
+}

@@ -1,0 +1,148 @@
+import { MeltemiError, parseDurationMs } from '@meltemi/base';
+import type { AgentProxyConfig } from './bootstrap/proxy-config.ts';
+import type { WorkloadKeyType } from './identity/workload-identity.ts';
+
+/** Everything an agent is told by its environment and command line, read once. */
+export interface AgentSettings {
+  readonly nodeType: string;
+  readonly domain: string;
+  readonly serviceCluster: string;
+  readonly logLevel: string;
+  readonly componentLogLevel: string;
+  readonly proxyConfig: AgentProxyConfig;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly caAddress: string;
+  readonly discoveryAddress: string;
+  readonly clusterId: string;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly instanceIps: readonly string[];
+  readonly secretTtlMs: number;
+  readonly graceRatio: number;
+  readonly graceJitterRatio: number;
+  readonly keyType: WorkloadKeyType;
+  readonly deltaDiscovery: boolean;
+  /** Envoy's executable; `undefined` for our own proxy. */
+  readonly proxyBinary: string | undefined;
+  readonly soMark: number | undefined;
+  readonly prometheusPort: number;
+  readonly readinessPort: number;
+  readonly exitOnZeroConnections: boolean;
+  readonly minimumDrainDurationMs: number;
+  readonly paths: AgentPaths;
+}
+
+/** Where an agent finds and puts files. */
+export interface AgentPaths {
+  readonly rootCertificate: string;
+  readonly token: string;
+  readonly sdsSocket: string;
+  readonly podInfo: string;
+}
+
+/** The mounts of an injected pod. */
+export const POD_PATHS: AgentPaths = {
+  rootCertificate: '/var/run/secrets/istio/root-cert.pem',
+  token: '/var/run/secrets/tokens/istio-token',
+  sdsSocket: '/var/run/secrets/workload-spiffe-uds/socket',
+  podInfo: '/etc/istio/pod',
+};
+
+/** The flags of `proxy`, those that existing manifests pass. */
+export interface ProxyFlags {
+  readonly nodeType: string;
+  readonly domain: string | undefined;
+  readonly serviceCluster: string | undefined;
+  readonly proxyLogLevel: string | undefined;
+  readonly proxyComponentLogLevel: string | undefined;
+  readonly concurrency: number | undefined;
+}
+
+export interface SettingsInput {
+  readonly flags: ProxyFlags;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly proxyConfig: AgentProxyConfig;
+  /** Addresses of the network interfaces, without loopback. */
+  readonly interfaceIps: readonly string[];
+  readonly paths: AgentPaths;
+}
+
+/**
+ * Puts flags, environment and ProxyConfig together.
+ *
+ * @throws MeltemiError `USAGE`, naming the variable and what it takes.
+ */
+export function readSettings({
+  flags,
+  env: processEnv,
+  proxyConfig,
+  interfaceIps,
+  paths,
+}: SettingsInput): AgentSettings {
+  // What ProxyConfig says about a pod is as good as its environment, which wins.
+  const env = { ...proxyConfig.proxyMetadata, ...processEnv };
+  const namespace = env['POD_NAMESPACE'] ?? 'default';
+  const instanceIp = env['INSTANCE_IP'];
+  const binary = env['MELTEMI_PROXY_BINARY'] || proxyConfig.binaryPath;
+  return {
+    nodeType: flags.nodeType,
+    domain: flags.domain || `${namespace}.svc.cluster.local`,
+    serviceCluster: flags.serviceCluster ?? 'istio-proxy',
+    logLevel: flags.proxyLogLevel ?? 'warning',
+    componentLogLevel: flags.proxyComponentLogLevel ?? 'misc:error',
+    proxyConfig: flags.concurrency === undefined ? proxyConfig : { ...proxyConfig, concurrency: flags.concurrency },
+    env,
+    caAddress: env['CA_ADDR'] || proxyConfig.discoveryAddress,
+    discoveryAddress: proxyConfig.discoveryAddress,
+    clusterId: env['ISTIO_META_CLUSTER_ID'] ?? 'Kubernetes',
+    trustDomain: env['TRUST_DOMAIN'] || 'cluster.local',
+    namespace,
+    serviceAccount: env['SERVICE_ACCOUNT'] ?? 'default',
+    instanceIps: [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIps])],
+    secretTtlMs: readDuration(env, 'SECRET_TTL', '24h'),
+    graceRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO', 0.5),
+    graceJitterRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO_JITTER', 0.01),
+    keyType: env['WORKLOAD_RSA_KEY_SIZE'] === undefined ? 'ec-p256' : 'rsa-2048',
+    deltaDiscovery: env['ISTIO_DELTA_XDS'] !== 'false',
+    proxyBinary: binary,
+    soMark: readSoMark(env['MELTEMI_SO_MARK']),
+    prometheusPort: readPort(env, 'ENVOY_PROMETHEUS_PORT', 15_090),
+    readinessPort: readPort(env, 'ENVOY_STATUS_PORT', 15_021),
+    exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
+    minimumDrainDurationMs: readDuration(env, 'MINIMUM_DRAIN_DURATION', '5s'),
+    paths,
+  };
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function readDuration(env: Environment, name: string, fallback: string): number {
+  const duration = parseDurationMs(env[name] || fallback);
+  if (duration.ok) return duration.value;
+  throw new MeltemiError('USAGE', `Cannot read the environment variable ${name}: ${duration.error}`);
+}
+
+function readRatio(env: Environment, name: string, fallback: number): number {
+  const text = env[name] || String(fallback);
+  const ratio = Number(text);
+  if (ratio >= 0 && ratio <= 1) return ratio;
+  throw new MeltemiError('USAGE', `Cannot read the environment variable ${name}: "${text}" is not a ratio from 0 to 1`);
+}
+
+function readPort(env: Environment, name: string, fallback: number): number {
+  const text = env[name] || String(fallback);
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new MeltemiError('USAGE', `Cannot read the environment variable ${name}: "${text}" is not a port`);
+}
+
+function readSoMark(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const mark = Number(text);
+  if (Number.isInteger(mark) && mark > 0) return mark;
+  throw new MeltemiError(
+    'USAGE',
+    `Cannot read the environment variable MELTEMI_SO_MARK: "${text}" is not a positive number`,
+  );
+}

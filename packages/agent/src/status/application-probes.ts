@@ -1,0 +1,109 @@
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { request as requestTls } from 'node:https';
+import { connect } from 'node:net';
+import { err, messageOf, ok, type Result } from '@meltemi/base';
+
+/** A probe of a kubelet as the pod declared it, before the injector pointed it at the agent. Ports are numbers here. */
+export interface ApplicationProbe {
+  readonly httpGet?: {
+    readonly path?: string;
+    readonly port: number;
+    readonly scheme?: string;
+    readonly host?: string;
+    readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
+  };
+  readonly tcpSocket?: { readonly port: number };
+  readonly timeoutSeconds?: number;
+}
+
+/** Runs the probes of the pod's containers on behalf of the kubelet, whose plaintext a strict mesh refuses. */
+export interface ApplicationProbes {
+  /** @param path `/app-health/<container>/readyz` and so on. */
+  run(path: string, headers: IncomingHttpHeaders): Promise<{ readonly statusCode: number; readonly body: string }>;
+}
+
+/** The source address by which capture rules know traffic of the sidecar to its own application. */
+const PASSTHROUGH_SOURCE = '127.0.0.6';
+const MAX_BODY_BYTES = 10 * 1024;
+
+/** Parses `ISTIO_KUBE_APP_PROBERS`: a JSON object of probes by path. */
+export function parseApplicationProbes(json: string | undefined): Result<ReadonlyMap<string, ApplicationProbe>> {
+  if (json === undefined || json === '') return ok(new Map());
+  try {
+    // The injector writes this variable; what is wrong in it shows when the probe is run.
+    const probes = JSON.parse(json) as Record<string, ApplicationProbe>;
+    return ok(new Map(Object.entries(probes)));
+  } catch (error) {
+    return err(`ISTIO_KUBE_APP_PROBERS is not JSON: ${messageOf(error)}`);
+  }
+}
+
+/** Creates the runner. @param podIp Where the application is probed. */
+export function createApplicationProbes(
+  probes: ReadonlyMap<string, ApplicationProbe>,
+  podIp: string,
+): ApplicationProbes {
+  return {
+    async run(path, headers) {
+      const probe = probes.get(path);
+      if (probe === undefined) return { statusCode: 400, body: `no probe is known for ${path}\n` };
+      const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
+      try {
+        if (probe.httpGet !== undefined) return await probeHttp(probe.httpGet, podIp, timeoutMs, headers);
+        if (probe.tcpSocket !== undefined) return await probeTcp(probe.tcpSocket.port, podIp, timeoutMs);
+        return { statusCode: 400, body: 'the probe is neither httpGet nor tcpSocket\n' };
+      } catch (error) {
+        return { statusCode: 500, body: `${messageOf(error)}\n` };
+      }
+    },
+  };
+}
+
+type HttpGet = NonNullable<ApplicationProbe['httpGet']>;
+
+function probeHttp(
+  { path = '/', port, scheme = 'HTTP', httpHeaders = [] }: HttpGet,
+  host: string,
+  timeoutMs: number,
+  incoming: IncomingHttpHeaders,
+): Promise<{ statusCode: number; body: string }> {
+  const headers: Record<string, string> = { 'user-agent': incoming['user-agent'] ?? 'kube-probe', connection: 'close' };
+  for (const { name, value } of httpHeaders) headers[name.toLowerCase()] = value;
+  const target = path.startsWith('/') ? path : `/${path}`;
+  const signal = AbortSignal.timeout(timeoutMs);
+  const options = { host, port, path: target, headers, agent: false, signal, localAddress: PASSTHROUGH_SOURCE };
+  return new Promise((resolve, reject) => {
+    const isTls = scheme.toUpperCase() === 'HTTPS';
+    const outgoing = isTls ? requestTls({ ...options, rejectUnauthorized: false }) : request(options);
+    outgoing.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on('data', (chunk: Buffer) => {
+        if (length < MAX_BODY_BYTES) chunks.push(chunk);
+        length += chunk.length;
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        const statusCode = response.statusCode ?? 500;
+        // Kubelets count a redirect as success.
+        const isRedirect = statusCode >= 300 && statusCode < 400;
+        resolve({ statusCode: isRedirect ? 200 : statusCode, body: Buffer.concat(chunks).toString() });
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
+
+function probeTcp(port: number, host: string, timeoutMs: number): Promise<{ statusCode: number; body: string }> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, localAddress: PASSTHROUGH_SOURCE, timeout: timeoutMs });
+    const finish = (statusCode: number, body: string): void => {
+      socket.destroy();
+      resolve({ statusCode, body });
+    };
+    socket.on('connect', () => finish(200, ''));
+    socket.on('timeout', () => finish(500, 'timed out\n'));
+    socket.on('error', (error) => finish(500, `${messageOf(error)}\n`));
+  });
+}

@@ -1,0 +1,134 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Log, MeltemiError, messageOf } from '@meltemi/base';
+import type { ApplicationProbes } from './application-probes.ts';
+import type { MergedMetrics } from './merged-metrics.ts';
+import type { Readiness } from './readiness.ts';
+
+export interface StatusServerOptions {
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly readiness: Readiness;
+  readonly scrape: (scrape: { accept: string; query: string; timeoutMs?: number }) => Promise<MergedMetrics>;
+  readonly probes: ApplicationProbes;
+  /** Ends the sidecar at once. */
+  readonly onQuit: () => void;
+  /** Begins to drain, and does not end. */
+  readonly onDrain: () => Promise<void>;
+  readonly log: Log;
+}
+
+/** The agent's own HTTP server. */
+export interface StatusServer extends AsyncDisposable {
+  readonly port: number;
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void>;
+
+const MAX_SCRAPE_TIMEOUT_MS = 30_000;
+
+/** Starts the server for readiness, merged metrics, application probes and local control, on every address of the pod. */
+export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
+  const { log } = options;
+  const routes = buildRoutes(options);
+  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
+    const url = new URL(request.url ?? '/', 'http://agent');
+    const handle = routes.get(url.pathname) ?? (isProbe(url.pathname) ? probeHandler(options) : notFound);
+    handle(request, response, url).catch((error: unknown) => {
+      log.error('Status request failed', { path: url.pathname, error: messageOf(error) });
+      if (!response.headersSent) send(response, 500, 'internal error\n');
+    });
+  });
+  const port = await listen(server, options.port);
+  return {
+    port,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function buildRoutes(options: StatusServerOptions): ReadonlyMap<string, Handler> {
+  return new Map<string, Handler>([
+    ['/healthz/ready', readinessHandler(options)],
+    ['/stats/prometheus', metricsHandler(options)],
+    ['/metrics', metricsHandler(options)],
+    ['/quitquitquit', localPost(async () => options.onQuit())],
+    ['/drain', localPost(options.onDrain)],
+  ]);
+}
+
+function readinessHandler({ readiness, log }: StatusServerOptions): Handler {
+  let lastReason = '';
+  return async (_request, response) => {
+    const ready = await readiness.check();
+    const reason = ready.ok ? '' : ready.error;
+    // Asked every second: only what changed is worth a line.
+    if (reason !== lastReason) log.info(reason === '' ? 'The proxy is ready' : `The proxy is not ready: ${reason}`);
+    lastReason = reason;
+    send(response, ready.ok ? 200 : 503, reason === '' ? '' : `${reason}\n`);
+  };
+}
+
+function metricsHandler({ scrape }: StatusServerOptions): Handler {
+  return async (request, response, url) => {
+    const seconds = Number(request.headers['x-prometheus-scrape-timeout-seconds']);
+    const merged = await scrape({
+      accept: request.headers.accept ?? '',
+      query: url.search,
+      ...(seconds > 0 ? { timeoutMs: Math.min(seconds * 1000, MAX_SCRAPE_TIMEOUT_MS) } : {}),
+    });
+    send(response, 200, merged.body, merged.contentType);
+  };
+}
+
+/** A command that only processes of the same pod may give. */
+function localPost(run: () => Promise<void>): Handler {
+  return async (request, response) => {
+    if (!isLoopback(request.socket.remoteAddress))
+      return send(response, 403, 'only requests from localhost are allowed\n');
+    if (request.method !== 'POST') return send(response, 405, 'only POST is allowed\n');
+    await run();
+    return send(response, 200, 'OK\n');
+  };
+}
+
+function isLoopback(address = ''): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+function isProbe(path: string): boolean {
+  return path.startsWith('/app-health/') || path.startsWith('/app-lifecycle/');
+}
+
+function probeHandler({ probes }: StatusServerOptions): Handler {
+  return async (request, response, url) => {
+    const result = await probes.run(url.pathname, request.headers);
+    send(response, result.statusCode, result.body);
+  };
+}
+
+const notFound: Handler = async (_request, response) => send(response, 404, 'not found\n');
+
+function send(
+  response: ServerResponse,
+  statusCode: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(statusCode, { 'content-type': contentType });
+  response.end(body);
+}
+
+function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new MeltemiError('STATUS_PORT_TAKEN', `Cannot listen on status port ${port}: ${messageOf(cause)}`)),
+    );
+    server.listen(port, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
