@@ -1,0 +1,89 @@
+import type { Clock, Log, Random } from '@meltemi/base';
+import { createTaskOwner, disposeAll, messageOf } from '@meltemi/base';
+import type { KubeClient } from '@meltemi/kube';
+import { createDnsServer } from './cluster-dns/dns-server.ts';
+import type { Forwarder } from './cluster-dns/forwarder.ts';
+import { createZoneView } from './cluster-dns/zone.ts';
+import { createEndpointSliceController } from './endpoints/endpoint-slice-controller.ts';
+import { ensureKubernetesService } from './endpoints/kubernetes-service.ts';
+import { createEventRecorder } from './event-recorder.ts';
+import { createGarbageCollector } from './garbage-collector.ts';
+import { createInformers, startInformers } from './informers.ts';
+import { createNamespaceDefaultsController } from './namespaces/namespace-defaults-controller.ts';
+import { createNamespaceDeletionController } from './namespaces/namespace-deletion-controller.ts';
+import { createServiceRulesController } from './service-rules/service-rules-controller.ts';
+import { createDeploymentController } from './workloads/deployment-controller.ts';
+import { createReplicaSetController } from './workloads/replica-set-controller.ts';
+
+export interface ControllersOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Authority of the API server's certificate, PEM: what pods are given to trust. */
+  readonly rootCaPem: string;
+  /** Where the `kubernetes` service is and leads to; absent: somebody else writes it. */
+  readonly kubernetesService?: { readonly clusterIp: string; readonly nodeIp: string; readonly apiPort: number };
+  /** Absent: no name server. */
+  readonly dns?: {
+    readonly address: string;
+    readonly port: number;
+    readonly domain: string;
+    readonly forwarder: Forwarder;
+  };
+  /** Replaces the node's Service rules; absent: none are written. */
+  readonly restoreRules?: (rules: string) => Promise<void>;
+}
+
+/** All controllers of one cluster. */
+export interface Controllers extends AsyncDisposable {
+  /** Begins work. Resolves when every controller has seen the whole cluster and DNS answers. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Port of the name server, once started. */
+  readonly dnsPort: number | undefined;
+}
+
+/** Wires the controllers over one set of informers. */
+export function createControllers(options: ControllersOptions): Controllers {
+  const { client, clock, random, log, rootCaPem, kubernetesService, dns, restoreRules } = options;
+  const informers = createInformers({ client, clock, random, log });
+  const deps = { client, clock, random, log, informers };
+  const events = (component: string) => createEventRecorder({ client, component, clock, log });
+  const tasks = createTaskOwner((name, error) => log.error(`The task ${name} failed`, { error: messageOf(error) }));
+  const parts: AsyncDisposable[] = [
+    createDeploymentController({ ...deps, events: events('deployment-controller') }),
+    createReplicaSetController({ ...deps, events: events('replicaset-controller') }),
+    createEndpointSliceController(deps),
+    createNamespaceDefaultsController({ ...deps, rootCaPem }),
+    createNamespaceDeletionController(deps),
+    createGarbageCollector(deps),
+  ];
+  if (restoreRules !== undefined) parts.push(createServiceRulesController({ ...deps, restore: restoreRules }));
+  const view = createZoneView({
+    domain: dns?.domain ?? '',
+    services: informers.services.store,
+    slices: informers.slices.store,
+    namespaces: informers.namespaces.store,
+  });
+  const server = dns === undefined ? undefined : createDnsServer({ ...dns, view, log });
+
+  return {
+    async start(signal) {
+      if (kubernetesService !== undefined) {
+        tasks.run('kubernetes service', ensureKubernetesService({ ...deps, ...kubernetesService }, signal));
+      }
+      await startInformers(informers, signal);
+      // Before the services are known every name would be said not to exist, and clients remember that.
+      if (server === undefined || signal.aborted) return;
+      await server.start();
+      parts.push(server);
+    },
+    get dnsPort() {
+      return server?.port;
+    },
+    async [Symbol.asyncDispose]() {
+      await disposeAll(parts, (message) => log.warn(message));
+      await tasks.settled();
+    },
+  };
+}

@@ -1,0 +1,29 @@
+/** Settings of the controllers' process. */
+export const CONTROLLER_OPTIONS = {
+  kubeconfig: { flag: 'kubeconfig', type: 'string', description: 'Kubeconfig of the cluster to look after' },
+  cluster: { flag: 'cluster', type: 'string', default: 'local', description: 'Name of the cluster, for the log' },
+  serviceCidr: { flag: 'service-cidr', type: 'string', description: 'Range of Service addresses' },
+  podCidr: { flag: 'pod-cidr', type: 'string', description: 'Range of pod addresses' },
+  nodeIp: { flag: 'node-ip', type: 'string', description: 'Address of the node, where the API server listens' },
+  apiPort: { flag: 'api-port', type: 'number', default: '6443', description: 'Port of the API server on the node' },
+  dnsIp: { flag: 'dns-ip', type: 'string', description: 'Address on which cluster DNS listens' },
+  dnsPort: { flag: 'dns-port', type: 'number', default: '53', description: 'Port on which cluster DNS listens' },
+  clusterDomain: {
+    flag: 'cluster-domain',
+    type: 'string',
+    default: 'cluster.local',
+    description: 'Domain below which services have their names',
+  },
+  data: {
+    flag: 'data',
+    type: 'string',
+    description: "Folder for the cluster's state; unused, every controller is stateless",
+  },
+  serviceRules: {
+    flag: 'service-rules',
+    type: 'boolean',
+    default: 'true',
+    description: 'Write Service addresses into iptables of this network namespace',
+  },
+  logLevel: { flag: 'log-level', type: 'string', default: 'info', description: 'debug, info, warn or error' },
+} as const;
