@@ -209,7 +209,7 @@ test('MC-11 MC-12 an unreachable cluster does not hold up the start, and is sync
   mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
   await mesh.remotes.start(new AbortController().signal);
   assert.equal(mesh.remotes.list()[0]?.syncStatus, 'timeout');
-  assert.match(mesh.remotes.list()[0]?.error ?? '', /connection refused/);
+  assert.match(mesh.remotes.list()[0]?.lastError ?? '', /connection refused/);
   assert.match(await mesh.metrics.metrics(), /remote_cluster_sync_timeouts_total\{cluster="cluster2"\} 1/);
   recover();
   await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
@@ -223,7 +223,7 @@ test('rotated credentials replace the connection only when they work; until then
   mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://old') }));
   await mesh.remotes.start(new AbortController().signal);
   await mesh.local.update(SECRETS, secret('c2', { cluster2: kubeconfig('https://new') }));
-  await eventually(() => assert.match(mesh.remotes.list()[0]?.error ?? '', /connection refused/));
+  await eventually(() => assert.match(mesh.remotes.list()[0]?.lastError ?? '', /connection refused/));
   assert.equal(mesh.remotes.list()[0]?.syncStatus, 'updating');
   assert.equal(mesh.remotes.clientOf('cluster2')?.server, 'https://fake.invalid');
   assert.deepEqual(mesh.addresses(), ['10.12.1.1']);

@@ -38,7 +38,7 @@ export interface RemoteClusterInfo {
   /** Age of the last sign of life, in milliseconds. */
   readonly lastSuccessfulWatchAgeMs?: number;
   /** Why it is not synced. */
-  readonly error?: string;
+  readonly lastError?: string;
 }
 
 /** A cluster that is being attached; ends when the signal aborts. */
@@ -330,7 +330,7 @@ class RemoteSecretController implements RemoteClusters {
       syncStatus: this.#statusOf(member),
       server: shown?.client.server ?? '',
       ...(ageMs === undefined ? {} : { lastSuccessfulWatchAgeMs: Math.round(ageMs) }),
-      ...(error === undefined ? {} : { error }),
+      ...(error === undefined ? {} : { lastError: error }),
     };
   }
 }

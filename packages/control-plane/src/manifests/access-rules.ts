@@ -1,0 +1,152 @@
+import { KINDS } from '@meltemi/api';
+import {
+  CONTROL_PLANE_NAME,
+  controlPlaneLabels,
+  INJECTION_WEBHOOK,
+  type ManifestObject,
+  READER_SERVICE_ACCOUNT,
+  ROOT_CERTIFICATE_MAP,
+  SYSTEM_NAMESPACE,
+  VALIDATION_WEBHOOK,
+} from './manifest-object.ts';
+
+interface PolicyRule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+}
+
+const READ = ['get', 'list', 'watch'];
+
+/** What discovery reads in every cluster. */
+const DISCOVERY_RULES: readonly PolicyRule[] = [
+  { apiGroups: [''], resources: ['services', 'pods', 'nodes', 'namespaces'], verbs: READ },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
+];
+
+/** Who workloads are is asked of the API server of their own cluster. */
+const TOKEN_REVIEW_RULE: PolicyRule = {
+  apiGroups: ['authentication.k8s.io'],
+  resources: ['tokenreviews'],
+  verbs: ['create'],
+};
+
+/** The root certificates go to every namespace; creation cannot be limited to a name. */
+const ROOT_CERTIFICATE_RULES: readonly PolicyRule[] = [
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    resourceNames: [ROOT_CERTIFICATE_MAP],
+    verbs: ['get', 'update', 'patch'],
+  },
+];
+
+function webhookRules(resource: string, names: readonly string[]): readonly PolicyRule[] {
+  const apiGroups = ['admissionregistration.k8s.io'];
+  return [
+    { apiGroups, resources: [resource], verbs: ['list', 'watch'] },
+    { apiGroups, resources: [resource], resourceNames: names, verbs: ['get', 'patch'] },
+  ];
+}
+
+function configRules(): readonly PolicyRule[] {
+  const groups = [...new Set(KINDS.map((definition) => definition.group))];
+  return groups.map((group) => ({
+    apiGroups: [group],
+    resources: KINDS.filter((definition) => definition.group === group).map((definition) => definition.plural),
+    verbs: READ,
+  }));
+}
+
+function serviceAccount(name: string): ManifestObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name, namespace: SYSTEM_NAMESPACE, labels: controlPlaneLabels() },
+  };
+}
+
+interface Grant {
+  readonly name: string;
+  readonly serviceAccount: string;
+  readonly rules: readonly PolicyRule[];
+  /** Absent: everywhere in the cluster. */
+  readonly namespace?: string;
+}
+
+function grant({ name, serviceAccount: account, rules, namespace }: Grant): readonly ManifestObject[] {
+  const kind = namespace === undefined ? 'ClusterRole' : 'Role';
+  const apiVersion = 'rbac.authorization.k8s.io/v1';
+  const metadata = { name, ...(namespace === undefined ? {} : { namespace }), labels: controlPlaneLabels() };
+  return [
+    { apiVersion, kind, metadata, rules },
+    {
+      apiVersion,
+      kind: `${kind}Binding`,
+      metadata,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE }],
+    },
+  ];
+}
+
+/** The control plane's account and what it may do in its own cluster. */
+export function controlPlaneAccess(): readonly ManifestObject[] {
+  return [
+    serviceAccount(CONTROL_PLANE_NAME),
+    ...grant({
+      name: `${CONTROL_PLANE_NAME}-clusterrole-${SYSTEM_NAMESPACE}`,
+      serviceAccount: CONTROL_PLANE_NAME,
+      rules: [
+        ...DISCOVERY_RULES,
+        ...configRules(),
+        TOKEN_REVIEW_RULE,
+        ...ROOT_CERTIFICATE_RULES,
+        ...webhookRules('mutatingwebhookconfigurations', [INJECTION_WEBHOOK]),
+        ...webhookRules('validatingwebhookconfigurations', [VALIDATION_WEBHOOK]),
+        // Configuration that is not taken is told beside it.
+        { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+      ],
+    }),
+    ...grant({
+      name: CONTROL_PLANE_NAME,
+      serviceAccount: CONTROL_PLANE_NAME,
+      namespace: SYSTEM_NAMESPACE,
+      rules: [
+        // Remote clusters' credentials; the self-signed root, which is kept in a Secret.
+        { apiGroups: [''], resources: ['secrets'], verbs: [...READ, 'create'] },
+        { apiGroups: [''], resources: ['configmaps'], verbs: READ },
+        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+      ],
+    }),
+  ];
+}
+
+/** The account whose token the control plane of another cluster uses, and what it may do here. */
+export function readerAccess(): readonly ManifestObject[] {
+  return [
+    serviceAccount(READER_SERVICE_ACCOUNT),
+    ...grant({
+      name: `istio-reader-clusterrole-${SYSTEM_NAMESPACE}`,
+      serviceAccount: READER_SERVICE_ACCOUNT,
+      rules: [
+        ...DISCOVERY_RULES,
+        TOKEN_REVIEW_RULE,
+        ...ROOT_CERTIFICATE_RULES,
+        ...webhookRules('mutatingwebhookconfigurations', [INJECTION_WEBHOOK]),
+      ],
+    }),
+    ...grant({
+      name: 'istio-reader',
+      serviceAccount: READER_SERVICE_ACCOUNT,
+      namespace: SYSTEM_NAMESPACE,
+      rules: [
+        // The control plane writes its own address behind the Service `istiod`.
+        { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'create', 'update', 'patch'] },
+        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+      ],
+    }),
+  ];
+}
