@@ -1,0 +1,175 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MeltemiError } from '@meltemi/base';
+import { type AuthorityPair, createIntermediate, createRootCertificateAuthority } from '@meltemi/citadel/minting';
+import {
+  controlPlaneManifests,
+  INJECTION_WEBHOOK,
+  READER_SERVICE_ACCOUNT,
+  remoteClusterManifests,
+  SYSTEM_NAMESPACE,
+} from '@meltemi/control-plane';
+import {
+  createKubeClient,
+  type KubeClient,
+  type KubeObject,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  SECRETS,
+} from '@meltemi/kube';
+import { type MeshFile, type RunningEnvironment, type StartedCluster, writeFileAtomically } from '@meltemi/local';
+import { applyObjects } from './apply-objects.ts';
+import { buildRemoteSecret } from './commands/create-remote-secret.ts';
+import { waitForDeployment } from './wait-for-deployment.ts';
+
+const FIELD_MANAGER = 'meltemi-up';
+const AUTHORITY_LIFETIME_MS = 10 * 365 * 24 * 3_600_000;
+const INTERMEDIATE_LIFETIME_MS = 2 * 365 * 24 * 3_600_000;
+const CONTROL_PLANE_TIMEOUT_MS = 60_000;
+
+/** What {@link installMesh} is told. */
+export interface InstallMeshOptions {
+  readonly environment: RunningEnvironment;
+  readonly mesh: MeshFile;
+  /** A program that sidecars run instead of Meltemi's own proxy. */
+  readonly proxyBinary: string | undefined;
+  /** The environment's `.meltemi` folder: the mesh's root is kept there. */
+  readonly stateDirectory: string;
+  readonly onProgress: (message: string) => void;
+  readonly nowMs: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** The root that all clusters share: made once, then kept, so that identities survive a restart. */
+function meshRoot(stateDirectory: string, nowMs: number): AuthorityPair {
+  const certificate = join(stateDirectory, 'mesh-root/root-cert.pem');
+  const key = join(stateDirectory, 'mesh-root/root-key.pem');
+  if (existsSync(certificate) && existsSync(key))
+    return { certificatePem: readFileSync(certificate, 'utf8'), keyPem: readFileSync(key, 'utf8') };
+  const root = createRootCertificateAuthority({
+    organization: 'Meltemi',
+    commonName: 'Root CA',
+    lifetimeMs: AUTHORITY_LIFETIME_MS,
+    nowMs,
+  });
+  writeFileAtomically(key, root.keyPem, 0o600);
+  writeFileAtomically(certificate, root.certificatePem, 0o644);
+  return root;
+}
+
+/** Gives a cluster its intermediate in Secret `cacerts`, unless it has one. */
+async function plugInIntermediate(
+  client: KubeClient,
+  cluster: string,
+  root: AuthorityPair,
+  nowMs: number,
+): Promise<void> {
+  if ((await client.find(SECRETS, { namespace: SYSTEM_NAMESPACE, name: 'cacerts' })) !== undefined) return;
+  const files = createIntermediate(root, {
+    organization: 'Meltemi',
+    commonName: `Intermediate CA ${cluster}`,
+    lifetimeMs: INTERMEDIATE_LIFETIME_MS,
+    nowMs,
+  });
+  await client.create(SECRETS, {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'cacerts', namespace: SYSTEM_NAMESPACE },
+    type: 'Opaque',
+    stringData: { ...files },
+  });
+}
+
+/** Waits until the control plane has put its root behind the injection webhook: pods created before would be refused. */
+async function waitForWebhook(client: KubeClient, cluster: string, options: InstallMeshOptions): Promise<void> {
+  const deadline = AbortSignal.timeout(CONTROL_PLANE_TIMEOUT_MS);
+  const signal = AbortSignal.any([deadline, options.signal]);
+  try {
+    for await (const event of client.watch(MUTATING_WEBHOOK_CONFIGURATIONS, {
+      fieldSelector: `metadata.name=${INJECTION_WEBHOOK}`,
+      signal,
+    })) {
+      if (event.type === 'ERROR' || event.type === 'BOOKMARK') continue;
+      const { webhooks = [] } = event.object;
+      if (webhooks.length > 0 && webhooks.every((webhook) => (webhook.clientConfig.caBundle ?? '') !== '')) return;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  options.signal.throwIfAborted();
+  throw new MeltemiError(
+    'FAILED',
+    `The injection webhook of ${cluster} is not served after ${CONTROL_PLANE_TIMEOUT_MS / 1000} s; see "meltemi logs -n ${SYSTEM_NAMESPACE} deploy/istiod"`,
+  );
+}
+
+/**
+ * Installs a mesh over all clusters of an environment: a shared root, an intermediate for each cluster, the control
+ * plane in one of them, the others attached by remote secrets. Applying it again changes only what differs.
+ */
+export async function installMesh(options: InstallMeshOptions): Promise<void> {
+  const { environment, mesh, signal, onProgress } = options;
+  const clients = new Map(environment.clusters.map(({ spec, access }) => [spec.name, createKubeClient({ access })]));
+  const clientOf = ({ spec }: StartedCluster): KubeClient => clients.get(spec.name) as KubeClient;
+  try {
+    const root = meshRoot(options.stateDirectory, options.nowMs());
+    const primary = environment.clusters.find(({ spec }) => spec.name === mesh.controlPlane);
+    if (primary === undefined) throw new MeltemiError('FAILED', `BUG: no cluster is named ${mesh.controlPlane}`);
+    const remotes = environment.clusters.filter((cluster) => cluster !== primary);
+    const meshConfig = {
+      accessLogFile: '/dev/stdout',
+      ...(options.proxyBinary === undefined ? {} : { defaultConfig: { binaryPath: options.proxyBinary } }),
+    };
+
+    await Promise.all(
+      environment.clusters.map(async (cluster) => {
+        const client = clientOf(cluster);
+        const objects =
+          cluster === primary
+            ? controlPlaneManifests({ clusterName: primary.spec.name, meshConfig })
+            : remoteClusterManifests({ clusterName: cluster.spec.name, controlPlaneCluster: primary.spec.name });
+        const namespaces = objects.filter((object) => object.kind === 'Namespace');
+        await applyObjects({ client, objects: namespaces, namespace: SYSTEM_NAMESPACE, fieldManager: FIELD_MANAGER });
+        // Before the control plane starts: it reads its intermediate at its start.
+        await plugInIntermediate(client, cluster.spec.name, root, options.nowMs());
+        await applyObjects({
+          client,
+          objects: objects.filter((object) => object.kind !== 'Namespace') as readonly KubeObject[],
+          namespace: SYSTEM_NAMESPACE,
+          fieldManager: FIELD_MANAGER,
+        });
+      }),
+    );
+    onProgress(`${primary.spec.name}: control plane installed, root and intermediates in place`);
+    for (const remote of remotes) {
+      const secret = await buildRemoteSecret({
+        client: clientOf(remote),
+        name: remote.spec.name,
+        server: `https://${remote.spec.nodeIp}:6443`,
+        namespace: SYSTEM_NAMESPACE,
+        serviceAccount: READER_SERVICE_ACCOUNT,
+        signal,
+      });
+      await applyObjects({
+        client: clientOf(primary),
+        objects: [secret],
+        namespace: SYSTEM_NAMESPACE,
+        fieldManager: FIELD_MANAGER,
+      });
+      onProgress(`${remote.spec.name}: attached to ${primary.spec.name} by Secret ${secret.metadata.name}`);
+    }
+    await waitForDeployment({
+      client: clientOf(primary),
+      namespace: SYSTEM_NAMESPACE,
+      name: 'istiod',
+      timeoutMs: CONTROL_PLANE_TIMEOUT_MS,
+      signal,
+    });
+    onProgress(`${primary.spec.name}: control plane is available`);
+    await Promise.all(
+      environment.clusters.map((cluster) => waitForWebhook(clientOf(cluster), cluster.spec.name, options)),
+    );
+    onProgress('sidecar injection is served in every cluster');
+  } finally {
+    await Promise.all([...clients.values()].map((client) => client[Symbol.asyncDispose]()));
+  }
+}
