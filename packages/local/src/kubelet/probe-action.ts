@@ -14,9 +14,12 @@ export interface ProbeTarget {
   readonly podIp: string;
 }
 
+/** What probes and lifecycle hooks have in common: one way to ask something of a container. */
+export type ProbeHandler = LifecycleHandler & Pick<Probe, 'grpc'>;
+
 /** One attempt. @returns `undefined` when it succeeded, else what was wrong. */
 export type ProbeAction = (
-  handler: Probe & LifecycleHandler,
+  handler: ProbeHandler,
   target: ProbeTarget,
   timeoutMs: number,
 ) => Promise<string | undefined>;
@@ -76,7 +79,7 @@ export function createProbeAction({
   readonly exec: ContainerExec;
   readonly clock: Clock;
 }): ProbeAction {
-  const dial = async (handler: Probe, target: ProbeTarget, signal: AbortSignal): Promise<string | undefined> => {
+  const dial = async (handler: ProbeHandler, target: ProbeTarget, signal: AbortSignal): Promise<string | undefined> => {
     const { httpGet, tcpSocket, grpc } = handler;
     if (httpGet !== undefined) return probeHttp(httpGet, target, signal);
     if (tcpSocket !== undefined) {

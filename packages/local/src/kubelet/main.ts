@@ -1,0 +1,163 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import {
+  createLogLevels,
+  createProcessLog,
+  disposeAll,
+  MeltemiError,
+  messageOf,
+  parseOptions,
+  systemClock,
+  systemRandom,
+  untilSignal,
+} from '@meltemi/base';
+import { createInformer, createKubeClient, loadKubeconfig, type Service, SERVICES } from '@meltemi/kube';
+import { createNetnsPodSandbox } from '../sandbox/netns-pod-sandbox.ts';
+import { createRunCommand } from '../sandbox/run-command.ts';
+import { toSystemPath } from '../sandbox/system-path.ts';
+import { createSupervisorClient } from '../supervisor/client.ts';
+import { createContainerExec } from './container-exec.ts';
+import { createEventRecorder } from './event-recorder.ts';
+import type { ImageCommand } from './image-map.ts';
+import { createIpAllocator } from './ip-allocator.ts';
+import { createKubelet } from './kubelet.ts';
+import type { KubeletContext } from './kubelet-context.ts';
+import { createKubeletServer } from './kubelet-server.ts';
+import { type NodeRegistrationOptions, registerNode, renewLease } from './node-registration.ts';
+import { createObjectCache } from './object-cache.ts';
+import { KUBELET_OPTIONS } from './options.ts';
+import { createProbeAction } from './probe-action.ts';
+import { createRecordStore } from './record-store.ts';
+
+const KUBELET_PORT = 10250;
+/** The sandbox's side of things, on the environment's tmpfs. */
+const RUNTIME_DIRECTORY = '/run/meltemi';
+
+const log = createProcessLog('kubelet', createLogLevels('info'));
+
+function readOptions(): { readonly [Name in keyof typeof KUBELET_OPTIONS]: string } {
+  const { values } = parseOptions(KUBELET_OPTIONS, process.argv.slice(2), process.env);
+  for (const [name, { flag }] of Object.entries(KUBELET_OPTIONS)) {
+    if (values[name as keyof typeof values] === undefined) {
+      throw new MeltemiError('USAGE', `Cannot start: --${flag} is required`);
+    }
+  }
+  if (values.sandbox !== 'netns')
+    throw new MeltemiError('USAGE', `Cannot start: there is no sandbox "${values.sandbox}"`);
+  return values as { readonly [Name in keyof typeof KUBELET_OPTIONS]: string };
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  const ended = new AbortController();
+  const systemPath = toSystemPath(process.env['PATH']);
+  const podsDirectory = join(options.data, 'pods');
+  const cacheDirectory = resolve(options.data, '..', '..', 'cache', 'compile');
+  mkdirSync(cacheDirectory, { recursive: true });
+
+  const client = createKubeClient({
+    access: await loadKubeconfig({ path: options.kubeconfig }),
+    userAgent: 'meltemi-kubelet',
+  });
+  const supervisor = createSupervisorClient({
+    socketPath: options.supervisor,
+    node: options.nodeName,
+    onExit: (process) => kubelet.onExit(process),
+    onLost: () => process.exit(1),
+  });
+  const sandbox = createNetnsPodSandbox({
+    run: createRunCommand(systemPath),
+    gatewayIp: options.nodeIp,
+    directory: join(RUNTIME_DIRECTORY, options.nodeName, 'containers'),
+    sharedMounts: [{ source: cacheDirectory, target: cacheDirectory, readOnly: false }],
+    // Only the machine's own user namespace maps all ids.
+    rootless: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),
+  });
+  const exec = createContainerExec({ sandbox, clock: systemClock, systemPath });
+  const apiServices = createInformer<Service>({
+    client,
+    ref: SERVICES,
+    namespace: 'default',
+    fieldSelector: 'metadata.name=kubernetes',
+    log,
+  });
+  const node = {
+    name: options.nodeName,
+    ip: options.nodeIp,
+    dnsIp: options.dnsIp,
+    cpuCount: availableParallelism(),
+    memoryBytes: totalmem(),
+  };
+  const context: KubeletContext = {
+    node,
+    client,
+    supervisor,
+    sandbox,
+    objects: createObjectCache({ client, clock: systemClock, log }),
+    store: createRecordStore(podsDirectory),
+    addresses: createIpAllocator(options.podCidr),
+    directories: {
+      podsDirectory,
+      memoryDirectory: join(RUNTIME_DIRECTORY, options.nodeName, 'volumes'),
+      hostPathDirectory: join(options.data, 'host'),
+    },
+    // Written by the process that starts the environment.
+    images: JSON.parse(readFileSync(options.images, 'utf8')) as readonly ImageCommand[],
+    events: createEventRecorder({ client, clock: systemClock, log, nodeName: options.nodeName }),
+    exec,
+    probe: createProbeAction({ exec, clock: systemClock }),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    systemPath,
+    nodePath: process.execPath,
+    containerEnv: { MELTEMI_SO_MARK: '1337', NODE_COMPILE_CACHE: cacheDirectory },
+    apiService() {
+      const service = apiServices.store.get({ namespace: 'default', name: 'kubernetes' });
+      const host = service?.spec.clusterIP;
+      return host === undefined ? undefined : { host, port: service?.spec.ports?.[0]?.port ?? 443 };
+    },
+  };
+  const kubelet = createKubelet(context);
+  const server = createKubeletServer({
+    kubelet,
+    context,
+    host: options.nodeIp,
+    port: KUBELET_PORT,
+    keyPem: readFileSync(join(options.pki, 'kubelet-server.key'), 'utf8'),
+    certificatePem: readFileSync(join(options.pki, 'kubelet-server.crt'), 'utf8'),
+    certificateAuthorityPem: readFileSync(join(options.pki, 'ca.crt'), 'utf8'),
+    log,
+  });
+  const registration: NodeRegistrationOptions = {
+    client,
+    node,
+    podCidr: options.podCidr,
+    port: KUBELET_PORT,
+    architecture: process.arch,
+    clock: systemClock,
+    log,
+    signal: ended.signal,
+  };
+
+  const processes = await supervisor.connect();
+  await server.start();
+  await registerNode(registration);
+  await apiServices.start(ended.signal);
+  await kubelet.start(processes);
+  await supervisor.ready();
+  const lease = renewLease(registration);
+  log.info('Node is registered', { node: options.nodeName, processes: processes.length });
+
+  await untilSignal();
+  ended.abort();
+  await lease;
+  await disposeAll([client, supervisor, server, kubelet], (message) => log.error(message));
+  process.exit(0);
+}
+
+main().catch((error: unknown) => {
+  log.error('Cannot start', { error: messageOf(error) });
+  process.exit(error instanceof MeltemiError && error.code === 'USAGE' ? 64 : 1);
+});
