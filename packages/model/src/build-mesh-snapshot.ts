@@ -1,6 +1,6 @@
 import { stableJson } from '@meltemi/base/pure';
 import { compareByAge, type ConfigResource, configKey } from './config-resource.ts';
-import type { EndpointShards } from './endpoint.ts';
+import type { Endpoint, EndpointShards } from './endpoint.ts';
 import { addressKey, type MeshInputs, type MeshSnapshot, type ServiceInstance } from './mesh-snapshot.ts';
 import { type Service, serviceKey } from './service.ts';
 import type { Workload } from './workload.ts';
@@ -96,10 +96,19 @@ function keepEndpoints(
   const kept = new Map<string, EndpointShards>();
   for (const [key, shards] of next) {
     const known = previous?.endpoints.get(key);
-    const keptShards = new Map([...shards].map(([cluster, list]) => [cluster, keepEqual(list, known?.get(cluster))]));
+    const keptShards = new Map([...shards].map(([cluster, list]) => [cluster, keepShard(list, known?.get(cluster))]));
     kept.set(key, keepMap(keptShards, known));
   }
   return keepMap(kept, previous?.endpoints);
+}
+
+function keepShard(next: readonly Endpoint[], previous: readonly Endpoint[] | undefined): readonly Endpoint[] {
+  if (previous === undefined || next === previous) return next;
+  const known = new Map(previous.map((endpoint) => [endpoint.address, endpoint]));
+  return keepList(
+    next.map((endpoint) => keepEqual(endpoint, known.get(endpoint.address))),
+    previous,
+  );
 }
 
 function keepWorkloads(next: readonly Workload[], previous: MeshSnapshot | undefined): ReadonlyMap<string, Workload> {

@@ -1,0 +1,86 @@
+import { create } from '@bufbuild/protobuf';
+import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt';
+import type { MeshConfig } from '@meltemi/api';
+import type { Service, ServicePort } from '@meltemi/model';
+import {
+  type Cluster,
+  Cluster_DiscoveryType,
+  ClusterSchema,
+} from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
+import { SocketAddress_Protocol } from '@meltemi/xds/types/envoy/config/core/v3/address_pb.js';
+import { ipAddress } from '../addresses.ts';
+import { inboundClusterName, statName } from '../names.ts';
+import { filterMetadata, type Init, join } from '../protobuf-values.ts';
+import type { MergedDestinationRule } from '../scope/destination-rule.ts';
+import { resolveTrafficPolicy } from '../scope/traffic-policy.ts';
+import { configSource, serviceSource, type Translated } from '../translated.ts';
+import { buildConnectionPool, buildHttpOptions, resolveUpstreamHttp } from './connection-pool.ts';
+import { ORIGINAL_DESTINATION } from './load-balancer.ts';
+
+type ClusterInit = Init<typeof ClusterSchema>;
+
+/** The capture rules let connections from this address through to the app; nothing else has it. */
+const INBOUND_SOURCE_ADDRESS = '127.0.0.6';
+/** As long as can be said: a host of an original-destination cluster must not be dropped under long connections. */
+const NEVER: Duration = create(DurationSchema, { seconds: 9_223_372_036n });
+
+/** Marks a cluster's connections as coming from the sidecar, on their way to the app. */
+export const INBOUND_SOURCE: ClusterInit = {
+  upstreamBindConfig: {
+    sourceAddress: { protocol: SocketAddress_Protocol.TCP, ...ipAddress(INBOUND_SOURCE_ADDRESS, 0) },
+  },
+};
+
+/** Everything that an inbound cluster is made of. */
+export interface InboundClusterInput {
+  /** The services on this port of the workload; the oldest decides. */
+  readonly services: readonly Service[];
+  readonly port: ServicePort;
+  readonly targetPort: number;
+  /** The rule of the oldest service; only its connection pool counts. */
+  readonly rule: MergedDestinationRule | undefined;
+  readonly meshConfig: MeshConfig;
+}
+
+/** Builds the cluster that leads from the sidecar to a port of its own workload. */
+export function buildInboundCluster(input: InboundClusterInput): Translated<Cluster> {
+  const { services, port, targetPort, rule, meshConfig } = input;
+  const name = inboundClusterName(targetPort);
+  const { connectionPool } = resolveTrafficPolicy({
+    policy: rule?.trafficPolicy,
+    subsetPolicy: undefined,
+    port: port.number,
+    meshDefaults: meshConfig.defaultTrafficPolicy,
+  });
+  const http = resolveUpstreamHttp(port.protocol, undefined, meshConfig);
+  const owners = services.map((service) => ({
+    host: service.hostname,
+    name: service.name,
+    namespace: service.namespace,
+  }));
+  const resource = create(
+    ClusterSchema,
+    join<typeof ClusterSchema>(
+      { name, altStatName: statName(name), metadata: filterMetadata('istio', { services: owners }) },
+      buildConnectionPool(connectionPool, meshConfig),
+      buildHttpOptions(http, connectionPool, { sni: false, sanValidation: false }),
+      buildDestination(targetPort, name, meshConfig),
+      INBOUND_SOURCE,
+    ),
+  );
+  const ruleSources = connectionPool === undefined || rule === undefined ? [] : [configSource(rule.policyRule)];
+  return { name, resource, sources: [...services.map((service) => serviceSource(service)), ...ruleSources] };
+}
+
+function buildDestination(targetPort: number, name: string, meshConfig: MeshConfig): ClusterInit {
+  if (meshConfig.inboundTrafficPolicy.mode !== 'LOCALHOST')
+    return join<typeof ClusterSchema>(ORIGINAL_DESTINATION, { cleanupInterval: NEVER });
+  const address = { address: { case: 'socketAddress' as const, value: ipAddress('127.0.0.1', targetPort) } };
+  return {
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    loadAssignment: {
+      clusterName: name,
+      endpoints: [{ lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address } } }] }],
+    },
+  };
+}
