@@ -44,7 +44,7 @@ export function createGarbageCollector(options: GarbageCollectorOptions): WorkQu
   const followed: ReadonlyMap<string, Informer<KubeObject>> = new Map(Object.entries(informers));
   const followedKinds = new Set([...followed.values()].map(({ ref }) => ref.kind));
   const uids = new Set<string>();
-  let resources: readonly ApiResource[] = [];
+  let resources: readonly Pick<ApiResource, 'ref'>[] = [...followed.values()];
 
   const refOf = async ({ apiVersion, kind }: OwnerReference): Promise<ResourceRef | undefined> => {
     const find = (): ResourceRef | undefined =>
@@ -52,7 +52,7 @@ export function createGarbageCollector(options: GarbageCollectorOptions): WorkQu
     const known = find();
     if (known !== undefined) return known;
     // A custom kind may have been added since.
-    resources = await readApiResources(client);
+    resources = [...followed.values(), ...(await readApiResources(client))];
     return find();
   };
 
