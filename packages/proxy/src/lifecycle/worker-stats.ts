@@ -1,0 +1,97 @@
+import { stableJson } from '@meltemi/base';
+import type { StatDefinition } from '../config/messages.ts';
+
+/** One stat, summed over the workers. */
+export interface MergedStat {
+  readonly name: string;
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  /** Present on metrics with labels of their own (Istio's). */
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  /** Counter and gauge. */
+  readonly value: number;
+  readonly histogram: MergedHistogram | undefined;
+}
+
+/** A histogram's cells. */
+export interface MergedHistogram {
+  readonly sum: number;
+  readonly count: number;
+  readonly bounds: readonly number[];
+  /** One per bound and one for what is above the last; not cumulative. */
+  readonly bucketCounts: readonly number[];
+}
+
+/** The stat cells of all workers, read where the workers write them. */
+export interface WorkerStats {
+  addPage(workerIndex: number, page: number, cells: SharedArrayBuffer): void;
+  addDefinitions(workerIndex: number, definitions: readonly StatDefinition[]): void;
+  /** Sums the workers' cells as they are at this moment, sorted by name. */
+  merge(): MergedStat[];
+  /** Sets counters and histograms to 0 from the reader's point of view; the cells are the workers' alone. */
+  resetCounters(): void;
+}
+
+interface Accumulator {
+  readonly definition: StatDefinition;
+  readonly cells: number[];
+}
+
+/** Creates the reader's side of the workers' stats. */
+export function createWorkerStats(): WorkerStats {
+  const pages = new Map<string, Float64Array>();
+  const definitions = new Map<number, StatDefinition[]>();
+  /** What the counters stood at when they were reset, by stat. */
+  let baseline = new Map<string, readonly number[]>();
+
+  const keyOf = ({ name, kind, labels }: StatDefinition): string =>
+    labels === undefined ? `${kind} ${name}` : `${kind} ${name} ${stableJson(labels)}`;
+
+  const sum = (): Map<string, Accumulator> => {
+    const sums = new Map<string, Accumulator>();
+    for (const [workerIndex, ofWorker] of definitions) {
+      for (const definition of ofWorker) {
+        const page = pages.get(`${workerIndex}/${definition.page}`);
+        if (page === undefined) continue;
+        const length = definition.kind === 'histogram' ? (definition.bounds?.length ?? 0) + 3 : 1;
+        const key = keyOf(definition);
+        let accumulator = sums.get(key);
+        if (accumulator === undefined) {
+          accumulator = { definition, cells: new Array<number>(length).fill(0) };
+          sums.set(key, accumulator);
+        }
+        for (let offset = 0; offset < length; offset += 1) {
+          accumulator.cells[offset] = (accumulator.cells[offset] ?? 0) + (page[definition.index + offset] ?? 0);
+        }
+      }
+    }
+    return sums;
+  };
+
+  const toStat = (key: string, { definition, cells }: Accumulator): MergedStat => {
+    const base = definition.kind === 'gauge' ? undefined : baseline.get(key);
+    const values = base === undefined ? cells : cells.map((value, index) => value - (base[index] ?? 0));
+    const { name, kind, labels, bounds = [] } = definition;
+    if (kind !== 'histogram') return { name, kind, labels, value: values[0] ?? 0, histogram: undefined };
+    const histogram = { sum: values[0] ?? 0, count: values[1] ?? 0, bounds, bucketCounts: values.slice(2) };
+    return { name, kind, labels, value: 0, histogram };
+  };
+
+  return {
+    addPage(workerIndex, page, cells) {
+      pages.set(`${workerIndex}/${page}`, new Float64Array(cells));
+    },
+    addDefinitions(workerIndex, added) {
+      const known = definitions.get(workerIndex);
+      if (known === undefined) definitions.set(workerIndex, [...added]);
+      else known.push(...added);
+    },
+    merge() {
+      return [...sum()]
+        .map(([key, accumulator]) => toStat(key, accumulator))
+        .sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0));
+    },
+    resetCounters() {
+      baseline = new Map([...sum()].map(([key, { cells }]) => [key, cells]));
+    },
+  };
+}
