@@ -128,7 +128,7 @@ export function createServiceAddresses(
         },
       ]);
     const others = otherServices(service);
-    if (spec['clusterIP'] !== 'None' && spec['clusterIP'] !== before) {
+    if (spec['clusterIP'] !== 'None' && before === undefined) {
       const used = new Set(others.map((other) => other.spec?.['clusterIP']));
       // Asked for before it is known that the name is free: a second create must fail for its name, not for its address.
       const isTaken =

@@ -2,7 +2,15 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { messageOf } from '@meltemi/base';
 import { invalid, StatusError } from '../errors.ts';
 import { apiVersionOf, type ResourceType } from '../kinds/resource-type.ts';
-import { isJsonObject, type JsonObject, listOf, memberAt, objectOf, textOf } from '../objects/json-value.ts';
+import {
+  isJsonObject,
+  type JsonObject,
+  listOf,
+  memberAt,
+  objectOf,
+  scalarText,
+  textOf,
+} from '../objects/json-value.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { matchesLabelSelector } from '../objects/selectors.ts';
 import { applyJsonPatch } from '../patch/json-patch.ts';
@@ -164,7 +172,7 @@ export function createWebhookAdmission({ store, newUid }: WebhookOptions): Admis
     const servicePort = listOf(service.spec?.['ports'])
       .map(objectOf)
       .find((port) => port['port'] === wanted);
-    if (servicePort === undefined) throw new Error(`service "${name}" has no port ${String(wanted)}`);
+    if (servicePort === undefined) throw new Error(`service "${name}" has no port ${scalarText(wanted)}`);
     const clusterIp = textOf(service.spec?.['clusterIP']);
     const address =
       readyAddress(namespace, name, servicePort) ??

@@ -127,7 +127,7 @@ export function createResourceHandler(
   async function patch(request: IncomingMessage, response: ServerResponse, context: RequestContext): Promise<void> {
     const mediaType = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
     const { stored, isNew } = await patchObject(
-      { store, writer, nowMs: clock.nowMs },
+      { store, writer, clock },
       { context, mediaType, body: await readBody(request) },
     );
     sendStored(response, context, isNew ? 201 : 200, stored);

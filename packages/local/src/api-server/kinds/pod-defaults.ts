@@ -12,7 +12,7 @@ function defaultProbe(probe: unknown): void {
 
 function defaultContainer(container: JsonObject): void {
   const image = textOf(container['image']);
-  const isLatest = /:latest$/.test(image) || !/[:@]/.test(image.slice(image.lastIndexOf('/') + 1));
+  const isLatest = image.endsWith(':latest') || !/[:@]/.test(image.slice(image.lastIndexOf('/') + 1));
   fill(container, {
     imagePullPolicy: isLatest ? 'Always' : 'IfNotPresent',
     terminationMessagePath: '/dev/termination-log',

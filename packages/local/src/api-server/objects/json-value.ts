@@ -21,6 +21,11 @@ export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** A text, number or boolean as text; the empty text for everything else. */
+export function scalarText(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}
+
 /** The member at the end of a path of object members; `undefined` when any step is missing. */
 export function memberAt(value: unknown, ...path: readonly string[]): unknown {
   let current = value;

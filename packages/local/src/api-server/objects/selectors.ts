@@ -1,5 +1,5 @@
 import { err, ok, type Result } from '@meltemi/base';
-import { isJsonObject, listOf, memberAt, objectOf, textOf } from './json-value.ts';
+import { isJsonObject, listOf, memberAt, objectOf, scalarText, textOf } from './json-value.ts';
 import type { KubeObject } from './kube-object.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -114,7 +114,7 @@ export function parseFieldSelector(text: string, plural: string): Result<ObjectF
     const known = ['metadata.name', 'metadata.namespace', ...(SELECTABLE_FIELDS[plural] ?? [])];
     if (!known.includes(path)) return err(`field label not supported: ${path}`);
     const steps = path === 'source' ? ['source', 'component'] : path.split('.');
-    requirements.push((object) => (String(memberAt(object, ...steps) ?? '') === wanted) === (operator !== '!='));
+    requirements.push((object) => (scalarText(memberAt(object, ...steps)) === wanted) === (operator !== '!='));
   }
   return ok((object) => requirements.every((matches) => matches(object)));
 }

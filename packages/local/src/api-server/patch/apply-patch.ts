@@ -102,17 +102,18 @@ export function applyConfiguration({
   const dropped = [...(previous?.fields ?? [])].filter(
     (path) => !wanted.has(path) && !others.some(({ fields }) => fields.has(path)),
   );
-  // Deepest first, and items of lists last: an item goes once nobody owns anything in it.
   const isHeld = (path: string): boolean => {
     const prefix = path.slice(0, -1);
-    return (
-      path.endsWith('.') &&
-      [wanted, ...others.map(({ fields }) => fields)].some((fields) =>
-        [...fields].some((field) => field.startsWith(prefix)),
-      )
+    return [wanted, ...others.map(({ fields }) => fields)].some((fields) =>
+      [...fields].some((field) => field.startsWith(prefix)),
     );
   };
-  for (const path of dropped.sort((left, right) => right.length - left.length)) if (!isHeld(path)) removeAt(path, next);
+  // Whole items of lists first, once nobody owns anything in them: without its key fields an item is not found any more.
+  const [items, members] = [
+    dropped.filter((path) => path.endsWith('.')),
+    dropped.filter((path) => !path.endsWith('.')),
+  ];
+  for (const path of [...items.filter((item) => !isHeld(item)), ...members]) removeAt(path, next);
   next.apiVersion = apiVersionOf(type);
   next.kind = type.kind;
   setOwnerships(next, [

@@ -1,5 +1,5 @@
 import type { PrinterColumn, ResourceType } from '../kinds/resource-type.ts';
-import { listOf, memberAt, objectOf, textOf } from '../objects/json-value.ts';
+import { listOf, memberAt, objectOf, scalarText, textOf } from '../objects/json-value.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { type Cell, type Column, column, humanDuration, wide } from './column.ts';
 import { evaluateJsonPath } from './json-path.ts';
@@ -13,10 +13,9 @@ const at =
   (...path: string[]): Cell =>
   (object) =>
     memberAt(object, ...path);
-const count =
-  (...path: string[]): Cell =>
-  (object) =>
-    Number(memberAt(object, ...path) ?? 0);
+function count(...path: string[]): (object: KubeObject) => number {
+  return (object) => Number(memberAt(object, ...path) ?? 0);
+}
 const nameColumn = column('Name', ({ metadata }) => metadata.name);
 const ageColumn = column('Age', ({ metadata }, nowMs) => since(metadata.creationTimestamp, nowMs));
 const orNone = (text: string): string => text || '<none>';
@@ -47,7 +46,7 @@ function servicePorts(object: KubeObject): string {
     ports
       .map(
         (port) =>
-          `${String(port['port'])}${port['nodePort'] === undefined ? '' : `:${String(port['nodePort'])}`}/${textOf(port['protocol'])}`,
+          `${scalarText(port['port'])}${port['nodePort'] === undefined ? '' : `:${scalarText(port['nodePort'])}`}/${textOf(port['protocol'])}`,
       )
       .join(','),
   );
@@ -123,10 +122,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     wide('Selector', (object) => labelText(object.spec?.['selector'])),
   ],
   Deployment: [
-    column(
-      'Ready',
-      (object) => `${count('status', 'readyReplicas')(object, 0)}/${count('spec', 'replicas')(object, 0)}`,
-    ),
+    column('Ready', (object) => `${count('status', 'readyReplicas')(object)}/${count('spec', 'replicas')(object)}`),
     column('Up-to-date', count('status', 'updatedReplicas'), 'integer'),
     column('Available', count('status', 'availableReplicas'), 'integer'),
     ...workloadWide,
@@ -138,10 +134,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     ...workloadWide,
   ],
   StatefulSet: [
-    column(
-      'Ready',
-      (object) => `${count('status', 'readyReplicas')(object, 0)}/${count('spec', 'replicas')(object, 0)}`,
-    ),
+    column('Ready', (object) => `${count('status', 'readyReplicas')(object)}/${count('spec', 'replicas')(object)}`),
   ],
   ConfigMap: [dataCount],
   Secret: [column('Type', at('type')), dataCount],
@@ -164,7 +157,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
           .flatMap((subset) =>
             listOf(subset['addresses']).flatMap((address) =>
               listOf(subset['ports']).map(
-                (port) => `${textOf(objectOf(address)['ip'])}:${String(objectOf(port)['port'])}`,
+                (port) => `${textOf(objectOf(address)['ip'])}:${scalarText(objectOf(port)['port'])}`,
               ),
             ),
           )
@@ -177,7 +170,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     column('Ports', (object) =>
       orNone(
         listOf(object['ports'])
-          .map((port) => String(objectOf(port)['port']))
+          .map((port) => scalarText(objectOf(port)['port']))
           .join(','),
       ),
     ),

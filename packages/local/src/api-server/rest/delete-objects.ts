@@ -2,7 +2,7 @@ import type { Clock } from '@meltemi/base';
 import type { Admission } from '../admission/admission.ts';
 import { conflict, StatusError } from '../errors.ts';
 import { type ResourceType } from '../kinds/resource-type.ts';
-import { type JsonObject, memberAt, objectOf } from '../objects/json-value.ts';
+import { type JsonObject, memberAt, objectOf, scalarText } from '../objects/json-value.ts';
 import { type KubeObject, kubeTime } from '../objects/kube-object.ts';
 import type { ObjectStore, StoredObject } from '../store/object-store.ts';
 import { jsonAtVersion, listObjects, readObject } from './read-objects.ts';
@@ -34,10 +34,10 @@ function graceSecondsOf(type: ResourceType, object: KubeObject, options: JsonObj
 
 function finalizersAfter(object: KubeObject, options: JsonObject): string[] {
   const policy = options['propagationPolicy'] ?? (options['orphanDependents'] === true ? 'Orphan' : 'Background');
-  if (!['Background', 'Foreground', 'Orphan'].includes(String(policy)))
+  if (!['Background', 'Foreground', 'Orphan'].includes(scalarText(policy)))
     throw new StatusError(
       'BadRequest',
-      `propagationPolicy "${String(policy)}" is none of Background, Foreground, Orphan`,
+      `propagationPolicy "${scalarText(policy)}" is none of Background, Foreground, Orphan`,
     );
   const finalizers = new Set(object.metadata.finalizers ?? []);
   finalizers.delete('foregroundDeletion');
@@ -55,13 +55,13 @@ export function createObjectDeleter({ store, writer, admission, clock }: Deleter
       throw conflict(
         type,
         metadata.name,
-        `Precondition failed: UID in precondition: ${String(wanted['uid'])}, UID in object meta: ${metadata.uid}`,
+        `Precondition failed: UID in precondition: ${scalarText(wanted['uid'])}, UID in object meta: ${metadata.uid}`,
       );
     if (wanted['resourceVersion'] !== undefined && wanted['resourceVersion'] !== metadata.resourceVersion)
       throw conflict(
         type,
         metadata.name,
-        `Precondition failed: ResourceVersion in precondition: ${String(wanted['resourceVersion'])}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+        `Precondition failed: ResourceVersion in precondition: ${scalarText(wanted['resourceVersion'])}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
       );
   }
 

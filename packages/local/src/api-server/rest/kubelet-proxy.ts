@@ -80,7 +80,7 @@ export function createKubeletProxy({
   function pathOf(verb: string, pod: KubeObject, query: URLSearchParams): string {
     const rest = new URLSearchParams([...query].filter(([name]) => name !== 'container'));
     const container = containerOf(pod, query.get('container'));
-    return `/${verb}/${pod.metadata.namespace}/${pod.metadata.name}/${container}?${rest}`;
+    return `/${verb}/${pod.metadata.namespace}/${pod.metadata.name}/${container}?${rest.toString()}`;
   }
 
   function unreachable(error: Error): StatusError {

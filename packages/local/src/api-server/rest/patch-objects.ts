@@ -1,3 +1,4 @@
+import type { Clock } from '@meltemi/base';
 import { conflict, StatusError } from '../errors.ts';
 import { parseText } from '../http/request-body.ts';
 import { apiVersionOf } from '../kinds/resource-type.ts';
@@ -28,7 +29,7 @@ interface PatchRequest {
 export interface PatchOptions {
   readonly store: ObjectStore;
   readonly writer: ObjectWriter;
-  readonly nowMs: () => number;
+  readonly clock: Pick<Clock, 'nowMs'>;
 }
 
 /** How a patch changes a JSON value: the object, or its Scale. */
@@ -69,7 +70,7 @@ function patcherOf({ context, mediaType }: PatchRequest, patch: unknown): (value
 
 /** Server-side apply; creates the object when it is not there. */
 async function applyObject(
-  { store, writer, nowMs }: PatchOptions,
+  { store, writer, clock }: PatchOptions,
   { context, body }: PatchRequest,
 ): Promise<{ readonly stored: StoredObject; readonly isNew: boolean }> {
   const { type, path, info } = context;
@@ -93,7 +94,7 @@ async function applyObject(
     manager,
     subresource: path.subresource,
     isForced: ['true', '1'].includes(info.query.get('force') ?? ''),
-    time: kubeTime(nowMs()),
+    time: kubeTime(clock.nowMs()),
   };
   const isThere =
     store.get(

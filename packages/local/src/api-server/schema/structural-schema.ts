@@ -136,9 +136,9 @@ function validateScalar(
       `Unsupported value: ${JSON.stringify(value)}: supported values: ${schema.enum.map((item) => JSON.stringify(item)).join(', ')}`,
     );
   if (typeof value === 'string') {
-    if (schema.minLength !== undefined && [...value].length < schema.minLength)
+    if (schema.minLength !== undefined && Array.from(value).length < schema.minLength)
       bad(`should be at least ${schema.minLength} chars long`);
-    if (schema.maxLength !== undefined && [...value].length > schema.maxLength)
+    if (schema.maxLength !== undefined && Array.from(value).length > schema.maxLength)
       bad(`may not be more than ${schema.maxLength} characters`);
     if (schema.pattern !== undefined && compiledPattern(schema.pattern)?.matcher(value).find() === false)
       bad(`should match '${schema.pattern}'`);

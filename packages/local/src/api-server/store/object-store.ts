@@ -94,7 +94,7 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
       const dropped = collection.window.splice(0, collection.window.length - windowSize);
       collection.forgottenUntil = dropped.at(-1)?.revision ?? collection.forgottenUntil;
     }
-    for (const listener of [...collection.listeners]) listener(event);
+    for (const listener of collection.listeners) listener(event);
   }
 
   function stamp(object: KubeObject): StoredObject {
