@@ -20,7 +20,8 @@ function virtualService(version: number, weights: readonly number[]): Kubernetes
 function setUp(): { store: ConfigStore; changes: string[]; rejections: RejectedConfig[] } {
   const changes: string[] = [];
   const rejections: RejectedConfig[] = [];
-  const store = createConfigStore({ log: silentLog, onReject: (rejection) => rejections.push(rejection) });
+  const store = createConfigStore({ log: silentLog });
+  store.onReject((rejection) => rejections.push(rejection));
   store.onChange((key) => changes.push(configKey(key)));
   return { store, changes, rejections };
 }

@@ -36,22 +36,23 @@ export interface ConfigStore {
   rejections(): readonly RejectedConfig[];
   /** Calls back with the key of each object whose accepted content changed. @returns Ends it. */
   onChange(listener: (key: ConfigKey) => void): () => void;
+  /** Calls back for each version that is not taken, for instance to write an Event. @returns Ends it. */
+  onReject(listener: (rejection: RejectedConfig, object: KubernetesObject) => void): () => void;
 }
 
 export interface ConfigStoreOptions {
   readonly log: Log;
   readonly metrics?: GalleyMetrics | undefined;
-  /** Told of every version that is not taken, for instance to write an Event. */
-  readonly onReject?: ((rejection: RejectedConfig, object: KubernetesObject) => void) | undefined;
 }
 
 /** Creates an empty store. */
-export function createConfigStore({ log, metrics, onReject }: ConfigStoreOptions): ConfigStore {
+export function createConfigStore({ log, metrics }: ConfigStoreOptions): ConfigStore {
   const accepted = new Map<string, ConfigResource>();
   /** The newest version that was taken, also where its content equals the one before. */
   const versions = new Map<string, string>();
   const rejected = new Map<string, RejectedConfig>();
   const listeners = new Set<(key: ConfigKey) => void>();
+  const rejectListeners = new Set<(rejection: RejectedConfig, object: KubernetesObject) => void>();
   let all: readonly ConfigResource[] | undefined;
 
   const notify = (key: ConfigKey): void => {
@@ -71,7 +72,7 @@ export function createConfigStore({ log, metrics, onReject }: ConfigStoreOptions
       problems,
       previous: rejection.servesPrevious ? 'stays in force' : 'none',
     });
-    onReject?.(rejection, object);
+    for (const listener of rejectListeners) listener(rejection, object);
   };
 
   const clearRejection = (text: string, kind: string): void => {
@@ -116,6 +117,10 @@ export function createConfigStore({ log, metrics, onReject }: ConfigStoreOptions
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
+    },
+    onReject(listener) {
+      rejectListeners.add(listener);
+      return () => void rejectListeners.delete(listener);
     },
   };
 }
