@@ -1,3 +1,7 @@
+export * from './agent.ts';
+export * from './bootstrap/bootstrap.ts';
+export * from './bootstrap/node.ts';
+export * from './bootstrap/proxy-config.ts';
 export * from './errors.ts';
 export * from './identity/ca-client.ts';
 export * from './identity/control-plane-channel.ts';
@@ -6,4 +10,5 @@ export * from './identity/workload-identity.ts';
 export * from './sds/sds-server.ts';
 export * from './sds/secret-resources.ts';
 export * from './sds/workload-secret-source.ts';
+export * from './settings.ts';
 export * from './xds-proxy/ads-proxy.ts';

@@ -1,1 +1,10 @@
-export {};
+export * from './annotations.ts';
+export * from './decision.ts';
+export * from './errors.ts';
+export * from './inject-pod.ts';
+export * from './injector-config.ts';
+export * from './read-injector-config.ts';
+export * from './webhook/ca-bundle-patcher.ts';
+export * from './webhook/inject-handler.ts';
+export * from './webhook/inject-path.ts';
+export * from './webhook/webhook-configuration.ts';

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { MeltemiError } from '@meltemi/base';
 
 /** What traffic of a pod goes through its sidecar. */
@@ -152,12 +152,16 @@ function parseIds(flag: string, text: string): readonly number[] {
   });
 }
 
+/** IPv6 ranges are valid and left out: they have no place in a table of IPv4 rules. */
 function parseCidrs(flag: string, text: string): readonly string[] {
-  return splitList(text).map((cidr) => {
-    const [address = '', length = '32', ...rest] = cidr.split('/');
-    const isValid = isIPv4(address) && /^\d+$/.test(length) && Number(length) <= 32 && rest.length === 0;
-    if (!isValid) throw invalid(flag, cidr, 'a range is an IPv4 address with a prefix length, such as 10.0.0.0/8');
-    return `${address}/${length}`;
+  return splitList(text).flatMap((cidr) => {
+    const [address = '', length, ...rest] = cidr.split('/');
+    const maxLength = isIPv6(address) ? 128 : 32;
+    const isLength = length === undefined || (/^\d+$/.test(length) && Number(length) <= maxLength);
+    if (isIP(address) === 0 || !isLength || rest.length > 0) {
+      throw invalid(flag, cidr, 'a range is an address with a prefix length, such as 10.0.0.0/8');
+    }
+    return isIPv6(address) ? [] : [`${address}/${length ?? maxLength}`];
   });
 }
 

@@ -1,0 +1,231 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Clock,
+  createTaskOwner,
+  disposeAll,
+  type Log,
+  type LogLevels,
+  MeltemiError,
+  messageOf,
+  type Random,
+  sleep,
+} from '@meltemi/base';
+import { buildBootstrap } from './bootstrap/bootstrap.ts';
+import { buildNode } from './bootstrap/node.ts';
+import { readPodInfo } from './bootstrap/pod-info.ts';
+import { createCaClient } from './identity/ca-client.ts';
+import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
+import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
+import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
+import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
+import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
+import { startSdsServer } from './sds/sds-server.ts';
+import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
+import type { AgentSettings } from './settings.ts';
+import { createAgentMetrics } from './status/agent-metrics.ts';
+import { createApplicationProbes, parseApplicationProbes } from './status/application-probes.ts';
+import { requestLocal } from './status/local-http.ts';
+import { createMetricsMerger } from './status/merged-metrics.ts';
+import { createReadiness } from './status/readiness.ts';
+import { readScrapeTarget } from './status/scrape-target.ts';
+import { type StatusServer, startStatusServer } from './status/status-server.ts';
+import { startAdsProxy } from './xds-proxy/ads-proxy.ts';
+
+export interface AgentOptions {
+  readonly settings: AgentSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly logLevels: LogLevels;
+}
+
+/** The sidecar's process: identity, discovery, status and the proxy itself. */
+export interface Agent extends AsyncDisposable {
+  start(): Promise<void>;
+  /** Resolves when the sidecar has to end: the proxy ended, or `/quitquitquit`. */
+  readonly ended: Promise<DataPlaneExit>;
+  /** Takes the pod out of service: not ready, inbound connections drain, as long as the settings say. */
+  drain(): Promise<void>;
+  statusPort(): number;
+}
+
+const DRAIN_TIMEOUT_MS = 2000;
+
+/** Builds the sidecar; nothing is opened before `start`. */
+export function createAgent(options: AgentOptions): Agent {
+  const { settings, clock, log } = options;
+  const { paths, proxyConfig } = settings;
+  const stopped = new AbortController();
+  const tasks = createTaskOwner((name, error) =>
+    log.error('A task of the agent failed', { name, error: messageOf(error) }),
+  );
+  const parts: AsyncDisposable[] = [];
+  const identity = createIdentity(options);
+  const readiness = createReadiness({ adminPort: proxyConfig.adminPort });
+  const quit = Promise.withResolvers<DataPlaneExit>();
+  const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
+  const dataPlane = createDataPlane(options, bootstrapPath);
+  let statusServer: StatusServer | undefined;
+  let isDrained = false;
+
+  const startDrain = async (): Promise<void> => {
+    if (isDrained) return;
+    isDrained = true;
+    readiness.terminate();
+    await postDrain(settings, log);
+  };
+
+  return {
+    ended: Promise.race([dataPlane.ended, quit.promise]),
+    statusPort: () => statusServer?.port ?? 0,
+    async start() {
+      const access = accessTo(settings, settings.discoveryAddress);
+      const adsSocketPath = join(proxyConfig.configPath, 'XDS');
+      tasks.run('workload identity', identity.run(stopped.signal));
+      const secrets = createWorkloadSecretSource(identity, clock.nowMs);
+      parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
+      parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, log: log.scope('xds') }));
+      statusServer = await startStatusServer({
+        port: proxyConfig.statusPort,
+        readiness,
+        scrape: createScrape(settings, createAgentMetrics(identity, clock)),
+        probes: createProbes(settings, log),
+        onQuit: () => quit.resolve({ code: 0, reason: 'asked to quit' }),
+        onDrain: startDrain,
+        log: log.scope('status'),
+      });
+      parts.push(statusServer);
+      await writeBootstrap(settings, bootstrapPath, adsSocketPath, statusServer.port);
+      parts.push(dataPlane);
+      await dataPlane.start();
+    },
+    async drain() {
+      // After an explicit drain the connections have had their time already.
+      if (isDrained) return;
+      await startDrain();
+      if (settings.exitOnZeroConnections) await waitForIdle(settings, clock, log);
+      else await sleep(clock, proxyConfig.terminationDrainDurationMs);
+    },
+    async [Symbol.asyncDispose]() {
+      stopped.abort();
+      await disposeAll(parts, (message) => log.warn(message));
+      await tasks.settled();
+    },
+  };
+}
+
+function accessTo({ paths, clusterId }: AgentSettings, address: string): ControlPlaneAccess {
+  return { address, rootCertificatePath: paths.rootCertificate, tokenPath: paths.token, clusterId };
+}
+
+function createIdentity({ settings, clock, random, log }: AgentOptions): WorkloadIdentity {
+  const { trustDomain, namespace, serviceAccount } = settings;
+  return createWorkloadIdentity({
+    ca: createCaClient({ access: accessTo(settings, settings.caAddress), clock, random }),
+    spiffeUri: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
+    clock,
+    random,
+    log: log.scope('ca'),
+    ttlMs: settings.secretTtlMs,
+    graceRatio: settings.graceRatio,
+    graceJitterRatio: settings.graceJitterRatio,
+    keyType: settings.keyType,
+  });
+}
+
+function createDataPlane({ settings, log, logLevels }: AgentOptions, bootstrapPath: string): DataPlane {
+  const { proxyConfig, proxyBinary, soMark, logLevel, componentLogLevel } = settings;
+  const { concurrency, drainDurationMs } = proxyConfig;
+  const shared = { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel };
+  return proxyBinary === undefined
+    ? createEmbeddedProxy({ ...shared, log: log.scope('proxy'), logLevels, soMark })
+    : createEnvoyProcess({ ...shared, log, binaryPath: proxyBinary });
+}
+
+async function writeBootstrap(
+  settings: AgentSettings,
+  path: string,
+  adsSocketPath: string,
+  agentPort: number,
+): Promise<void> {
+  const { proxyConfig, prometheusPort, readinessPort } = settings;
+  const node = buildNode({
+    type: settings.nodeType,
+    env: settings.env,
+    podInfo: await readPodInfo(settings.paths.podInfo),
+    domain: settings.domain,
+    serviceCluster: settings.serviceCluster,
+    instanceIps: settings.instanceIps,
+    proxyConfig: proxyConfig.document,
+    prometheusPort,
+    statusPort: readinessPort,
+  });
+  const bootstrap = buildBootstrap({
+    node,
+    adminPort: proxyConfig.adminPort,
+    agentPort,
+    prometheusPort,
+    readinessPort,
+    sdsSocketPath: settings.paths.sdsSocket,
+    adsSocketPath,
+    deltaDiscovery: settings.deltaDiscovery,
+    soMark: settings.soMark,
+  });
+  await mkdir(proxyConfig.configPath, { recursive: true });
+  await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
+}
+
+function createScrape(settings: AgentSettings, agentMetrics: () => string): ReturnType<typeof createMetricsMerger> {
+  const application = readScrapeTarget(settings.env['ISTIO_PROMETHEUS_ANNOTATIONS']);
+  return createMetricsMerger({ agentMetrics, proxyPort: settings.prometheusPort, application });
+}
+
+function createProbes({ env, instanceIps }: AgentSettings, log: Log): ReturnType<typeof createApplicationProbes> {
+  const probes = parseApplicationProbes(env['ISTIO_KUBE_APP_PROBERS']);
+  if (!probes.ok) throw new MeltemiError('USAGE', `Cannot read the probes of the pod: ${probes.error}`);
+  if (probes.value.size > 0) log.info('Probing on behalf of the kubelet', { probes: [...probes.value.keys()] });
+  return createApplicationProbes(probes.value, instanceIps[0] ?? '127.0.0.1');
+}
+
+async function postDrain({ nodeType, proxyConfig }: AgentSettings, log: Log): Promise<void> {
+  const query = nodeType === 'sidecar' ? '?inboundonly&graceful' : '?graceful';
+  try {
+    const path = `/drain_listeners${query}`;
+    await requestLocal({ port: proxyConfig.adminPort, path, method: 'POST', timeoutMs: DRAIN_TIMEOUT_MS });
+  } catch (error) {
+    log.warn('Cannot ask the proxy to drain', { error: messageOf(error) });
+  }
+}
+
+/** Waits at least the minimum, then until no application's connection is left. Five unanswered questions end the wait. */
+async function waitForIdle(
+  { proxyConfig, minimumDrainDurationMs, prometheusPort, readinessPort }: AgentSettings,
+  clock: Clock,
+  log: Log,
+): Promise<void> {
+  await sleep(clock, minimumDrainDurationMs);
+  const own = new RegExp(
+    `_(${proxyConfig.adminPort}|${prometheusPort}|${readinessPort})\\.|admin|worker_|envoy_internal`,
+  );
+  for (let failures = 0; failures < 5; ) {
+    try {
+      const path = '/stats?usedonly&filter=downstream_cx_active$';
+      const { body } = await requestLocal({ port: proxyConfig.adminPort, path, timeoutMs: DRAIN_TIMEOUT_MS });
+      const active = countActive(body, own);
+      if (active === 0) return;
+      log.debug('Waiting for connections to end', { active });
+    } catch {
+      failures += 1;
+    }
+    await sleep(clock, 1000);
+  }
+}
+
+function countActive(stats: string, own: RegExp): number {
+  let active = 0;
+  for (const line of stats.split('\n')) {
+    if (line.startsWith('listener.') && !own.test(line)) active += Number(line.split(': ')[1] ?? 0);
+  }
+  return active;
+}

@@ -1,0 +1,87 @@
+import { networkInterfaces } from 'node:os';
+import { parseArgs } from 'node:util';
+import {
+  createLogLevels,
+  createProcessLog,
+  MeltemiError,
+  messageOf,
+  systemClock,
+  systemRandom,
+  untilSignal,
+} from '@meltemi/base';
+import { createAgent } from '../agent.ts';
+import { parseProxyConfig } from '../bootstrap/proxy-config.ts';
+import { type AgentSettings, POD_PATHS, type ProxyFlags, readSettings } from '../settings.ts';
+import { type Command, type CommandContext, EXIT } from './command-context.ts';
+
+/** `proxy [sidecar|router]`: runs the sidecar until the proxy ends or a signal comes. Unknown flags are left alone. */
+export const runProxy: Command = async (context) => {
+  const logLevels = createLogLevels();
+  const log = createProcessLog('agent', logLevels);
+  let settings: AgentSettings;
+  try {
+    settings = await readAgentSettings(context);
+  } catch (error) {
+    log.error(messageOf(error));
+    return EXIT.usage;
+  }
+  const agent = createAgent({ settings, clock: systemClock, random: systemRandom, log, logLevels });
+  const signalled = untilSignal();
+  try {
+    await agent.start();
+    const end = await Promise.race([signalled, agent.ended]);
+    if (typeof end !== 'string') {
+      log.info(end.reason, { code: end.code });
+      return end.code;
+    }
+    log.info('Draining', { signal: end });
+    await Promise.race([agent.drain(), agent.ended]);
+    return EXIT.ok;
+  } catch (error) {
+    log.error(`Cannot run the sidecar: ${messageOf(error)}`);
+    return EXIT.failed;
+  } finally {
+    await agent[Symbol.asyncDispose]();
+    // Signal handlers and idle gRPC channels would keep the process alive.
+    setImmediate(() => process.exit());
+  }
+};
+
+async function readAgentSettings({ args, env }: CommandContext): Promise<AgentSettings> {
+  const proxyConfig = await parseProxyConfig(env['PROXY_CONFIG'] ?? '');
+  if (!proxyConfig.ok)
+    throw new MeltemiError('USAGE', `Cannot read the environment variable PROXY_CONFIG: ${proxyConfig.error}`);
+  const interfaceIps = Object.values(networkInterfaces()).flatMap((addresses = []) =>
+    addresses.filter(({ internal, family }) => !internal && family === 'IPv4').map(({ address }) => address),
+  );
+  return readSettings({ flags: readFlags(args), env, proxyConfig: proxyConfig.value, interfaceIps, paths: POD_PATHS });
+}
+
+function readFlags(args: readonly string[]): ProxyFlags {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: {
+      domain: { type: 'string' },
+      serviceCluster: { type: 'string' },
+      proxyLogLevel: { type: 'string' },
+      proxyComponentLogLevel: { type: 'string' },
+      concurrency: { type: 'string' },
+    },
+    strict: false,
+    allowPositionals: true,
+  });
+  const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+  const nodeType = positionals[0] ?? 'sidecar';
+  if (!['sidecar', 'router'].includes(nodeType)) {
+    throw new MeltemiError('USAGE', `Unknown proxy type "${nodeType}": sidecar and router are supported`);
+  }
+  const concurrency = Number(values.concurrency);
+  return {
+    nodeType,
+    domain: text(values.domain),
+    serviceCluster: text(values.serviceCluster),
+    proxyLogLevel: text(values.proxyLogLevel),
+    proxyComponentLogLevel: text(values.proxyComponentLogLevel),
+    concurrency: concurrency > 0 ? concurrency : undefined,
+  };
+}

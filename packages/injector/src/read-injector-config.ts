@@ -1,0 +1,113 @@
+import type { LabelSelector } from '@meltemi/kube';
+import { DEFAULT_INJECTOR_CONFIG, type InjectorConfig } from './injector-config.ts';
+
+/** The documents that the injector's configuration is made of, parsed. */
+export interface InjectorDocuments {
+  /** Key `values` of ConfigMap `istio-sidecar-injector`: the installation's values. */
+  readonly values: unknown;
+  /** Key `config`: policy and selectors. Templates in it are not evaluated. */
+  readonly config?: unknown;
+  readonly revision: string;
+  readonly trustDomain: string;
+  /** MeshConfig's `defaultConfig`. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Reads the injector's configuration; what is absent has the default, and what has the wrong type counts as absent. */
+export function readInjectorConfig({
+  values,
+  config,
+  revision,
+  trustDomain,
+  proxyConfig,
+}: InjectorDocuments): InjectorConfig {
+  const defaults = DEFAULT_INJECTOR_CONFIG;
+  const global = member(values, 'global');
+  const proxy = member(global, 'proxy');
+  const initImage = imageOf(global, text(member(global, 'proxy_init'), 'image', ''), defaults.initImage);
+  const webhook = member(values, 'sidecarInjectorWebhook');
+  const istiodAddress = text(
+    proxyConfig,
+    'discoveryAddress',
+    text(global, 'discoveryAddress', defaults.discoveryAddress),
+  );
+  return {
+    ...defaults,
+    revision: revision === '' ? 'default' : revision,
+    policy: text(config, 'policy', 'enabled') === 'disabled' ? 'disabled' : 'enabled',
+    neverInjectSelectors: [...selectors(config, 'neverInjectSelector'), ...selectors(webhook, 'neverInjectSelector')],
+    alwaysInjectSelectors: [
+      ...selectors(config, 'alwaysInjectSelector'),
+      ...selectors(webhook, 'alwaysInjectSelector'),
+    ],
+    clusterId: text(member(global, 'multiCluster'), 'clusterName', defaults.clusterId),
+    network: text(global, 'network', defaults.network),
+    meshId: text(global, 'meshID', trustDomain),
+    trustDomain,
+    discoveryAddress: istiodAddress,
+    proxyImage: imageOf(global, text(proxy, 'image', ''), defaults.proxyImage),
+    initImage,
+    imagePullPolicy: text(global, 'imagePullPolicy', ''),
+    proxyBinary: text(proxy, 'binary', '') || undefined,
+    proxyConfig,
+    logLevel: text(proxy, 'logLevel', defaults.logLevel),
+    componentLogLevel: text(proxy, 'componentLogLevel', defaults.componentLogLevel),
+    capture: {
+      includeOutboundIPRanges: text(proxy, 'includeIPRanges', defaults.capture.includeOutboundIPRanges),
+      excludeOutboundIPRanges: text(proxy, 'excludeIPRanges', defaults.capture.excludeOutboundIPRanges),
+      includeOutboundPorts: text(proxy, 'includeOutboundPorts', defaults.capture.includeOutboundPorts),
+      excludeOutboundPorts: text(proxy, 'excludeOutboundPorts', defaults.capture.excludeOutboundPorts),
+      includeInboundPorts: text(proxy, 'includeInboundPorts', defaults.capture.includeInboundPorts),
+      excludeInboundPorts: text(proxy, 'excludeInboundPorts', defaults.capture.excludeInboundPorts),
+    },
+    statusPort: number(proxy, 'statusPort', defaults.statusPort),
+    readiness: {
+      initialDelaySeconds: number(proxy, 'readinessInitialDelaySeconds', defaults.readiness.initialDelaySeconds),
+      periodSeconds: number(proxy, 'readinessPeriodSeconds', defaults.readiness.periodSeconds),
+      failureThreshold: number(proxy, 'readinessFailureThreshold', defaults.readiness.failureThreshold),
+    },
+    resources: member(proxy, 'resources') ?? defaults.resources,
+    rewriteProbes: flag(webhook, 'rewriteAppHTTPProbe', defaults.rewriteProbes),
+  };
+}
+
+/** `hub/image:tag`, unless the image names a registry or path itself. */
+function imageOf(global: Json | undefined, image: string, fallback: string): string {
+  if (image === '') return fallback;
+  const hub = text(global, 'hub', '');
+  const tag = text(global, 'tag', '');
+  if (image.includes('/') || hub === '') return image;
+  return tag === '' ? `${hub}/${image}` : `${hub}/${image}:${tag}`;
+}
+
+function member(parent: unknown, name: string): Json | undefined {
+  const value = isJson(parent) ? parent[name] : undefined;
+  return isJson(value) ? value : undefined;
+}
+
+function isJson(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function text(parent: unknown, name: string, fallback: string): string {
+  const value = isJson(parent) ? parent[name] : undefined;
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : fallback;
+}
+
+function number(parent: unknown, name: string, fallback: number): number {
+  const value = isJson(parent) ? parent[name] : undefined;
+  return typeof value === 'number' && value >= 0 ? value : fallback;
+}
+
+function flag(parent: unknown, name: string, fallback: boolean): boolean {
+  const value = isJson(parent) ? parent[name] : undefined;
+  return typeof value === 'boolean' ? value : fallback;
+}
+
+function selectors(parent: unknown, name: string): readonly LabelSelector[] {
+  const value = isJson(parent) ? parent[name] : undefined;
+  // A selector's members are looked at when it is matched; one that says nothing would match every pod.
+  return Array.isArray(value) ? value.filter((selector) => isJson(selector) && Object.keys(selector).length > 0) : [];
+}
