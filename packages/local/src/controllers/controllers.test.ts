@@ -383,12 +383,27 @@ test('Service rules are restored once per burst of changes, from the whole pictu
   const restored: string[] = [];
   let failures = 1;
   await startControllers(t, client, {
-    kubernetesService: { clusterIp: '10.111.0.1', nodeIp: '10.11.0.1', apiPort: 6443 },
     restoreRules: async (rules) => {
       failures -= 1;
       if (failures >= 0) throw new Error('table is locked');
       restored.push(rules);
     },
+  });
+  const ports = [{ name: 'https', port: 443, protocol: 'TCP' }];
+  const metadata = { namespace: 'default', name: 'kubernetes' };
+  await client.create(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata,
+    spec: { clusterIP: '10.111.0.1', ports },
+  });
+  await client.create(ENDPOINT_SLICES, {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['10.11.0.1'] }],
+    ports: [{ name: 'https', port: 6443, protocol: 'TCP' }],
   });
   await eventually(() => restored.some((rules) => rules.includes('--to-destination 10.11.0.1:6443')));
   assert.match(restored.at(-1) ?? '', /-d 10\.111\.0\.1\/32 -p tcp --dport 443/);

@@ -1,11 +1,10 @@
 import type { Clock, Log, Random } from '@meltemi/base';
-import { createTaskOwner, disposeAll, messageOf } from '@meltemi/base';
+import { disposeAll } from '@meltemi/base';
 import type { KubeClient } from '@meltemi/kube';
 import { createDnsServer } from './cluster-dns/dns-server.ts';
 import type { Forwarder } from './cluster-dns/forwarder.ts';
 import { createZoneView } from './cluster-dns/zone.ts';
 import { createEndpointSliceController } from './endpoints/endpoint-slice-controller.ts';
-import { ensureKubernetesService } from './endpoints/kubernetes-service.ts';
 import { createEventRecorder } from './event-recorder.ts';
 import { createGarbageCollector } from './garbage-collector.ts';
 import { createInformers, startInformers } from './informers.ts';
@@ -22,8 +21,6 @@ export interface ControllersOptions {
   readonly log: Log;
   /** Authority of the API server's certificate, PEM: what pods are given to trust. */
   readonly rootCaPem: string;
-  /** Where the `kubernetes` service is and leads to; absent: somebody else writes it. */
-  readonly kubernetesService?: { readonly clusterIp: string; readonly nodeIp: string; readonly apiPort: number };
   /** Absent: no name server. */
   readonly dns?: {
     readonly address: string;
@@ -45,11 +42,10 @@ export interface Controllers extends AsyncDisposable {
 
 /** Wires the controllers over one set of informers. */
 export function createControllers(options: ControllersOptions): Controllers {
-  const { client, clock, random, log, rootCaPem, kubernetesService, dns, restoreRules } = options;
+  const { client, clock, random, log, rootCaPem, dns, restoreRules } = options;
   const informers = createInformers({ client, clock, random, log });
   const deps = { client, clock, random, log, informers };
   const events = (component: string) => createEventRecorder({ client, component, clock, log });
-  const tasks = createTaskOwner((name, error) => log.error(`The task ${name} failed`, { error: messageOf(error) }));
   const parts: AsyncDisposable[] = [
     createDeploymentController({ ...deps, events: events('deployment-controller') }),
     createReplicaSetController({ ...deps, events: events('replicaset-controller') }),
@@ -69,9 +65,6 @@ export function createControllers(options: ControllersOptions): Controllers {
 
   return {
     async start(signal) {
-      if (kubernetesService !== undefined) {
-        tasks.run('kubernetes service', ensureKubernetesService({ ...deps, ...kubernetesService }, signal));
-      }
       await startInformers(informers, signal);
       // Before the services are known every name would be said not to exist, and clients remember that.
       if (server === undefined || signal.aborted) return;
@@ -83,7 +76,6 @@ export function createControllers(options: ControllersOptions): Controllers {
     },
     async [Symbol.asyncDispose]() {
       await disposeAll(parts, (message) => log.warn(message));
-      await tasks.settled();
     },
   };
 }

@@ -11,7 +11,6 @@ import {
   untilSignal,
 } from '@meltemi/base';
 import { createKubeClient, loadKubeconfig } from '@meltemi/kube';
-import { addressAt, parseCidr } from '../environment/cidr.ts';
 import { toSystemPath } from '../sandbox/system-path.ts';
 import { createForwarder, parseNameServers } from './cluster-dns/forwarder.ts';
 import { createControllers } from './controllers.ts';
@@ -35,10 +34,6 @@ function required(value: string | undefined, flag: string): string {
 async function main(): Promise<void> {
   const { values } = parseOptions(CONTROLLER_OPTIONS, process.argv.slice(2), process.env);
   const log = createProcessLog(`controllers/${values.cluster}`, createLogLevels(values.logLevel as LogLevel));
-  const serviceCidr = parseCidr(required(values.serviceCidr, 'service-cidr'));
-  if (serviceCidr === undefined)
-    throw new MeltemiError('USAGE', '--service-cidr is not an IPv4 range like 10.111.0.0/16');
-  const nodeIp = required(values.nodeIp, 'node-ip');
   const dnsIp = required(values.dnsIp, 'dns-ip');
   const access = await loadKubeconfig({ path: required(values.kubeconfig, 'kubeconfig') });
 
@@ -51,7 +46,6 @@ async function main(): Promise<void> {
     random: systemRandom,
     log,
     rootCaPem: access.certificateAuthorityPem ?? '',
-    kubernetesService: { clusterIp: addressAt(serviceCidr, 1), nodeIp, apiPort: values.apiPort },
     dns: {
       address: dnsIp,
       port: values.dnsPort,

@@ -2,10 +2,17 @@
 export const CONTROLLER_OPTIONS = {
   kubeconfig: { flag: 'kubeconfig', type: 'string', description: 'Kubeconfig of the cluster to look after' },
   cluster: { flag: 'cluster', type: 'string', default: 'local', description: 'Name of the cluster, for the log' },
-  serviceCidr: { flag: 'service-cidr', type: 'string', description: 'Range of Service addresses' },
-  podCidr: { flag: 'pod-cidr', type: 'string', description: 'Range of pod addresses' },
-  nodeIp: { flag: 'node-ip', type: 'string', description: 'Address of the node, where the API server listens' },
-  apiPort: { flag: 'api-port', type: 'number', default: '6443', description: 'Port of the API server on the node' },
+  serviceCidr: {
+    flag: 'service-cidr',
+    type: 'string',
+    description: 'Range of Service addresses; unused, the API server assigns them',
+  },
+  podCidr: {
+    flag: 'pod-cidr',
+    type: 'string',
+    description: 'Range of pod addresses; unused, the kubelet assigns them',
+  },
+  nodeIp: { flag: 'node-ip', type: 'string', description: 'Address of the node; unused, routes lead to it' },
   dnsIp: { flag: 'dns-ip', type: 'string', description: 'Address on which cluster DNS listens' },
   dnsPort: { flag: 'dns-port', type: 'number', default: '53', description: 'Port on which cluster DNS listens' },
   clusterDomain: {
