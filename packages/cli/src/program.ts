@@ -24,7 +24,6 @@ export function buildProgram(context: CommandContext): Command {
     .option('--kubeconfig <file>', 'a kubeconfig instead of an environment')
     .option('--cluster <name>', 'the cluster, a context of the kubeconfig; default: its current context')
     .option('-n, --namespace <name>', "the namespace; default: the context's, or default")
-    .enablePositionalOptions(false)
     .showHelpAfterError('See "meltemi --help" or "meltemi COMMAND --help"')
     .showSuggestionAfterError(true)
     .exitOverride()

@@ -18,7 +18,6 @@ export function addExecCommand(program: Command, context: CommandContext): void 
     .option('-c, --container <name>', "the container; default: the pod's default container")
     .option('-i, --stdin', 'pass standard input on')
     .option('-t, --tty', 'give the command a terminal')
-    .passThroughOptions()
     .addHelpText(
       'after',
       '\nExamples:\n  meltemi exec -n app1 deploy/sleep -- curl -s helloworld.app1:5000/hello\n  meltemi exec -n app1 -it deploy/sleep -- sh',
