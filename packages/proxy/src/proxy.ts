@@ -179,8 +179,8 @@ export function createProxy(options: ProxyOptions): Proxy {
     ldsTimeoutMs: bootstrapSettings.ldsTimeoutMs,
     clock,
     log: log.scope('init'),
-    warmingClusters: publisher.warmingClusters,
-    warmingListeners: publisher.warmingListeners,
+    warmingClusters: () => publisher.warmingClusters(),
+    warmingListeners: () => publisher.warmingListeners(),
     onClustersReady: () => {
       if (bootstrapSettings.ldsTimeoutMs !== undefined) discovery.askForListeners();
     },
@@ -218,8 +218,8 @@ export function createProxy(options: ProxyOptions): Proxy {
         pool,
         stats,
         statsTags: bootstrapSettings.statsTags,
-        state: init.state,
-        warmingClusters: publisher.warmingClusters,
+        state: () => init.state(),
+        warmingClusters: () => publisher.warmingClusters(),
         clock,
         startedAtMs,
         log: log.scope('admin'),
@@ -245,8 +245,8 @@ export function createProxy(options: ProxyOptions): Proxy {
       stats.gauge('listener_manager.workers_started', () => 1);
       log.info('proxy started', { workers: settings.concurrency, node: node.id, admin: admin?.port });
     },
-    live: init.live,
-    state: init.state,
+    live: () => init.live(),
+    state: () => init.state(),
     adminAddress: () => (admin === undefined ? undefined : { address: admin.address, port: admin.port }),
     drain,
     async [Symbol.asyncDispose]() {

@@ -115,6 +115,8 @@ function dumpListeners({ listeners }: AdminContext['configuration'], accepts: (n
   };
 }
 
+const nameOf = ({ name }: JsonObject): string => (typeof name === 'string' ? name : '');
+
 /** Route tables that stand in listeners. */
 function inlineRouteConfigs(value: JsonValue): JsonObject[] {
   if (Array.isArray(value)) return value.flatMap(inlineRouteConfigs);
@@ -136,7 +138,7 @@ function dumpRoutes({ routes, listeners }: AdminContext['configuration'], accept
   return {
     type: 'RoutesConfigDump',
     members: compact({
-      static_route_configs: inline.filter(({ route_config: config }) => accepts(String(config['name'] ?? ''))),
+      static_route_configs: inline.filter(({ route_config: config }) => accepts(nameOf(config))),
       dynamic_route_configs: [...routes.wanted.values()]
         .filter(({ name }) => accepts(name))
         .map((record) => state(record, 'route_config')),

@@ -103,8 +103,16 @@ export function createPublisher({ configuration, warming, pool, stats, log }: Pu
   };
 
   const collectChange = (): ConfigChange => {
-    const clusterChange = diffTable(clusters, warming.isClusterWarm, ({ runtime }) => runtime);
-    const listenerChange = diffTable(listeners, warming.isListenerWarm, ({ runtime }) => runtime);
+    const clusterChange = diffTable(
+      clusters,
+      (cluster) => warming.isClusterWarm(cluster),
+      ({ runtime }) => runtime,
+    );
+    const listenerChange = diffTable(
+      listeners,
+      (listener) => warming.isListenerWarm(listener),
+      ({ runtime }) => runtime,
+    );
     const routeChange = diffTable(
       routes,
       () => true,

@@ -56,7 +56,7 @@ export function createWorkerStats(): WorkerStats {
         const key = keyOf(definition);
         let accumulator = sums.get(key);
         if (accumulator === undefined) {
-          accumulator = { definition, cells: new Array<number>(length).fill(0) };
+          accumulator = { definition, cells: Array.from({ length }, () => 0) };
           sums.set(key, accumulator);
         }
         for (let offset = 0; offset < length; offset += 1) {

@@ -70,7 +70,8 @@ export async function startRecordingProxy(
       for (;;) {
         const value = await check();
         if (value !== undefined && value !== false) return value;
-        if (systemClock.monotonicMs() > deadlineMs) throw new Error(`condition not met within ${WAIT_MS} ms: ${check}`);
+        if (systemClock.monotonicMs() > deadlineMs)
+          throw new Error(`condition not met within ${WAIT_MS} ms: ${check.toString()}`);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     },
