@@ -49,7 +49,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
   if (!existsSync(join(root, 'packages', name, 'README.md'))) findings.push(`packages/${name}: has no README.md`);
   const names = new Map<string, string>();
   for (const file of filesUnder(source, '.ts').filter(
-    (path) => !/\.test\.ts$/.test(path) && !path.includes('/testing/'),
+    (path) => !path.endsWith('.test.ts') && !path.includes('/testing/'),
   )) {
     for (const item of undocumentedExports(file)) {
       // A type that is named after a documented constant of the same file is documented with it.

@@ -22,6 +22,7 @@ const context: CommandContext = {
   terminal,
   version,
   signal: interrupted.signal,
+  env: process.env,
   nowMs: () => systemClock.nowMs(),
   openSession: (flags) =>
     openSession(flags, { MELTEMI_DIR: process.env['MELTEMI_DIR'], KUBECONFIG: process.env['KUBECONFIG'] }),

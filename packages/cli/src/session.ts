@@ -39,6 +39,8 @@ export interface CommandContext {
   readonly version: string;
   /** Wall-clock time, Unix milliseconds. */
   nowMs(): number;
+  /** The process's environment variables; programs that are started inherit them. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }

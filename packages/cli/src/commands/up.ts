@@ -145,7 +145,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         onProgress: say,
         onLost: (reason) => lost(reason),
         nowMs: context.nowMs,
-        env: process.env,
+        env: context.env,
         signal: context.signal,
       });
       let failure: string | undefined;
