@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -54,6 +55,7 @@ export function writeAtomicDirectory(directory: string, files: readonly VolumeFi
 }
 
 function swap(directory: string, fresh: string, files: readonly VolumeFile[]): void {
+  chmodSync(fresh, 0o755);
   for (const { path, content, mode } of files) {
     const file = join(fresh, path);
     mkdirSync(dirname(file), { recursive: true });

@@ -31,9 +31,18 @@ const RENEW_INTERVAL_MS = 10_000;
 const FIRST_RETRY_MS = 25;
 const MAX_RETRY_MS = 2000;
 
+interface NodeCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly lastHeartbeatTime: string;
+  readonly lastTransitionTime: string;
+}
+
 function buildNode({ node, podCidr, port, architecture, clock }: NodeRegistrationOptions): NewObject<NodeObject> {
   const now = toTimestamp(clock.nowMs());
-  const condition = (type: string, status: string, reason: string, message: string): Record<string, string> => ({
+  const condition = (type: string, status: string, reason: string, message: string): NodeCondition => ({
     type,
     status,
     reason,

@@ -125,9 +125,9 @@ export class PodWorker {
   update(pod: Pod): void {
     const before = this.#pod;
     this.#pod = pod;
-    const { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
-    if (labels !== before.metadata.labels || annotations !== before.metadata.annotations)
-      this.#volumesAreCurrent = false;
+    const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
+    if (metadataText(pod) !== metadataText(before)) this.#volumesAreCurrent = false;
+    if (this.#isDeleted) this.#onDeletion();
     if (deletionTimestamp !== undefined && deletionGracePeriodSeconds === 0) this.#hurry.abort();
     this.wake();
   }

@@ -56,7 +56,9 @@ class ProbeLoop {
     this.#options = options;
     this.#onVerdict = onVerdict;
     const delayMs = this.#probe.initialDelaySeconds * 1000;
-    this.#nextCountedMs = options.clock.monotonicMs() + delayMs;
+    // A container that comes up has its first period for itself; a failed liveness probe counts from the first.
+    const graceMs = kind === 'liveness' ? 0 : this.#probe.periodSeconds * 1000;
+    this.#nextCountedMs = options.clock.monotonicMs() + delayMs + graceMs;
     this.#schedule(delayMs);
   }
 

@@ -19,6 +19,14 @@ export interface StatusPublisherOptions {
   readonly log: Log;
 }
 
+/** Conditions are merged with those that the server has: a reason that is over must be taken out by name. */
+function toPatch(status: PodStatus): unknown {
+  return {
+    ...status,
+    conditions: status.conditions?.map((condition) => ({ reason: null, message: null, ...condition })),
+  };
+}
+
 /** Creates a publisher for one incarnation of a pod. */
 export function createStatusPublisher(options: StatusPublisherOptions): StatusPublisher {
   const { client, pod, clock, random, log } = options;
@@ -32,7 +40,7 @@ export function createStatusPublisher(options: StatusPublisherOptions): StatusPu
   const writeOnce = async (status: PodStatus): Promise<boolean> => {
     try {
       // The uid makes the server refuse the write when the name has passed to another pod.
-      const body = { metadata: { uid }, status };
+      const body = { metadata: { uid }, status: toPatch(status) };
       const patch = { type: 'strategic', body } as const;
       await client.patch(PODS, { namespace, name }, patch, { subresource: 'status', signal: closed.signal });
       return true;
