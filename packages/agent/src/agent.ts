@@ -83,7 +83,7 @@ export function createAgent(options: AgentOptions): Agent {
       const access = accessTo(settings, settings.discoveryAddress);
       const adsSocketPath = join(proxyConfig.configPath, 'XDS');
       tasks.run('workload identity', identity.run(stopped.signal));
-      const secrets = createWorkloadSecretSource(identity, clock.nowMs);
+      const secrets = createWorkloadSecretSource(identity, () => clock.nowMs());
       parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, log: log.scope('xds') }));
       statusServer = await startStatusServer({

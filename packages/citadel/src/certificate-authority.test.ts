@@ -178,7 +178,7 @@ test('requests that are no requests, are forged or carry a weak key are refused'
   const lines = csrPem.split('\n');
   // The last full line lies in the signature.
   const signatureLine = lines.findLastIndex((line) => line.length === 64);
-  lines[signatureLine] = [...(lines[signatureLine] ?? '')].toReversed().join('');
+  lines[signatureLine] = lines[signatureLine]?.split('').toReversed().join('') ?? '';
   const weak = opensslCsr(['rsa:1024']).csrPem;
   const curve = opensslCsr(['ec', '-pkeyopt', 'ec_paramgen_curve:P-521']).csrPem;
   for (const bad of ['', 'hello', csrPem.slice(0, 300), lines.join('\n'), weak, curve, 'x'.repeat(100_000)]) {

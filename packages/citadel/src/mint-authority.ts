@@ -24,12 +24,9 @@ export interface MintOptions {
 }
 
 /** The data of Secret `cacerts`: a plugged-in intermediate under a shared root. */
-export interface PluggedInCertificates {
-  readonly 'ca-cert.pem': string;
-  readonly 'ca-key.pem': string;
-  readonly 'root-cert.pem': string;
-  readonly 'cert-chain.pem': string;
-}
+export type PluggedInCertificates = Readonly<
+  Record<'ca-cert.pem' | 'ca-key.pem' | 'root-cert.pem' | 'cert-chain.pem', string>
+>;
 
 /** Makes a self-signed root, as for the walkthrough, for tests, and for a mesh that brings none. */
 export function createRootCertificateAuthority(options: MintOptions): AuthorityPair {

@@ -4,9 +4,9 @@ export interface CommandContext {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output, as it is. */
-  print(text: string): void;
+  readonly print: (text: string) => void;
   /** Writes one line to standard error. */
-  printError(line: string): void;
+  readonly printError: (line: string) => void;
 }
 
 /** A subcommand: returns the exit code. */

@@ -11,17 +11,16 @@ export interface EnvoyProcessOptions extends DataPlaneOptions {
 export function buildEnvoyArguments(options: DataPlaneOptions): readonly string[] {
   const { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
   return [
-    ...['-c', bootstrapPath],
-    ...['--drain-time-s', String(Math.round(drainDurationMs / 1000))],
-    ...['--drain-strategy', 'immediate'],
-    ...['--local-address-ip-version', 'v4'],
-    ...['--file-flush-interval-msec', '1000'],
-    '--disable-hot-restart',
-    '--allow-unknown-static-fields',
-    ...['-l', logLevel],
-    ...(componentLogLevel === '' ? [] : ['--component-log-level', componentLogLevel]),
-    ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
-  ];
+    ['-c', bootstrapPath],
+    ['--drain-time-s', String(Math.round(drainDurationMs / 1000))],
+    ['--drain-strategy', 'immediate'],
+    ['--local-address-ip-version', 'v4'],
+    ['--file-flush-interval-msec', '1000'],
+    ['--disable-hot-restart', '--allow-unknown-static-fields'],
+    ['-l', logLevel],
+    componentLogLevel === '' ? [] : ['--component-log-level', componentLogLevel],
+    concurrency === undefined ? [] : ['--concurrency', String(concurrency)],
+  ].flat();
 }
 
 /** Runs Envoy as a child whose output is this process's own. When it ends, the agent ends: kubelets restart both. */

@@ -70,7 +70,7 @@ export async function startAdsProxy({ access, socketPath, log }: AdsProxyOptions
     isConnected = false;
     const relay = relayStream(downstream, { access, path, log, onAnswer: () => (isConnected = true) });
     active = relay;
-    relay.closed.then(() => {
+    void relay.closed.then(() => {
       if (active !== relay) return;
       active = undefined;
       isConnected = false;

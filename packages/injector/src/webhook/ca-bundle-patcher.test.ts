@@ -20,10 +20,10 @@ test('every injection webhook of the revision gets the roots, now and when they 
     { ...own, webhooks: [foreign, ...(own.webhooks ?? [])] },
     buildMutatingWebhookConfiguration({ revision: 'canary' }),
   );
-  const patched: { name: string; body: unknown }[] = [];
+  const patched: { name: string; body: readonly unknown[] }[] = [];
   // The fake knows merge patches only; what is asserted here is what is sent.
   client.patch = async (_ref, { name }, { body }) => {
-    patched.push({ name, body });
+    patched.push({ name, body: Array.isArray(body) ? body : [] });
     return {} as never;
   };
   let bundle = 'root-1';
@@ -40,7 +40,7 @@ test('every injection webhook of the revision gets the roots, now and when they 
     await patcher.start(stop.signal);
     await eventually(() => assert.equal(patched.length, 1));
     assert.equal(patched[0]?.name, own.metadata.name);
-    assert.deepEqual((patched[0]?.body as readonly unknown[]).slice(0, 2), [
+    assert.deepEqual(patched[0]?.body.slice(0, 2), [
       { op: 'test', path: '/webhooks/1/name', value: 'rev.namespace.sidecar-injector.istio.io' },
       { op: 'add', path: '/webhooks/1/clientConfig/caBundle', value: Buffer.from('root-1').toString('base64') },
     ]);
