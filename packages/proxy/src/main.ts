@@ -72,7 +72,7 @@ function main(): Promise<number> | number {
   return 0;
 }
 
-// Envoy ignores it; agents send it to whole process groups.
+// Envoy ignores it too; agents send it to whole process groups.
 process.on('SIGHUP', () => {});
 
 try {

@@ -99,8 +99,8 @@ function tagResponseCode(name: string, labels: Record<string, string>): string {
 
 interface TagExpression {
   readonly label: string;
-  /** @returns The text to cut out and the value, or `undefined` when the expression does not fit. */
-  readonly extract: (name: string) => { readonly cut: string; readonly value: string } | undefined;
+  /** @returns The name without the label's part and the value, or `undefined` when the expression does not fit. */
+  readonly extract: (name: string) => { readonly rest: string; readonly value: string } | undefined;
 }
 
 async function compileExpressions(tags: readonly StatsTag[]): Promise<TagExpression[]> {
@@ -115,8 +115,9 @@ async function compileExpressions(tags: readonly StatsTag[]): Promise<TagExpress
         const matcher = compiled.matcher(text);
         if (!matcher.find() || matcher.groupCount() === 0) return undefined;
         const cut = matcher.group(1) ?? '';
+        if (cut === '') return undefined;
         const value = matcher.groupCount() > 1 ? (matcher.group(2) ?? cut) : cut;
-        return cut === '' ? undefined : { cut, value };
+        return { rest: text.slice(0, matcher.start(1)) + text.slice(matcher.end(1)), value };
       },
     };
   });
@@ -142,7 +143,7 @@ export async function createStatTagger(tags: readonly StatsTag[], knownNames: ()
       const found = extract(rest);
       if (found === undefined) continue;
       labels[label] = withoutMark(found.value);
-      rest = rest.replace(found.cut, '');
+      rest = found.rest;
     }
     rest = tagResponseCode(tagByTree(rest, knownNames(), labels), labels);
     const tagged = { name: rest, labels };

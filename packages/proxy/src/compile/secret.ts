@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { rootCertificates } from 'node:tls';
 import { messageOf, sha256Hex } from '@meltemi/base';
 import type { DataSource } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import {
@@ -66,8 +67,8 @@ export function compileSanMatchers(context: CertificateValidationContext): Runti
   ];
 }
 
-/** Refuses what would be a weaker check than the context asks for. */
-function refuseUnsupportedChecks(context: CertificateValidationContext): void {
+/** Refuses what would be a weaker check if it were left out. */
+export function refuseUnsupportedChecks(context: CertificateValidationContext): void {
   const unsupported: [boolean, string][] = [
     [context.verifyCertificateSpki.length > 0, 'verify_certificate_spki'],
     [context.verifyCertificateHash.length > 0, 'verify_certificate_hash'],
@@ -75,7 +76,6 @@ function refuseUnsupportedChecks(context: CertificateValidationContext): void {
     [context.requireSignedCertificateTimestamp === true, 'require_signed_certificate_timestamp'],
     [context.maxVerifyDepth !== undefined, 'max_verify_depth'],
     [context.caCertificateProviderInstance !== undefined, 'ca_certificate_provider_instance'],
-    [context.systemRootCerts !== undefined, 'system_root_certs'],
     [
       context.trustChainVerification === CertificateValidationContext_TrustChainVerification.ACCEPT_UNTRUSTED,
       'trust_chain_verification: ACCEPT_UNTRUSTED',
@@ -83,6 +83,11 @@ function refuseUnsupportedChecks(context: CertificateValidationContext): void {
   ];
   const found = unsupported.find(([isPresent]) => isPresent);
   if (found !== undefined) throw new CompileError(`${found[1]} is not supported`);
+}
+
+function readTrustedCa(context: CertificateValidationContext): string {
+  const isSystem = context.trustedCa === undefined && context.systemRootCerts !== undefined;
+  return isSystem ? rootCertificates.join('\n') : readText(context.trustedCa, 'trusted_ca');
 }
 
 /** Compiles what is trusted. SAN matchers are part of the secret only when it came by SDS. */
@@ -95,7 +100,7 @@ export function compileTrust(
   return {
     kind: 'trust',
     name,
-    trustedCaPem: readText(context.trustedCa, 'trusted_ca'),
+    trustedCaPem: readTrustedCa(context),
     crlPem: readOptionalText(context.crl, 'crl'),
     sanMatchers: withSans ? compileSanMatchers(context) : [],
   };

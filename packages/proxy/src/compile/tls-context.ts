@@ -17,7 +17,7 @@ import type {
 } from '../config/tls.ts';
 import { at, CompileError } from './compile-error.ts';
 import { compileReference, type ResourceReference } from './config-source.ts';
-import { compileCertificate, compileSanMatchers, compileTrust, nameInline } from './secret.ts';
+import { compileCertificate, compileSanMatchers, compileTrust, nameInline, refuseUnsupportedChecks } from './secret.ts';
 
 /** Collects the secrets that a listener or cluster uses, while its TLS contexts are compiled. */
 export interface SecretCollector {
@@ -48,7 +48,8 @@ function compileInlineValidation(
   context: CertificateValidationContext,
   secrets: SecretCollector,
 ): RuntimeValidation | undefined {
-  if (context.trustedCa === undefined) {
+  if (context.trustedCa === undefined && context.systemRootCerts === undefined) {
+    refuseUnsupportedChecks(context);
     if (context.matchTypedSubjectAltNames.length > 0 || context.matchSubjectAltNames.length > 0) {
       throw new CompileError(
         'SAN-based verification of peer certificates without trusted CA is insecure and not allowed',
