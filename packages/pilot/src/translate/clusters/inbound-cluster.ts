@@ -21,8 +21,8 @@ type ClusterInit = Init<typeof ClusterSchema>;
 
 /** The capture rules let connections from this address through to the app; nothing else has it. */
 const INBOUND_SOURCE_ADDRESS = '127.0.0.6';
-/** As long as can be said: a host of an original-destination cluster must not be dropped under long connections. */
-const NEVER: Duration = create(DurationSchema, { seconds: 9_223_372_036n });
+/** A century, near the most that Envoy takes: a host of an original-destination cluster must not be dropped under long connections. */
+const NEVER: Duration = create(DurationSchema, { seconds: 3_153_600_000n });
 
 /** Marks a cluster's connections as coming from the sidecar, on their way to the app. */
 export const INBOUND_SOURCE: ClusterInit = {

@@ -1,7 +1,11 @@
 import type { MeshConfig } from '@meltemi/api';
 import type { AccessLogSchema } from '@meltemi/xds/types/envoy/config/accesslog/v3/accesslog_pb.js';
+import {
+  StderrAccessLogSchema,
+  StdoutAccessLogSchema,
+} from '@meltemi/xds/types/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
 import { FileAccessLogSchema } from '@meltemi/xds/types/envoy/extensions/access_loggers/file/v3/file_pb.js';
-import { type Init, packAny } from '../protobuf-values.ts';
+import { type Init, namedExtension } from '../protobuf-values.ts';
 
 type AccessLogInit = Init<typeof AccessLogSchema>;
 
@@ -62,7 +66,7 @@ const JSON_FIELDS: Readonly<Record<string, string>> = {
 /** The access logs that mesh settings ask for; none without `accessLogFile`. */
 export function buildAccessLogs(meshConfig: MeshConfig): AccessLogInit[] {
   if (meshConfig.accessLogFile === '') return [];
-  return [{ name: 'envoy.access_loggers.file', configType: { case: 'typedConfig', value: buildFileLog(meshConfig) } }];
+  return [accessLog(buildLogger(meshConfig))];
 }
 
 /** The log of connections that no filter chain matched: a listener's own. */
@@ -74,22 +78,33 @@ export function buildListenerAccessLogs(meshConfig: MeshConfig): AccessLogInit[]
   }));
 }
 
-function buildFileLog({ accessLogFile, accessLogFormat, accessLogEncoding }: MeshConfig) {
-  const isJson = accessLogEncoding === 'JSON';
-  return packAny(FileAccessLogSchema, {
-    path: accessLogFile,
-    accessLogFormat: {
-      case: 'logFormat',
-      value: {
-        format: isJson
-          ? { case: 'jsonFormat', value: jsonFields(accessLogFormat) }
-          : {
-              case: 'textFormatSource',
-              value: { specifier: { case: 'inlineString', value: textLine(accessLogFormat) } },
-            },
-      },
-    },
-  });
+/**
+ * A logger for the path. The standard streams have loggers of their own: where the stream is a socket, as under many
+ * supervisors, `/dev/stdout` cannot be opened.
+ */
+function buildLogger(meshConfig: MeshConfig): ReturnType<typeof namedExtension> {
+  const accessLogFormat = { case: 'logFormat' as const, value: { format: buildFormat(meshConfig) } };
+  switch (meshConfig.accessLogFile) {
+    case '/dev/stdout':
+      return namedExtension('envoy.access_loggers.stdout', StdoutAccessLogSchema, { accessLogFormat });
+    case '/dev/stderr':
+      return namedExtension('envoy.access_loggers.stderr', StderrAccessLogSchema, { accessLogFormat });
+    default:
+      return namedExtension('envoy.access_loggers.file', FileAccessLogSchema, {
+        path: meshConfig.accessLogFile,
+        accessLogFormat,
+      });
+  }
+}
+
+function accessLog({ name, typedConfig }: ReturnType<typeof namedExtension>): AccessLogInit {
+  return { name, configType: { case: 'typedConfig', value: typedConfig } };
+}
+
+function buildFormat({ accessLogFormat, accessLogEncoding }: MeshConfig) {
+  if (accessLogEncoding === 'JSON') return { case: 'jsonFormat' as const, value: jsonFields(accessLogFormat) };
+  const specifier = { case: 'inlineString' as const, value: textLine(accessLogFormat) };
+  return { case: 'textFormatSource' as const, value: { specifier } };
 }
 
 function textLine(format: string): string {
