@@ -23,8 +23,8 @@ export interface ControlPlaneManifestOptions {
   readonly meshConfig?: Readonly<Record<string, unknown>> | undefined;
   /** Further environment variables of the control plane. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Data of the ConfigMap `istio-sidecar-injector`. Default: none, the injector's built-in template is used. */
-  readonly injectorConfig?: Readonly<Record<string, string>> | undefined;
+  /** An executable that sidecars run instead of Meltemi's own proxy, such as Envoy's. */
+  readonly proxyBinary?: string | undefined;
 }
 
 /** Everything that a cluster with a control plane needs, in the order in which it is applied. */
@@ -35,10 +35,10 @@ export function controlPlaneManifests(options: ControlPlaneManifestOptions): rea
     ...crds().map((definition) => definition as unknown as ManifestObject),
     ...controlPlaneAccess(),
     configMap('istio', { mesh: stringify(options.meshConfig ?? {}) }),
-    ...(options.injectorConfig === undefined ? [] : [configMap('istio-sidecar-injector', options.injectorConfig)]),
+    configMap('istio-sidecar-injector', injectorData(options)),
     service(),
     deployment(options),
-    injectionWebhook('/inject'),
+    injectionWebhook(),
     validationWebhook(),
   ];
 }
@@ -55,6 +55,22 @@ function configMap(name: string, data: Readonly<Record<string, string>>): Manife
     metadata: { name, namespace: SYSTEM_NAMESPACE, labels: controlPlaneLabels() },
     data,
   };
+}
+
+/** The injector's settings, by the names of Istio's installation values. */
+function injectorData({
+  clusterName,
+  network,
+  proxyBinary,
+}: ControlPlaneManifestOptions): Readonly<Record<string, string>> {
+  const values = {
+    global: {
+      multiCluster: { clusterName },
+      ...(network === undefined ? {} : { network }),
+      ...(proxyBinary === undefined ? {} : { proxy: { binary: proxyBinary } }),
+    },
+  };
+  return { config: stringify({ policy: 'enabled' }), values: `${JSON.stringify(values, null, 2)}\n` };
 }
 
 function service(): ManifestObject {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { controlPlaneManifests, toYamlText } from './control-plane-manifests.ts';
-import { injectionPath, remoteClusterManifests } from './remote-cluster-manifests.ts';
+import { remoteClusterManifests } from './remote-cluster-manifests.ts';
 
 /** Set by `npm run test:update`: writes the files anew instead of comparing. */
 const IS_UPDATE = process.env['MELTEMI_UPDATE_GOLDEN'] === '1';
@@ -43,9 +43,4 @@ test('the manifests grant no account more than it uses: no wildcard, no write to
       if (role.kind === 'ClusterRole') assert.ok(!resources.includes('secrets'), `${role.metadata.name} sees Secrets`);
     }
   }
-});
-
-test('the injection path names cluster and network', () => {
-  assert.equal(injectionPath('cluster2', 'net/1'), '/inject/cluster/cluster2/net/net--slash--1');
-  assert.equal(injectionPath('cluster2', undefined), '/inject/cluster/cluster2');
 });

@@ -36,12 +36,6 @@ export function remoteClusterManifests(options: RemoteClusterManifestOptions): r
       metadata: { name: CONTROL_PLANE_NAME, namespace: SYSTEM_NAMESPACE, labels: controlPlaneLabels() },
       spec: { ports: SERVICE_PORTS },
     },
-    injectionWebhook(injectionPath(clusterName, network)),
+    injectionWebhook({ clusterId: clusterName, network }),
   ];
-}
-
-/** The webhook path that tells the injector which cluster and network a pod is of. */
-export function injectionPath(clusterName: string, network: string | undefined): string {
-  const encode = (value: string): string => encodeURIComponent(value.replaceAll('/', '--slash--'));
-  return `/inject/cluster/${encode(clusterName)}${network === undefined || network === '' ? '' : `/net/${encode(network)}`}`;
 }

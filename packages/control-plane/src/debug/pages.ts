@@ -1,0 +1,76 @@
+import type { ConfigStore, MeshConfigSource } from '@meltemi/galley';
+import type { PushEngine } from '@meltemi/pilot';
+import type { RemoteClusterInfo } from '@meltemi/registry';
+import { parseDistributionQuery, waitForChange } from '../distribution.ts';
+import { type HttpAnswer, jsonAnswer, textAnswer } from '../servers/http-listener.ts';
+import type { HttpPage } from '../servers/http-server.ts';
+import { describeConfigs, describeEndpoints, describeServices } from './mesh-dump.ts';
+import { dumpProxy } from './proxy-dump.ts';
+import { describeSync } from './sync-status.ts';
+
+/** What the pages look at. */
+export interface DebugSources {
+  readonly localClusterId: string;
+  readonly engine: PushEngine;
+  readonly store: ConfigStore;
+  readonly meshConfig: Pick<MeshConfigSource, 'current' | 'problems'>;
+  readonly remoteClusters: () => readonly RemoteClusterInfo[];
+  /** Whether everything that the control plane needs at start has been read. */
+  readonly isReady: () => boolean;
+}
+
+/** Readiness, and the debug pages by path. */
+export function createDebugPages(sources: DebugSources): ReadonlyMap<string, HttpPage> {
+  const { engine, store, meshConfig } = sources;
+  const statuses = (): ReturnType<typeof describeSync> => describeSync(engine.server.statuses());
+  return new Map<string, HttpPage>([
+    ['/ready', () => (sources.isReady() ? textAnswer('') : textAnswer('still reading its sources\n', 503))],
+    ['/debug/syncz', () => jsonAnswer(statuses())],
+    ['/debug/adsz', () => jsonAnswer(describeStreams(engine))],
+    ['/debug/clusterz', () => jsonAnswer([localCluster(sources), ...sources.remoteClusters()])],
+    ['/debug/configz', () => jsonAnswer(describeConfigs(store))],
+    ['/debug/mesh', () => jsonAnswer({ config: meshConfig.current(), problems: meshConfig.problems() })],
+    ['/debug/registryz', () => jsonAnswer(describeServices(engine.snapshot()))],
+    ['/debug/endpointz', () => jsonAnswer(describeEndpoints(engine.snapshot()))],
+    ['/debug/push_status', () => jsonAnswer({ version: engine.snapshot()?.version, number: engine.snapshot()?.number })],
+    ['/debug/config_dump', (query) => configDump(query, engine)],
+    ['/debug/distribution', (query, signal) => distribution(query, sources, signal)],
+  ]);
+}
+
+function localCluster({ localClusterId, isReady }: DebugSources): RemoteClusterInfo {
+  return { id: localClusterId, secretName: '', syncStatus: isReady() ? 'synced' : 'syncing', server: '' };
+}
+
+function describeStreams(engine: PushEngine): unknown {
+  return engine.server.statuses().map(({ client, subscriptions, ...status }) => ({
+    connection: client.connectionId,
+    proxy: client.node.proxyId,
+    cluster: client.node.clusterId,
+    identity: client.identity,
+    metadata: client.node.metadata,
+    ...status,
+    subscriptions: subscriptions.map((subscription) => ({
+      ...subscription,
+      resources: Object.fromEntries(subscription.resources),
+    })),
+  }));
+}
+
+function configDump(query: URLSearchParams, engine: PushEngine): HttpAnswer {
+  const proxyId = query.get('proxyID') ?? '';
+  const dump = dumpProxy(proxyId, engine.server.statuses(), engine.snapshot());
+  if (dump !== undefined) return jsonAnswer(dump);
+  const connected = engine.server.statuses().map(({ client }) => client.node.proxyId);
+  return jsonAnswer({ error: `no proxy "${proxyId}" is connected`, connected }, 404);
+}
+
+async function distribution(
+  query: URLSearchParams,
+  { engine, store }: DebugSources,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  const question = parseDistributionQuery(query);
+  if (!question.ok) return jsonAnswer({ ok: false, lagging: [], error: question.error }, 400);
+  return jsonAnswer(await waitForChange(question.value, { engine, store, signal }));
+}

@@ -1,0 +1,64 @@
+import { type Clock, disposeAll, type Log } from '@meltemi/base';
+import {
+  type CertificateAuthority,
+  controlPlaneDnsNames,
+  createCertificateAuthority,
+  createServingCertificate,
+  loadCaDirectory,
+  loadSelfSignedCa,
+  type SecretStore,
+  type ServingCertificate,
+  watchCaDirectory,
+} from '@meltemi/citadel';
+import type { RootSource } from './duties/root-source.ts';
+
+/** What {@link loadMeshCertificates} reads. */
+export interface MeshCertificateOptions {
+  readonly caDirectory: string;
+  readonly secrets: SecretStore;
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly revision: string;
+  readonly customHosts: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The certificate authority, and what the control plane itself presents. */
+export interface MeshCertificates extends AsyncDisposable {
+  readonly ca: CertificateAuthority;
+  readonly serving: ServingCertificate;
+  readonly roots: RootSource;
+}
+
+/** Loads the plugged-in signing CA, or the self-signed one, and issues the control plane's own certificate. */
+export async function loadMeshCertificates(options: MeshCertificateOptions): Promise<MeshCertificates> {
+  const { caDirectory, secrets, trustDomain, namespace, revision, customHosts, clock, log } = options;
+  const pluggedIn = await loadCaDirectory(caDirectory);
+  const bundle = pluggedIn ?? (await loadSelfSignedCa({ secrets, trustDomain, clock, log }));
+  const ca = createCertificateAuthority({ bundle, clock });
+  const serving = createServingCertificate({
+    ca,
+    clock,
+    log,
+    dnsNames: controlPlaneDnsNames(namespace, revision, customHosts),
+  });
+  const watcher = pluggedIn === undefined ? undefined : watchCaDirectory({ directory: caDirectory, ca, clock, log });
+  log.info('Signing CA loaded', {
+    from: pluggedIn === undefined ? 'self-signed' : caDirectory,
+    serial: bundle.certificate.serialNumber,
+    expires: new Date(bundle.notAfterMs).toISOString(),
+  });
+  return {
+    ca,
+    serving,
+    roots: { rootPem: () => ca.bundle().rootPem, onChange: (listener) => ca.onChange(listener) },
+    async [Symbol.asyncDispose]() {
+      const parts = [serving, ...(watcher === undefined ? [] : [watcher])];
+      await disposeAll(
+        parts.map((part) => ({ [Symbol.asyncDispose]: async () => part[Symbol.dispose]() })),
+        (message) => log.warn(message),
+      );
+    },
+  };
+}

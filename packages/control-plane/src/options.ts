@@ -1,0 +1,145 @@
+import type { OptionValues } from '@meltemi/base';
+
+/** Every setting of the control plane: flags, environment variables (by Istio's names where it has them), defaults. */
+export const CONTROL_PLANE_OPTIONS = {
+  clusterId: {
+    flag: 'cluster-id',
+    env: 'CLUSTER_ID',
+    type: 'string',
+    default: 'Kubernetes',
+    description: 'Name of the cluster that the control plane runs in, as proxies and remote secrets know it',
+  },
+  namespace: {
+    flag: 'namespace',
+    env: 'POD_NAMESPACE',
+    type: 'string',
+    default: 'istio-system',
+    description: 'Namespace of the control plane: remote secrets, MeshConfig and the self-signed root are kept there',
+  },
+  podName: {
+    flag: 'pod-name',
+    env: 'POD_NAME',
+    type: 'string',
+    default: 'istiod',
+    description: 'Name of this replica, as it shows up in debug pages',
+  },
+  podIp: {
+    flag: 'pod-ip',
+    env: 'POD_IP',
+    type: 'string',
+    description: 'Address of this replica, which is written behind the Service istiod of remote clusters',
+  },
+  revision: {
+    flag: 'revision',
+    env: 'REVISION',
+    type: 'string',
+    default: 'default',
+    description: 'Revision of this control plane',
+  },
+  kubeconfig: {
+    flag: 'kubeconfig',
+    type: 'string',
+    description: "How to reach the API server; default: as a pod, with the service account's token",
+  },
+  domainSuffix: {
+    flag: 'domain',
+    env: 'DOMAIN_SUFFIX',
+    type: 'string',
+    default: 'cluster.local',
+    description: 'DNS suffix of services',
+  },
+  caDirectory: {
+    flag: 'ca-directory',
+    env: 'ROOT_CA_DIR',
+    type: 'string',
+    default: '/etc/cacerts',
+    description: 'Folder of the plugged-in signing CA; without its files the CA is self-signed and kept in a Secret',
+  },
+  customHosts: {
+    flag: 'custom-hosts',
+    env: 'ISTIOD_CUSTOM_HOST',
+    type: 'string',
+    default: '',
+    description: "Further DNS names of the control plane's certificate, comma separated",
+  },
+  secureGrpcAddress: {
+    flag: 'secure-grpc-addr',
+    env: 'SECURE_GRPC_ADDR',
+    type: 'string',
+    default: ':15012',
+    description: 'Where proxies connect: discovery and certificates, over TLS',
+  },
+  grpcAddress: {
+    flag: 'grpc-addr',
+    env: 'GRPC_ADDR',
+    type: 'string',
+    default: '',
+    description: 'Discovery without TLS, for example :15010; empty: off. Callers must still show a token',
+  },
+  httpsAddress: {
+    flag: 'https-addr',
+    env: 'HTTPS_ADDR',
+    type: 'string',
+    default: ':15017',
+    description: 'Where API servers reach the webhooks',
+  },
+  monitoringAddress: {
+    flag: 'monitoring-addr',
+    env: 'MONITORING_ADDR',
+    type: 'string',
+    default: ':15014',
+    description: 'Where metrics are scraped',
+  },
+  httpAddress: {
+    flag: 'http-addr',
+    env: 'HTTP_ADDR',
+    type: 'string',
+    default: ':8080',
+    description: 'Readiness, and debug pages for callers on the same host',
+  },
+  remoteClusterTimeoutMs: {
+    flag: 'remote-cluster-timeout',
+    env: 'PILOT_REMOTE_CLUSTER_TIMEOUT',
+    type: 'duration',
+    default: '30s',
+    description: 'How long readiness waits for remote clusters; 0 waits for ever',
+  },
+  insecureKubeconfigOptions: {
+    flag: 'insecure-kubeconfig-options',
+    env: 'PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS',
+    type: 'string',
+    default: '',
+    description: 'Risky fields accepted in kubeconfigs of remote secrets, comma separated: exec, tokenFile, ...',
+  },
+  debounceMs: {
+    flag: 'debounce-after',
+    env: 'PILOT_DEBOUNCE_AFTER',
+    type: 'duration',
+    default: '100ms',
+    description: 'A push waits until nothing changed for this long',
+  },
+  maxDebounceMs: {
+    flag: 'debounce-max',
+    env: 'PILOT_DEBOUNCE_MAX',
+    type: 'duration',
+    default: '10s',
+    description: 'A push waits no longer than this',
+  },
+  shutdownMs: {
+    flag: 'shutdown-duration',
+    env: 'TERMINATION_DRAIN_DURATION',
+    type: 'duration',
+    default: '2s',
+    description: 'How long calls in progress may take when the process is asked to stop',
+  },
+  logLevel: {
+    flag: 'log-level',
+    env: 'LOG_LEVEL',
+    type: 'string',
+    default: 'info',
+    description: 'debug, info, warn or error',
+  },
+} as const;
+
+/** The settings, parsed. */
+export type ControlPlaneSettings = OptionValues<typeof CONTROL_PLANE_OPTIONS>;

@@ -1,0 +1,58 @@
+import { createServer, type IncomingMessage } from 'node:http';
+import { type Log, messageOf } from '@meltemi/base';
+import { closeHttp, type HttpAnswer, jsonAnswer, listenHttp, sendAnswer, textAnswer } from './http-listener.ts';
+import type { ListenAddress } from './listen-address.ts';
+import type { ListeningServer } from './webhook-server.ts';
+
+/** Answers a GET; the parameters are those of the query. */
+export type HttpPage = (query: URLSearchParams, signal: AbortSignal) => Promise<HttpAnswer> | HttpAnswer;
+
+/** What {@link startHttpServer} serves. */
+export interface HttpServerOptions {
+  readonly address: ListenAddress;
+  /** By path. */
+  readonly pages: ReadonlyMap<string, HttpPage>;
+  /** Paths that begin with this are for callers on the same host only. */
+  readonly loopbackOnlyPrefix?: string;
+  readonly log: Log;
+}
+
+/** Serves pages over plain HTTP: readiness and debug pages, or metrics. */
+export async function startHttpServer(options: HttpServerOptions): Promise<ListeningServer> {
+  const { log } = options;
+  const server = createServer((request, response) => {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    answer(request, options, gone.signal).then(
+      (result) => sendAnswer(response, result),
+      (error: unknown) => {
+        log.error('A page failed', { path: request.url ?? '', error: messageOf(error) });
+        sendAnswer(response, jsonAnswer({ error: messageOf(error) }, 500));
+      },
+    );
+  });
+  const port = await listenHttp(server, options.address);
+  return { port, [Symbol.asyncDispose]: () => closeHttp(server) };
+}
+
+async function answer(
+  request: IncomingMessage,
+  { pages, loopbackOnlyPrefix }: HttpServerOptions,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return textAnswer('only GET is served\n', 405);
+  const url = new URL(request.url ?? '/', 'http://control-plane');
+  const isRestricted = loopbackOnlyPrefix !== undefined && url.pathname.startsWith(loopbackOnlyPrefix);
+  if (isRestricted && !isLoopback(request.socket.remoteAddress)) {
+    return textAnswer('debug pages are served to callers on the same host only\n', 403);
+  }
+  const page = pages.get(url.pathname);
+  if (page === undefined) {
+    return textAnswer(`no page ${url.pathname}; there are ${[...pages.keys()].join(', ')}\n`, 404);
+  }
+  return page(url.searchParams, signal);
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && (address === '::1' || address.replace(/^::ffff:/, '').startsWith('127.'));
+}

@@ -1,0 +1,34 @@
+import type { TokenReviewClusters, TokenReviewer } from '@meltemi/citadel';
+import type { KubeClient } from '@meltemi/kube';
+import type { RemoteClusters } from '@meltemi/registry';
+
+/** Where a token is reviewed: in the cluster that issued it. */
+export function createTokenReviewClusters(options: {
+  readonly localClusterId: string;
+  readonly client: Pick<KubeClient, 'reviewToken'>;
+  readonly remotes: Pick<RemoteClusters, 'list' | 'clientOf'>;
+}): TokenReviewClusters {
+  const { localClusterId, client, remotes } = options;
+  return {
+    find(clusterId) {
+      const found = clusterId === localClusterId ? client : remotes.clientOf(clusterId);
+      return found === undefined ? undefined : reviewerOf(found);
+    },
+    ids: () => [localClusterId, ...remotes.list().map(({ id }) => id)],
+  };
+}
+
+function reviewerOf(client: Pick<KubeClient, 'reviewToken'>): TokenReviewer {
+  return async (token, audiences) => {
+    const { authenticated, username, groups, extra, audiences: granted, error } = await client.reviewToken({
+      token,
+      audiences,
+    });
+    return {
+      authenticated,
+      audiences: granted,
+      user: { groups, extra, ...(username === undefined ? {} : { username }) },
+      ...(error === undefined ? {} : { error }),
+    };
+  };
+}
