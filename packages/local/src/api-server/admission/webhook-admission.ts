@@ -1,4 +1,5 @@
 import { Agent, request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
 import { messageOf } from '@meltemi/base';
 import { invalid, StatusError } from '../errors.ts';
 import { apiVersionOf, type ResourceType } from '../kinds/resource-type.ts';
@@ -66,7 +67,7 @@ function post(
     const options = {
       method: 'POST',
       agent,
-      servername: target.serverName,
+      ...(isIP(target.serverName) === 0 && { servername: target.serverName }),
       ...(ca !== undefined && { ca }),
       signal: AbortSignal.timeout(timeoutMs),
       headers: {

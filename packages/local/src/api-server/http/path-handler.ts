@@ -24,6 +24,13 @@ const VERSION = {
   platform: 'linux/amd64',
 };
 
+/**
+ * OpenAPI v2 without any kind, in the only encoding kubectl reads: `{swagger: "2.0", info: {title, version}}` of gnostic.
+ * kubectl asks for it when a kind is not in v3, and only then goes on to say that there is no such kind.
+ */
+const EMPTY_OPENAPI_V2 = Buffer.from('\n\x032.0\x12\r\n\x07meltemi\x12\x02v1', 'latin1');
+const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+
 /** The version of aggregated discovery that a client asks for first; `undefined` when it wants the older lists. */
 function discoveryVersion(accept: string): 'v2' | 'v2beta1' | undefined {
   for (const part of accept.split(',')) {
@@ -85,6 +92,11 @@ export function createPathHandler({
       return true;
     }
     if (clean === '/api' || clean === '/apis') return answerDiscovery(request, response, clean);
+    if (clean === '/openapi/v2' && request.headers.accept?.includes('protobuf') === true) {
+      response.writeHead(200, { 'Content-Type': OPENAPI_V2_TYPE, 'Content-Length': EMPTY_OPENAPI_V2.length });
+      response.end(EMPTY_OPENAPI_V2);
+      return true;
+    }
     const document = documentOf(clean);
     if (document === undefined) return false;
     sendJson(response, 200, document);

@@ -2,11 +2,19 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Paths of a certificate and its key. */
+export interface IssuedFiles {
+  readonly certificatePath: string;
+  readonly keyPath: string;
+}
+
 /** Makes keys and certificates of one test cluster with openssl. */
 export interface TestPki {
   readonly directory: string;
   /** Issues a client certificate; `name` is the file name without ending. */
-  issueClient(name: string, subject: string): { readonly certificatePath: string; readonly keyPath: string };
+  issueClient(name: string, subject: string): IssuedFiles;
+  /** Issues a server certificate; `alternativeNames` as openssl writes them: `DNS:a.b`, `IP:127.0.0.1`. */
+  issueServer(name: string, alternativeNames: readonly string[]): IssuedFiles;
 }
 
 const SERVER_NAMES =
@@ -73,10 +81,26 @@ export function createTestPki(directory: string): TestPki {
   ]);
   openssl(directory, ['ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', 'sa.key']);
   issue(directory, 'apiserver', '/CN=kube-apiserver', `subjectAltName=${SERVER_NAMES}\nextendedKeyUsage=serverAuth\n`);
+  const filesOf = (name: string): IssuedFiles => ({
+    certificatePath: join(directory, `${name}.crt`),
+    keyPath: join(directory, `${name}.key`),
+  });
   const issueClient: TestPki['issueClient'] = (name, subject) => {
     if (!existsSync(join(directory, `${name}.crt`))) issue(directory, name, subject, 'extendedKeyUsage=clientAuth\n');
-    return { certificatePath: join(directory, `${name}.crt`), keyPath: join(directory, `${name}.key`) };
+    return filesOf(name);
   };
   issueClient('apiserver-kubelet-client', '/O=system:masters/CN=kube-apiserver-kubelet-client');
-  return { directory, issueClient };
+  return {
+    directory,
+    issueClient,
+    issueServer(name, alternativeNames) {
+      issue(
+        directory,
+        name,
+        `/CN=${name}`,
+        `subjectAltName=${alternativeNames.join(',')}\nextendedKeyUsage=serverAuth\n`,
+      );
+      return filesOf(name);
+    },
+  };
 }
