@@ -50,6 +50,7 @@ async function serve(commandLine: ProxyCommandLine): Promise<number> {
     return 0;
   }
   const signalled = untilSignal();
+  process.on('SIGUSR1', () => proxy.reopenLogs());
   await proxy.start();
   const reason = await Promise.race([exited.promise, signalled]);
   if (typeof reason === 'string') {

@@ -80,6 +80,8 @@ export interface Proxy extends AsyncDisposable {
   adminAddress(): { readonly address: string; readonly port: number } | undefined;
   /** Asks clients to go; resolves when no connection of the scope is left. */
   drain(options: DrainOptions): Promise<void>;
+  /** Opens access logs anew, after they were moved away. */
+  reopenLogs(): void;
 }
 
 /**
@@ -249,6 +251,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     state: () => init.state(),
     adminAddress: () => (admin === undefined ? undefined : { address: admin.address, port: admin.port }),
     drain,
+    reopenLogs: () => pool.broadcast({ type: 'reopen_logs' }),
     async [Symbol.asyncDispose]() {
       if (isClosed) return;
       isClosed = true;

@@ -36,6 +36,11 @@ interface Accumulator {
   readonly cells: number[];
 }
 
+/** Gauges of what all workers have in common: a sum over the workers would count each host once per worker. */
+function isSharedGauge({ name, kind }: StatDefinition): boolean {
+  return kind === 'gauge' && /\.(membership_\w+|outlier_detection\.ejections_active|rds\.\w+)$/.test(name);
+}
+
 /** Creates the reader's side of the workers' stats. */
 export function createWorkerStats(): WorkerStats {
   const pages = new Map<string, Float64Array>();
@@ -60,7 +65,9 @@ export function createWorkerStats(): WorkerStats {
           sums.set(key, accumulator);
         }
         for (let offset = 0; offset < length; offset += 1) {
-          accumulator.cells[offset] = (accumulator.cells[offset] ?? 0) + (page[definition.index + offset] ?? 0);
+          const cell = page[definition.index + offset] ?? 0;
+          const sum = accumulator.cells[offset] ?? 0;
+          accumulator.cells[offset] = isSharedGauge(definition) ? Math.max(sum, cell) : sum + cell;
         }
       }
     }
