@@ -316,9 +316,10 @@ suite('kubelet', { skip }, () => {
       periodSeconds: 1,
       failureThreshold: 1,
     };
-    await createPod('lively', { containers: [{ name: 'app', image: 'test/server', livenessProbe }] });
+    const readinessProbe = { tcpSocket: { port: 80 } };
+    await createPod('lively', { containers: [{ name: 'app', image: 'test/server', livenessProbe, readinessProbe }] });
     await untilReady('lively');
-    await exec('lively', ['node', '-e', "fetch('http://127.0.0.1/break')"]);
+    assert.equal((await exec('lively', ['node', '-e', "fetch('http://127.0.0.1/break')"])).code, 0);
     const status = await untilContainer(
       'lively',
       'app',
