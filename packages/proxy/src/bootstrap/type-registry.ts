@@ -5,7 +5,6 @@ import {
   file_google_protobuf_struct,
   file_google_protobuf_wrappers,
 } from '@bufbuild/protobuf/wkt';
-import { file_envoy_admin_v3_config_dump } from '@meltemi/xds/types/envoy/admin/v3/config_dump_pb.js';
 import { file_envoy_config_bootstrap_v3_bootstrap } from '@meltemi/xds/types/envoy/config/bootstrap/v3/bootstrap_pb.js';
 import { file_envoy_config_cluster_v3_cluster } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import { file_envoy_config_endpoint_v3_endpoint } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
@@ -36,7 +35,6 @@ import { file_istio_filters_stats } from '@meltemi/xds/types/istio/filters/stats
 
 /** Every type that may stand in an `Any` of a bootstrap, a resource or a dump; JSON cannot be read or written without it. */
 export const typeRegistry: Registry = createRegistry(
-  file_envoy_admin_v3_config_dump,
   file_envoy_config_bootstrap_v3_bootstrap,
   file_envoy_config_cluster_v3_cluster,
   file_envoy_config_endpoint_v3_endpoint,
