@@ -32,7 +32,7 @@ export async function keepDiscoveryAddress(options: DiscoveryAddressOptions, sig
           labels: {
             ...controlPlaneLabels(),
             [SERVICE_NAME_LABEL]: CONTROL_PLANE_NAME,
-            [MANAGED_BY_LABEL]: 'meltemi.dev/control-plane',
+            [MANAGED_BY_LABEL]: 'control-plane.meltemi.dev',
           },
         },
         addressType: ip.includes(':') ? 'IPv6' : 'IPv4',
