@@ -64,28 +64,31 @@ export async function waitForChange(
 ): Promise<DistributionAnswer> {
   const { engine, store, signal } = parts;
   const { change, timeoutMs } = question;
-  const rejected = new AbortController();
   const rejection = (): string | undefined => (change === undefined ? undefined : findRejection(change, store));
+  const includes = (snapshot: MeshSnapshot): boolean => change === undefined || isIncluded(change, snapshot, store);
+  const refuse = (error: string): DistributionAnswer => {
+    const version = engine.snapshot()?.version ?? '';
+    return { ok: false, lagging: [], version, proxyCount: 0, error };
+  };
+  const known = rejection();
+  if (known !== undefined) return refuse(known);
+
+  const rejected = new AbortController();
   const stop = store.onReject(() => {
     if (rejection() !== undefined) rejected.abort();
   });
-  if (rejection() !== undefined) rejected.abort();
   const { complete, laggards, proxyCount } = await engine.waitForDistribution({
     deadlineMs: timeoutMs,
     signal: AbortSignal.any([signal, rejected.signal]),
-    ...(change === undefined ? {} : { includes: (snapshot: MeshSnapshot) => isIncluded(change, snapshot, store) }),
+    includes,
   });
   stop();
   const snapshot = engine.snapshot();
-  const isThere = snapshot !== undefined && (change === undefined || isIncluded(change, snapshot, store));
-  const error = rejection() ?? (isThere ? undefined : 'the control plane has not taken the change in');
-  return {
-    ok: complete && error === undefined,
-    lagging: error === undefined ? [...new Set(laggards.map(({ proxyId }) => proxyId))].toSorted() : [],
-    version: snapshot?.version ?? '',
-    proxyCount,
-    ...(error === undefined ? {} : { error }),
-  };
+  const refusal = rejection();
+  if (refusal !== undefined) return refuse(refusal);
+  if (snapshot === undefined || !includes(snapshot)) return refuse('the control plane has not taken the change in');
+  const lagging = [...new Set(laggards.map(({ proxyId }) => proxyId))].toSorted();
+  return { ok: complete, lagging, version: snapshot.version, proxyCount };
 }
 
 type Change = NonNullable<DistributionQuestion['change']>;
@@ -107,7 +110,8 @@ function isIncluded(change: Change, snapshot: MeshSnapshot, store: Pick<ConfigSt
   const held = snapshot.configsByKind.get(key.kind)?.find((resource) => configKey(resource) === configKey(key));
   if (isDeleted) {
     // Made anew after the deletion: the deletion itself is long through.
-    const isRemade = state.state === 'accepted' && resourceVersion !== undefined && state.resourceVersion !== resourceVersion;
+    const isRemade =
+      state.state === 'accepted' && resourceVersion !== undefined && state.resourceVersion !== resourceVersion;
     return held === undefined || (isRemade && isNewer(state.resourceVersion, resourceVersion));
   }
   if (state.state !== 'accepted' || !isAtLeast(state.resourceVersion, resourceVersion)) return false;

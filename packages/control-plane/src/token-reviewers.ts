@@ -20,7 +20,14 @@ export function createTokenReviewClusters(options: {
 
 function reviewerOf(client: Pick<KubeClient, 'reviewToken'>): TokenReviewer {
   return async (token, audiences) => {
-    const { authenticated, username, groups, extra, audiences: granted, error } = await client.reviewToken({
+    const {
+      authenticated,
+      username,
+      groups,
+      extra,
+      audiences: granted,
+      error,
+    } = await client.reviewToken({
       token,
       audiences,
     });

@@ -32,7 +32,10 @@ export function createDebugPages(sources: DebugSources): ReadonlyMap<string, Htt
     ['/debug/mesh', () => jsonAnswer({ config: meshConfig.current(), problems: meshConfig.problems() })],
     ['/debug/registryz', () => jsonAnswer(describeServices(engine.snapshot()))],
     ['/debug/endpointz', () => jsonAnswer(describeEndpoints(engine.snapshot()))],
-    ['/debug/push_status', () => jsonAnswer({ version: engine.snapshot()?.version, number: engine.snapshot()?.number })],
+    [
+      '/debug/push_status',
+      () => jsonAnswer({ version: engine.snapshot()?.version, number: engine.snapshot()?.number }),
+    ],
     ['/debug/config_dump', (query) => configDump(query, engine)],
     ['/debug/distribution', (query, signal) => distribution(query, sources, signal)],
   ]);

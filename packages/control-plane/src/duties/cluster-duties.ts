@@ -48,7 +48,12 @@ export async function runRemoteDuties(options: RemoteDutyOptions, signal: AbortS
       keepInjectionBundle(options, consented),
       ...(podIp === undefined
         ? []
-        : [keepDiscoveryAddress({ ...options, discoveryAddress: { ip: podIp, namespace: systemNamespace } }, consented)]),
+        : [
+            keepDiscoveryAddress(
+              { ...options, discoveryAddress: { ip: podIp, namespace: systemNamespace } },
+              consented,
+            ),
+          ]),
     ]);
   });
 }

@@ -60,9 +60,7 @@ export async function listenHttp(server: Server, { host, port }: ListenAddress):
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const hint = cause.code === 'EADDRINUSE' ? '; another process uses it' : '';
-      reject(
-        new MeltemiError(CONTROL_PLANE_ERROR_CODES.listen, `Cannot listen on ${host}:${port}${hint}`, { cause }),
-      );
+      reject(new MeltemiError(CONTROL_PLANE_ERROR_CODES.listen, `Cannot listen on ${host}:${port}${hint}`, { cause }));
     });
     server.listen({ host, port }, resolve);
   });

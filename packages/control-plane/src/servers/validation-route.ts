@@ -1,4 +1,9 @@
-import { admitConfig, type AdmissionReview, parseAdmissionReview, type ValidatingWebhookOptions } from '@meltemi/galley';
+import {
+  admitConfig,
+  type AdmissionReview,
+  parseAdmissionReview,
+  type ValidatingWebhookOptions,
+} from '@meltemi/galley';
 import { jsonAnswer, textAnswer } from './http-listener.ts';
 import type { WebhookRoute } from './webhook-server.ts';
 

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { credentials, Metadata } from '@grpc/grpc-js';
+import { silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { CONFIG_MAPS, type KubeObject, resourceRef, SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
+import { eventually } from '@meltemi/testing';
+import { PUSH_ORDER, TYPE_URLS } from '@meltemi/xds';
+import {
+  createDiscoveryClient,
+  createGrpcTransport,
+  deltaWire,
+  type DiscoveryClient,
+  sotwWire,
+} from '@meltemi/xds/client';
+import { NodeSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
+import { type ControlPlaneHarness, DEADLINE_MS, startHarness } from './control-plane-harness.ts';
+
+const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown }>({
+  group: 'networking.istio.io',
+  version: 'v1',
+  plural: 'virtualservices',
+  kind: 'VirtualService',
+});
+
+const VIRTUAL_SERVICE = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'VirtualService',
+  metadata: { name: 'v', namespace: 'app1' },
+  spec: { hosts: ['helloworld'], http: [{ timeout: '3s', route: [{ destination: { host: 'helloworld' } }] }] },
+};
+
+interface TestProxy extends Disposable {
+  readonly client: DiscoveryClient;
+  /** Names by type, as last received; delta adds to what it had. */
+  readonly names: Map<string, Set<string>>;
+  /** Holds back the acknowledgement of everything until called off. */
+  hold(): () => void;
+}
+
+async function connectProxy(
+  mesh: ControlPlaneHarness,
+  options: {
+    readonly wire: typeof sotwWire;
+    readonly token: string;
+    readonly namespace?: string;
+    readonly name?: string;
+  },
+): Promise<TestProxy> {
+  const { wire, token, namespace = 'app1', name = 'sleep-1' } = options;
+  const map = await eventually(
+    () => mesh.client.get(CONFIG_MAPS, { namespace: 'app1', name: 'istio-ca-root-cert' }),
+    DEADLINE_MS,
+  );
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const tls = credentials.createSsl(Buffer.from(map.data?.['root-cert.pem'] ?? ''), null, null, {
+    // Proxies call the name of the Service; this test calls loopback. The chain is verified as always.
+    checkServerIdentity: () => undefined,
+  });
+  const caller = credentials.createFromMetadataGenerator((_options, done) => done(null, metadata));
+  const names = new Map<string, Set<string>>();
+  let held: Promise<void> = Promise.resolve();
+  const client = createDiscoveryClient({
+    transport: createGrpcTransport({
+      target: `127.0.0.1:${mesh.controlPlane.ports.secureGrpc}`,
+      credentials: credentials.combineChannelCredentials(tls, caller),
+    }),
+    wire,
+    service: 'ads',
+    node: create(NodeSchema, {
+      id: `sidecar~10.11.1.1~${name}.app1~${namespace}.svc.cluster.local`,
+      metadata: { CLUSTER_ID: 'cluster1', NAMESPACE: namespace },
+    }),
+    typeOrder: PUSH_ORDER,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    async apply(update) {
+      const known = names.get(update.typeUrl) ?? new Set<string>();
+      names.set(update.typeUrl, known);
+      for (const resource of update.resources) known.add(resource.name ?? `#${known.size}`);
+      await held;
+      return [];
+    },
+  });
+  client.setInterest(TYPE_URLS.cluster, '*');
+  client.setInterest(TYPE_URLS.listener, '*');
+  client.setInterest(TYPE_URLS.route, new Set(['5000']));
+  client.start();
+  return {
+    client,
+    names,
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise;
+      return () => {
+        held = Promise.resolve();
+        resolve();
+      };
+    },
+    [Symbol.dispose]: () => client.close(),
+  };
+}
+
+async function startWithService(): Promise<{ readonly mesh: ControlPlaneHarness; readonly token: string }> {
+  const mesh = await startHarness();
+  await mesh.client.create(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'helloworld', namespace: 'app1' },
+    spec: { ports: [{ name: 'http', port: 5000 }], selector: { app: 'helloworld' } },
+  });
+  await mesh.client.create(SERVICE_ACCOUNTS, {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name: 'sleep', namespace: 'app1' },
+  });
+  const { token } = await mesh.client.createToken({ namespace: 'app1', name: 'sleep' }, { audiences: ['istio-ca'] });
+  return { mesh, token };
+}
+
+interface Distribution {
+  readonly ok: boolean;
+  readonly lagging: readonly string[];
+  readonly proxyCount: number;
+}
+
+for (const wire of [sotwWire, deltaWire]) {
+  const name = wire === sotwWire ? 'state of the world' : 'delta';
+  test(`a change is distributed when the proxy has acknowledged it, and not before (${name})`, async () => {
+    const { mesh, token } = await startWithService();
+    await using _mesh = mesh;
+    using proxy = await connectProxy(mesh, { wire, token });
+    await eventually(async () => {
+      const [status] = await mesh.debug<readonly { readonly proxy: string; readonly types: object }[]>('/debug/syncz');
+      assert.equal(status?.proxy, 'sleep-1.app1');
+      assert.deepEqual(Object.keys(status.types).toSorted(), ['cds', 'lds', 'rds']);
+    }, DEADLINE_MS);
+
+    const release = proxy.hold();
+    const created = await mesh.client.create(VIRTUAL_SERVICES, VIRTUAL_SERVICE);
+    const query = `resource=VirtualService/app1/v&resourceVersion=${created.metadata.resourceVersion}`;
+    const early = await mesh.debug<Distribution>(`/debug/distribution?timeout=500ms&${query}`);
+    assert.deepEqual([early.ok, early.lagging], [false, ['sleep-1.app1']]);
+    release();
+    const late = await mesh.debug<Distribution>(`/debug/distribution?timeout=5s&${query}`);
+    assert.deepEqual([late.ok, late.lagging, late.proxyCount], [true, [], 1]);
+
+    const dump = await mesh.debug<{
+      readonly routes: readonly { readonly name: string; readonly sources: object[] }[];
+    }>('/debug/config_dump?proxyID=sleep-1.app1');
+    const sources = JSON.stringify(dump.routes.find((route) => route.name === '5000')?.sources);
+    assert.match(sources, /VirtualService\/app1\/v/);
+  });
+}
+
+test('a token for another audience, and a claim to be of another namespace, are refused', async () => {
+  const { mesh, token } = await startWithService();
+  await using _mesh = mesh;
+  const { token: apiToken } = await mesh.client.createToken({ namespace: 'app1', name: 'sleep' });
+  using wrongAudience = await connectProxy(mesh, { wire: sotwWire, token: apiToken, name: 'a' });
+  using wrongNamespace = await connectProxy(mesh, { wire: sotwWire, token, namespace: 'istio-system', name: 'b' });
+  using right = await connectProxy(mesh, { wire: sotwWire, token, name: 'c' });
+  await eventually(() => assert.ok(right.names.has(TYPE_URLS.listener)), DEADLINE_MS);
+  assert.equal(wrongAudience.names.size + wrongNamespace.names.size, 0);
+  const statuses = await mesh.debug<readonly { readonly proxy: string }[]>('/debug/syncz');
+  assert.deepEqual(
+    statuses.map(({ proxy }) => proxy),
+    ['c.app1'],
+  );
+});
