@@ -64,6 +64,13 @@ export class IdleTimer {
     if (this.#idleMs > 0) this.#lastMs = this.#timers.nowMs();
   }
 
+  /** Begins again, after it has fired or been stopped. */
+  restart(): void {
+    this.stop();
+    this.touch();
+    if (this.#idleMs > 0) this.#wait(this.#idleMs);
+  }
+
   stop(): void {
     this.#handle?.cancel();
     this.#handle = undefined;
