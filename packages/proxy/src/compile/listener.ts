@@ -82,7 +82,8 @@ function compileListenerFilters(listener: Listener): RuntimeListenerFilters {
     return { disabled: filter.filterDisabled === undefined ? undefined : compilePredicate(filter.filterDisabled) };
   };
   return {
-    originalDst: found.has('originalDst'),
+    // As in Envoy, `use_original_dst` brings the filter along.
+    originalDst: found.has('originalDst') || listener.useOriginalDst === true,
     tlsInspector: inspector('tlsInspector'),
     httpInspector: inspector('httpInspector'),
     timeoutMs: durationMsOr(listener.listenerFiltersTimeout, DEFAULT_LISTENER_FILTERS_TIMEOUT_MS),
