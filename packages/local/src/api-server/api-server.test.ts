@@ -70,6 +70,17 @@ test('writers that patch at the same time all get through', async () => {
   assert.equal(Object.keys((await cluster.request('GET', `${CONFIG_MAPS}/race`)).json()['data']).length, 8);
 });
 
+test('a dry run changes nothing, whether the query or the body asks for it', async () => {
+  const created = await cluster.request('POST', `${CONFIG_MAPS}?dryRun=All`, { body: { metadata: { name: 'dry' } } });
+  assert.equal(created.code, 201);
+  assert.equal((await cluster.request('GET', `${CONFIG_MAPS}/dry`)).code, 404);
+  await cluster.request('PATCH', `${CONFIG_MAPS}/race?dryRun=All`, { body: { data: null } });
+  await cluster.request('DELETE', `${CONFIG_MAPS}/race?dryRun=All`);
+  await cluster.request('DELETE', `${CONFIG_MAPS}/race`, { body: { dryRun: ['All'] } });
+  await cluster.request('DELETE', CONFIG_MAPS, { body: { dryRun: ['All'] } });
+  assert.equal(Object.keys((await cluster.request('GET', `${CONFIG_MAPS}/race`)).json()['data']).length, 8);
+});
+
 test('an object with a finalizer stays, marked, until the finalizer is gone', async () => {
   await cluster.request('POST', CONFIG_MAPS, { body: { metadata: { name: 'held', finalizers: ['test/hold'] } } });
   const marked = await cluster.request('DELETE', `${CONFIG_MAPS}/held`);

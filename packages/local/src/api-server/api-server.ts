@@ -38,6 +38,8 @@ export interface ApiServerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Called once when the disk refuses a write; the server then is of no use any more. */
+  readonly onStoreFailure: (error: Error) => void;
 }
 
 /** A running API server. */
@@ -104,6 +106,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     directory: join(options.dataDirectory, 'store'),
     log,
     onRecord: replay,
+    onFailure: options.onStoreFailure,
     snapshot,
   });
   start(journal);
@@ -112,9 +115,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const tokens = createServiceAccountTokens({ store, clock, privateKeyPem, publicKeyPem: privateKeyPem, newUid });
   const authorizer = createAuthorizer(store);
   const types = createTypeRegistry();
+  const webhooks = createWebhookAdmission({ store, newUid });
   const admission = chainAdmission([
     createBuiltInAdmission({ store, clock, random, tokens, caPem: tls.ca, serviceRange }),
-    createWebhookAdmission({ store, newUid }),
+    webhooks,
   ]);
   const writer = createObjectWriter({ store, admission, clock, random, newUid });
   const deleter = createObjectDeleter({ store, writer, admission, clock });
@@ -134,6 +138,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const servers = options.listen.map(() => createListener(handler, tls));
   const close = async (): Promise<void> => {
     duties.stop();
+    webhooks.close();
     for (const server of servers) {
       server.close();
       server.closeAllConnections();

@@ -13,6 +13,7 @@ import type { RequestContext } from '../rest/request-context.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { parseRequestInfo, type RequestInfo } from './request-info.ts';
 import { sendJson, setWarnings } from './respond.ts';
+import { refuseUnserved } from './unserved.ts';
 
 /** What the handler of all requests needs. */
 export interface ApiHandlerOptions {
@@ -163,6 +164,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
     const user = impersonated(request, authenticate(request, tokens));
     check(user, attributesOf(info));
     const context = contextOf(request, info, user);
+    if (context !== undefined) refuseUnserved(context.type, context.path.subresource);
     if (context?.type.kind !== 'Pod' || context.path.subresource !== 'exec')
       throw new StatusError('BadRequest', 'WebSockets are served for the exec of pods only');
     kubelet.openExec(request, socket, head, readObject(store, context).object, context);

@@ -44,7 +44,7 @@ export function parseRequestInfo(method: string, url: string): RequestInfo {
   const resource = parseResourcePath(pathname);
   const isWatch = ['1', 'true'].includes(searchParams.get('watch') ?? '');
   const verbs: Readonly<Record<string, string>> = { POST: 'create', PUT: 'update', PATCH: 'patch' };
-  let verb = method.toLowerCase();
+  let verb = method === 'HEAD' ? 'get' : method.toLowerCase();
   if (resource !== undefined) {
     if (method === 'GET' || method === 'HEAD') verb = isWatch ? 'watch' : resource.name === undefined ? 'list' : 'get';
     else if (method === 'DELETE') verb = resource.name === undefined ? 'deletecollection' : 'delete';

@@ -6,7 +6,7 @@ import type { ServiceAccountTokens } from '../auth/service-account-tokens.ts';
 import { answerTokenRequest } from '../auth/token-request.ts';
 import { StatusError } from '../errors.ts';
 import type { ResourceType } from '../kinds/resource-type.ts';
-import type { JsonObject } from '../objects/json-value.ts';
+import { type JsonObject, listOf } from '../objects/json-value.ts';
 import { printTable, wantsTable } from '../printing/table.ts';
 import type { ObjectDeleter } from '../rest/delete-objects.ts';
 import type { KubeletProxy } from '../rest/kubelet-proxy.ts';
@@ -19,6 +19,7 @@ import type { ObjectWriter } from '../rest/write-objects.ts';
 import type { ObjectStore, StoredObject } from '../store/object-store.ts';
 import { parseObject, readBody } from './request-body.ts';
 import { sendJson, setWarnings } from './respond.ts';
+import { refuseUnserved } from './unserved.ts';
 
 /** What answering requests about resources needs. */
 export interface ResourceHandlerOptions {
@@ -30,13 +31,6 @@ export interface ResourceHandlerOptions {
   readonly kubelet: KubeletProxy;
   readonly clock: Clock;
 }
-
-/** Subresources that would need SPDY or a proxy. */
-const NOT_SERVED: Readonly<Record<string, string>> = {
-  attach: 'attach is not served by this environment; use kubectl logs or exec',
-  portforward: 'port-forward is not served by this environment (it needs SPDY frames); use "meltemi port-forward"',
-  proxy: 'proxying to pods and services is not served by this environment; use kubectl exec',
-};
 
 /** Answers every request about a resource, once it is known to be allowed. */
 export function createResourceHandler(
@@ -61,6 +55,15 @@ export function createResourceHandler(
     if (grace !== null) options['gracePeriodSeconds'] ??= Number(grace);
     if (query.has('propagationPolicy')) options['propagationPolicy'] ??= query.get('propagationPolicy');
     return options;
+  }
+
+  async function deletion(
+    request: IncomingMessage,
+    context: RequestContext,
+    remove: ObjectDeleter['remove'],
+  ): Promise<string | object> {
+    const options = await deleteOptionsOf(request, context);
+    return remove({ ...context, isDryRun: context.isDryRun || listOf(options['dryRun']).length > 0 }, options);
   }
 
   function sendStored(response: ServerResponse, context: RequestContext, code: number, stored: StoredObject): void {
@@ -113,9 +116,9 @@ export function createResourceHandler(
       case 'patch':
         return patch(request, response, context);
       case 'delete':
-        return sendJson(response, 200, await deleter.remove(context, await deleteOptionsOf(request, context)));
+        return sendJson(response, 200, await deletion(request, context, (...args) => deleter.remove(...args)));
       case 'deletecollection':
-        return sendJson(response, 200, await deleter.removeAll(context, await deleteOptionsOf(request, context)));
+        return sendJson(response, 200, await deletion(request, context, (...args) => deleter.removeAll(...args)));
       default:
         throw new StatusError(
           'MethodNotAllowed',
@@ -166,11 +169,7 @@ export function createResourceHandler(
         'BadRequest',
         'exec needs a WebSocket (subprotocol v5.channel.k8s.io): use kubectl 1.30 or newer, or "meltemi exec"; SPDY is not served',
       );
-    if (
-      (isPod || type.kind === 'Service' || type.kind === 'Node') &&
-      NOT_SERVED[subresource.split('/')[0] as string] !== undefined
-    )
-      throw new StatusError('MethodNotAllowed', NOT_SERVED[subresource.split('/')[0] as string] as string);
+    refuseUnserved(type, subresource);
     if (type.group === '' && type.kind === 'ServiceAccount' && subresource === 'token')
       return token(request, response, context);
     if (!hasSubresource(type, subresource))

@@ -22,6 +22,10 @@ export interface JournalOptions {
   readonly onRecord: (record: string) => void;
   /** The whole state as records, to begin a new file with; read at once, without a pause. */
   readonly snapshot: () => Iterable<string>;
+  /**
+   * Called once when a write failed. What is in memory then is ahead of the disk for good, so the owner has to end.
+   */
+  readonly onFailure: (error: Error) => void;
   /** Bytes appended since the last snapshot that cause the next; default 4 MiB. */
   readonly snapshotAfterBytes?: number;
 }
@@ -66,7 +70,7 @@ function generationsIn(directory: string, prefix: string): number[] {
  * until then the older snapshot and all journals from its number on are replayed.
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
-  const { directory, log, onRecord, snapshot, snapshotAfterBytes = 4 * 1024 * 1024 } = options;
+  const { directory, log, onRecord, onFailure, snapshot, snapshotAfterBytes = 4 * 1024 * 1024 } = options;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const base = generationsIn(directory, 'snapshot').at(-1) ?? 0;
   if (base > 0) {
@@ -147,6 +151,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
         flushing ??= flush()
           .catch((error: unknown) => {
             failure = new Error('Cannot write the store', { cause: error });
+            onFailure(failure);
           })
           .finally(() => {
             flushing = undefined;

@@ -78,6 +78,9 @@ export async function createTestCluster({
       clock: systemClock,
       random: systemRandom,
       log: silentLog,
+      onStoreFailure(error) {
+        throw error;
+      },
     });
   let server = await start(0);
   const [port] = server.ports as [number];
