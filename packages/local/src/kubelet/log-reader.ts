@@ -99,7 +99,8 @@ function createChangeSignal(options: ReadLogOptions): { next(): Promise<void>; c
  */
 export async function* readLog(options: ReadLogOptions): AsyncGenerator<string> {
   const { path, follow, timestamps, tailLines, sinceMs, isRunning, signal } = options;
-  const since = sinceMs === undefined ? '' : new Date(sinceMs).toISOString();
+  // Without the Z: lines have more digits, and are compared as texts.
+  const since = sinceMs === undefined ? '' : new Date(sinceMs).toISOString().slice(0, -1);
   const select = (lines: readonly string[]): string =>
     lines
       .filter((line) => line >= since)
