@@ -1,5 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 import { messageOf, sha256Hex } from '@meltemi/base';
 import type { DataSource } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import {
@@ -14,6 +15,8 @@ import type { RuntimeSanMatcher } from '../config/matchers.ts';
 import type { RuntimeCertificateSecret, RuntimeSecret, RuntimeTrustSecret } from '../config/tls.ts';
 import { at, CompileError, required } from './compile-error.ts';
 import { compileStringMatcher } from './matchers.ts';
+
+const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 function readText(source: DataSource | undefined, field: string): string {
   const specifier = source?.specifier;
@@ -87,7 +90,27 @@ export function refuseUnsupportedChecks(context: CertificateValidationContext): 
 
 function readTrustedCa(context: CertificateValidationContext): string {
   const isSystem = context.trustedCa === undefined && context.systemRootCerts !== undefined;
-  return isSystem ? rootCertificates.join('\n') : readText(context.trustedCa, 'trusted_ca');
+  if (isSystem) return rootCertificates.join('\n');
+  const pem = readText(context.trustedCa, 'trusted_ca');
+  const blocks = pem.match(CERTIFICATE_BLOCK) ?? [];
+  if (blocks.length === 0) throw new CompileError('trusted_ca holds no certificate');
+  for (const block of blocks) {
+    try {
+      new X509Certificate(block);
+    } catch (error) {
+      throw new CompileError(`trusted_ca holds an unreadable certificate: ${messageOf(error)}`);
+    }
+  }
+  return pem;
+}
+
+/** A pair that TLS would not take must not replace one that works. */
+function refuseUnusablePair({ certificateChainPem, privateKeyPem }: RuntimeCertificateSecret): void {
+  try {
+    createSecureContext({ cert: certificateChainPem, key: privateKeyPem });
+  } catch (error) {
+    throw new CompileError(`certificate and key cannot be used: ${messageOf(error)}`);
+  }
 }
 
 /** Compiles what is trusted. SAN matchers are part of the secret only when it came by SDS. */
@@ -111,12 +134,14 @@ export function compileCertificate(certificate: TlsCertificate, name: string): R
   if (certificate.privateKeyProvider !== undefined) throw new CompileError('private_key_provider is not supported');
   if (certificate.pkcs12 !== undefined) throw new CompileError('pkcs12 is not supported');
   if (certificate.password !== undefined) throw new CompileError('password is not supported');
-  return {
+  const secret: RuntimeCertificateSecret = {
     kind: 'certificate',
     name,
     certificateChainPem: readText(certificate.certificateChain, 'certificate_chain'),
     privateKeyPem: readText(certificate.privateKey, 'private_key'),
   };
+  refuseUnusablePair(secret);
+  return secret;
 }
 
 /** Compiles a secret of SDS or of the bootstrap. */

@@ -16,6 +16,7 @@ import {
   staticCluster,
   upstreamTls,
 } from '../testing/resources.ts';
+import { TEST_CERTIFICATE_PEM, TEST_KEY_PEM } from '../testing/test-certificate.ts';
 import { TYPE_URLS } from './type-urls.ts';
 
 const CDS = TYPE_URLS.cluster;
@@ -165,18 +166,33 @@ test('a changed cluster warms until its secrets arrive while its former self ser
 
   const certificate = secret({
     name: 'default',
-    tls_certificate: { certificate_chain: { inline_string: 'chain' }, private_key: { inline_string: 'very secret' } },
+    tls_certificate: {
+      certificate_chain: { inline_string: TEST_CERTIFICATE_PEM },
+      private_key: { inline_string: TEST_KEY_PEM },
+    },
   });
   secrets.send({ typeUrl: SDS, versionInfo: '1', nonce: 's1', resources: [certificate] });
   await secrets.next();
-  const trust = secret({ name: 'ROOTCA', validation_context: { trusted_ca: { inline_string: 'roots' } } });
+  const trust = secret({ name: 'ROOTCA', validation_context: { trusted_ca: { inline_string: TEST_CERTIFICATE_PEM } } });
   secrets.send({ typeUrl: SDS, versionInfo: '2', nonce: 's2', resources: [trust] });
   await secrets.next();
   assert.equal(sent(recording.updates, 'clusters').filter((name) => name === 'a').length, 2);
   assert.deepEqual(sent(recording.updates, 'secrets'), ['default', 'ROOTCA']);
   const dump = (await recording.admin('/config_dump')).body;
-  assert.ok(!dump.includes('very secret'));
+  assert.ok(!dump.includes('PRIVATE KEY'));
   assert.match(dump, /\[redacted\]/);
+
+  const mismatched = {
+    certificate_chain: { inline_string: TEST_CERTIFICATE_PEM },
+    private_key: { inline_string: 'torn' },
+  };
+  const torn = secret({ name: 'default', tls_certificate: mismatched });
+  secrets.send({ typeUrl: SDS, versionInfo: '3', nonce: 's3', resources: [torn] });
+  assert.match(
+    (await secrets.next()).errorDetail?.message ?? '',
+    /default: tls_certificate: certificate and key cannot be used/,
+  );
+  assert.deepEqual(sent(recording.updates, 'secrets'), ['default', 'ROOTCA'], 'the old secret is kept');
 });
 
 test('PROXY-70 the control plane dies: nothing is taken back, and the stream resumes with the last versions', async () => {
