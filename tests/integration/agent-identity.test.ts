@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { Client, type ClientDuplexStream, credentials, Server } from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
 import {
   createCaClient,
   createWorkloadIdentity,
@@ -14,18 +13,7 @@ import {
   type WorkloadIdentity,
 } from '@meltemi/agent';
 import { silentLog, systemClock } from '@meltemi/base';
-import {
-  createCertificateAuthority,
-  createCertificateService,
-  createIntermediate,
-  createKubernetesTokenAuthenticator,
-  createRootCertificateAuthority,
-  createServingCertificate,
-  createServingCredentials,
-  decodeCertificateFields,
-  parseSigningBundle,
-  type SigningBundle,
-} from '@meltemi/citadel';
+import { decodeCertificateFields } from '@meltemi/citadel';
 import { TYPE_URLS } from '@meltemi/xds';
 import { type Secret, SecretSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import {
@@ -36,72 +24,22 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from '@meltemi/xds/types/envoy/service/discovery/v3/discovery_pb.js';
+import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 
 const DAY_MS = 86_400_000;
 const SLEEP = 'spiffe://cluster.local/ns/app1/sa/sleep';
 const DEADLINE_MS = 10_000;
 
-const directory = mkdtempSync(join(tmpdir(), 'meltemi-agent-'));
-const file = (name: string): string => join(directory, name);
-const root = createRootCertificateAuthority({ organization: 'Test', lifetimeMs: DAY_MS * 30, nowMs: Date.now() });
-const ca = createCertificateAuthority({ bundle: newBundle(), clock: systemClock });
-const serving = createServingCertificate({ ca, clock: systemClock, log: silentLog, dnsNames: ['localhost'] });
-const reviewedTokens: string[] = [];
-let port = 0;
-let server: Server | undefined;
-const stop = new AbortController();
 const open: AsyncDisposable[] = [];
-
-function newBundle(): SigningBundle {
-  const files = createIntermediate(root, { organization: 'Test', lifetimeMs: DAY_MS * 20, nowMs: Date.now() });
-  const bundle = parseSigningBundle({
-    signingCertificatePem: files['ca-cert.pem'],
-    signingKeyPem: files['ca-key.pem'],
-    chainPem: files['cert-chain.pem'],
-    rootPem: files['root-cert.pem'],
-  });
-  if (!bundle.ok) throw new Error(bundle.error);
-  return bundle.value;
-}
-
-async function startCa(atPort: number): Promise<number> {
-  server = new Server();
-  const service = createCertificateService({
-    ca,
-    log: silentLog,
-    authenticators: [
-      createKubernetesTokenAuthenticator({
-        clusters: {
-          ids: () => ['cluster1'],
-          find: () => async (token, audiences) => {
-            reviewedTokens.push(token);
-            if (token === 'expired') return { authenticated: false };
-            return {
-              authenticated: true,
-              audiences,
-              user: { username: 'system:serviceaccount:app1:sleep', groups: ['system:serviceaccounts'] },
-            };
-          },
-        },
-        localClusterId: 'cluster1',
-        trustDomain: 'cluster.local',
-      }),
-    ],
-  });
-  server.addService(service.definition, service.implementation);
-  const grpc = server;
-  return new Promise((resolve, reject) => {
-    grpc.bindAsync(`127.0.0.1:${atPort}`, createServingCredentials(serving), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    );
-  });
-}
+const stop = new AbortController();
+let mesh: MeshDouble;
+let socketPath = '';
 
 function newIdentity(ttlMs: number): WorkloadIdentity {
   const access = {
-    address: `localhost:${port}`,
-    rootCertificatePath: file('root-cert.pem'),
-    tokenPath: file('token'),
+    address: mesh.address(),
+    rootCertificatePath: mesh.rootPath,
+    tokenPath: mesh.tokenPath,
     clusterId: 'cluster1',
   };
   const random = (): number => 0.5;
@@ -110,17 +48,14 @@ function newIdentity(ttlMs: number): WorkloadIdentity {
 }
 
 before(async () => {
-  writeFileSync(file('root-cert.pem'), root.certificatePem);
-  writeFileSync(file('token'), 'token-1');
-  port = await startCa(0);
+  mesh = await startMeshDouble();
+  socketPath = join(mesh.directory, 'sds');
 });
 
 after(async () => {
   stop.abort();
   for (const part of open) await part[Symbol.asyncDispose]();
-  server?.forceShutdown();
-  serving[Symbol.dispose]();
-  rmSync(directory, { recursive: true });
+  await mesh[Symbol.asyncDispose]();
 });
 
 async function within<Value>(promise: Promise<Value>, what: string): Promise<Value> {
@@ -206,12 +141,12 @@ test('the agent obtains a certificate with its token and serves it by SDS, state
   open.push(
     await startSdsServer({
       secrets: createWorkloadSecretSource(identity, Date.now),
-      socketPath: file('sds'),
+      socketPath,
       log: silentLog,
     }),
   );
-  const sotw = openSotw(file('sds'));
-  const delta = openDelta(file('sds'));
+  const sotw = openSotw(socketPath);
+  const delta = openDelta(socketPath);
   try {
     // Asked before there is anything: the answer comes when the CA has signed.
     sotw.send({ typeUrl: TYPE_URLS.secret, resourceNames: ['default'] });
@@ -228,7 +163,7 @@ test('the agent obtains a certificate with its token and serves it by SDS, state
     const fields = decodeCertificateFields(leaf.raw);
     assert.ok(fields.ok);
     assert.deepEqual(fields.value.subjectAltNames, [{ type: 'uri', value: SLEEP }]);
-    assert.ok(leaf.verify(ca.bundle().certificate.publicKey));
+    assert.ok(leaf.verify(mesh.ca.bundle().certificate.publicKey));
 
     const firstDelta = await delta.next();
     assert.deepEqual(firstDelta.resources.map(({ name }) => name).toSorted(), ['ROOTCA', 'default']);
@@ -253,29 +188,29 @@ test('the agent obtains a certificate with its token and serves it by SDS, state
 
 test('SEC-68 a rotated token file is used by the next call', async () => {
   const identity = newIdentity(DAY_MS);
-  reviewedTokens.length = 0;
+  mesh.reviewedTokens.length = 0;
   for (const token of ['token-2', 'token-3']) {
-    writeFileSync(file('token'), token);
+    writeFileSync(mesh.tokenPath, token);
     await obtainOne(identity);
   }
-  assert.deepEqual(reviewedTokens, ['token-2', 'token-3']);
+  assert.deepEqual(mesh.reviewedTokens, ['token-2', 'token-3']);
 });
 
 test('a certificate comes when the CA comes, and after a refused token when a good one is mounted', async () => {
-  server?.forceShutdown();
-  writeFileSync(file('token'), 'expired');
+  mesh.stop();
+  writeFileSync(mesh.tokenPath, 'expired');
   const identity = newIdentity(DAY_MS);
   const ended = new AbortController();
   const issued = new Promise<void>((resolve) => {
     identity.onChange(() => resolve());
   });
   const running = identity.run(ended.signal);
-  reviewedTokens.length = 0;
-  await startCa(port);
-  while (!reviewedTokens.includes('expired'))
+  mesh.reviewedTokens.length = 0;
+  await mesh.restart();
+  while (!mesh.reviewedTokens.includes('expired'))
     await within(new Promise((resolve) => setTimeout(resolve, 20)), 'a review');
   assert.equal(identity.current(), undefined);
-  writeFileSync(file('token'), 'token-4');
+  writeFileSync(mesh.tokenPath, 'token-4');
   await within(issued, 'the certificate');
   ended.abort();
   await running;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { findPeer } from '@meltemi/testing';
 import { type BootstrapInput, buildBootstrap } from './bootstrap.ts';
 import { buildNode } from './node.ts';
 import { parseDownwardPairs } from './pod-info.ts';
@@ -86,8 +87,8 @@ test('ProxyConfig comes as JSON or YAML, defaults filled in, and a bad duration 
   assert.match(bad.ok ? '' : bad.error, /ProxyConfig\.drainDuration: "soon"/);
 });
 
-const envoy = spawnSync('envoy', ['--version'], { encoding: 'utf8' });
-const noEnvoy = envoy.error === undefined ? false : 'envoy is not on the PATH; run `npm run peers`';
+const envoy = findPeer('envoy');
+const noEnvoy = envoy === undefined ? 'envoy is missing; run "npm run peers"' : false;
 
 test('real Envoy accepts the bootstrap, delta and state of the world, with and without a mark', {
   skip: noEnvoy,
@@ -97,7 +98,7 @@ test('real Envoy accepts the bootstrap, delta and state of the world, with and w
     for (const change of [{}, { deltaDiscovery: false }, { soMark: undefined }]) {
       const path = join(directory, 'bootstrap.json');
       writeFileSync(path, JSON.stringify(buildBootstrap({ ...INPUT, ...change })));
-      const result = spawnSync('envoy', ['--mode', 'validate', '-c', path, '-l', 'error'], { encoding: 'utf8' });
+      const result = spawnSync(envoy ?? '', ['--mode', 'validate', '-c', path, '-l', 'error'], { encoding: 'utf8' });
       assert.equal(result.status, 0, result.stderr);
     }
   } finally {

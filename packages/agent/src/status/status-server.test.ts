@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { test } from 'node:test';
+import { type Log, silentLog } from '@meltemi/base';
+import { runWait } from '../commands/wait.ts';
+import { type ApplicationProbe, createApplicationProbes, parseApplicationProbes } from './application-probes.ts';
+import type { LocalResponse } from './local-http.ts';
+import { createMetricsMerger } from './merged-metrics.ts';
+import { createReadiness } from './readiness.ts';
+import { readScrapeTarget } from './scrape-target.ts';
+import { type StatusServer, startStatusServer } from './status-server.ts';
+
+/** A proxy's admin port as the agent sees it. */
+interface FakeProxy {
+  stats: string;
+  ready: { statusCode: number; body: string };
+}
+
+const ACCEPTED = 'cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_success: 1\n';
+
+function answer(statusCode: number, body: string, contentType = 'text/plain'): LocalResponse {
+  return { statusCode, headers: { 'content-type': contentType }, body };
+}
+
+async function call(
+  port: number,
+  path: string,
+  options: { method?: string; host?: string } = {},
+): Promise<{ status: number; body: string; type: string }> {
+  const outgoing = request({
+    host: options.host ?? '127.0.0.1',
+    port,
+    path,
+    method: options.method ?? 'GET',
+    agent: false,
+  });
+  outgoing.end();
+  const [incoming] = await once(outgoing, 'response');
+  let body = '';
+  for await (const chunk of incoming) body += String(chunk);
+  return { status: incoming.statusCode, body, type: incoming.headers['content-type'] ?? '' };
+}
+
+async function start(
+  proxy: FakeProxy,
+  log: Log = silentLog,
+): Promise<StatusServer & { readiness: ReturnType<typeof createReadiness>; events: string[] }> {
+  const events: string[] = [];
+  const readiness = createReadiness({
+    adminPort: 1,
+    request: async ({ path }) =>
+      path === '/ready' ? answer(proxy.ready.statusCode, proxy.ready.body) : answer(200, proxy.stats),
+  });
+  const probes = parseApplicationProbes(undefined);
+  assert.ok(probes.ok);
+  const server = await startStatusServer({
+    port: 0,
+    readiness,
+    scrape: async () => ({ contentType: 'text/plain', body: 'a 1\n' }),
+    probes: createApplicationProbes(probes.value, '127.0.0.1'),
+    onQuit: () => void events.push('quit'),
+    onDrain: async () => void events.push('drain'),
+    log,
+  });
+  return Object.assign(server, { readiness, events });
+}
+
+test('SEC-61 readiness is 503 until clusters and listeners were accepted, names a rejection, and is 503 again at the end', async () => {
+  const proxy: FakeProxy = { stats: '', ready: { statusCode: 503, body: 'INITIALIZING' } };
+  const logged: string[] = [];
+  await using server = await start(proxy, { ...silentLog, info: (message) => void logged.push(message) });
+  const ready = (): Promise<{ status: number; body: string }> => call(server.port, '/healthz/ready');
+  assert.equal((await ready()).status, 503);
+  proxy.stats = 'cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_rejected: 2\n';
+  const rejected = await ready();
+  assert.equal(rejected.status, 503);
+  assert.match(rejected.body, /was rejected.*listeners: 0 accepted, 2 rejected/);
+  assert.match(logged.join('\n'), /was rejected/);
+  proxy.stats = ACCEPTED;
+  assert.match((await ready()).body, /the proxy is INITIALIZING/);
+  proxy.ready = { statusCode: 200, body: 'LIVE' };
+  assert.equal((await ready()).status, 200);
+  proxy.stats = '';
+  assert.equal((await ready()).status, 200, 'that configuration was accepted is remembered');
+  server.readiness.terminate();
+  assert.equal((await ready()).status, 503);
+});
+
+test('`wait` ends with 0 when the sidecar is ready, and with an error when time is up', async () => {
+  const proxy: FakeProxy = { stats: '', ready: { statusCode: 200, body: 'LIVE' } };
+  await using server = await start(proxy);
+  const errors: string[] = [];
+  const run = (timeoutSeconds: string): Promise<number> =>
+    runWait({
+      args: [
+        '--url',
+        `http://127.0.0.1:${server.port}/healthz/ready`,
+        '--timeoutSeconds',
+        timeoutSeconds,
+        '--periodMillis',
+        '20',
+      ],
+      env: {},
+      print: () => {},
+      printError: (line) => void errors.push(line),
+    });
+  assert.notEqual(await run('0.1'), 0);
+  assert.match(errors[0] ?? '', /not ready after 0\.1 s: status 503/);
+  const waiting = run('10');
+  proxy.stats = ACCEPTED;
+  assert.equal(await waiting, 0);
+});
+
+test('`/quitquitquit` and `/drain` take only POST, and only from the pod itself', async () => {
+  await using server = await start({ stats: '', ready: { statusCode: 200, body: '' } });
+  for (const path of ['/quitquitquit', '/drain']) {
+    assert.equal((await call(server.port, path)).status, 405);
+    assert.equal((await call(server.port, path, { method: 'POST' })).status, 200);
+  }
+  assert.deepEqual(server.events, ['quit', 'drain']);
+  const outside = Object.values(networkInterfaces())
+    .flat()
+    .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
+  if (outside === undefined) return;
+  assert.equal((await call(server.port, '/quitquitquit', { method: 'POST', host: outside })).status, 403);
+  assert.equal(server.events.length, 2);
+});
+
+test('SEC-65 metrics of proxy and application come as one document with one end, and an application that is down is counted', async () => {
+  let application: LocalResponse | Error = answer(
+    200,
+    'app_total 1\n# EOF\n',
+    'application/openmetrics-text; version=1.0.0',
+  );
+  const scrape = createMetricsMerger({
+    agentMetrics: () => 'istio_agent_uptime_seconds 1\n',
+    proxyPort: 15_090,
+    application: { port: 9090, path: '/m' },
+    request: async ({ port, path }) => {
+      if (port === 15_090) return answer(200, `envoy_server_live 1\n# query ${path}\n`);
+      if (application instanceof Error) throw application;
+      return application;
+    },
+  });
+  const merged = await scrape({ accept: 'application/openmetrics-text', query: '?usedonly' });
+  assert.match(merged.contentType, /openmetrics/);
+  assert.equal(merged.body.split('# EOF').length, 2);
+  assert.ok(merged.body.endsWith('app_total 1\n# EOF\n'));
+  assert.match(merged.body, /# query \/stats\/prometheus\?usedonly/);
+  application = new Error('connection refused');
+  const after = await scrape({ accept: '', query: '' });
+  assert.match(after.contentType, /^text\/plain/);
+  assert.match(after.body, /istio_agent_scrape_failures_total\{type="application"\} 1\n/);
+  assert.match(after.body, /envoy_server_live 1/);
+  assert.doesNotMatch(after.body, /app_total|EOF/);
+});
+
+test('scrape annotations say where the application serves, or that it does not', () => {
+  assert.deepEqual(readScrapeTarget('{"scrape":"true","port":"9090","path":""}'), { port: 9090, path: '/metrics' });
+  assert.equal(readScrapeTarget('{"scrape":"false","port":"9090"}'), undefined);
+  assert.equal(readScrapeTarget(undefined), undefined);
+  assert.equal(readScrapeTarget('{'), undefined);
+});
+
+test('application probes return what the application answered: status, redirects as success, refusals and timeouts as 500', async () => {
+  const statuses: Readonly<Record<string, number>> = { '/ok': 200, '/broken': 500, '/moved': 302 };
+  const application = createServer((incoming, response) => {
+    if (incoming.url === '/slow') return;
+    response.writeHead(statuses[incoming.url ?? ''] ?? 404);
+    response.end(String(incoming.headers['x-probe'] ?? ''));
+  }).listen(0, '127.0.0.1');
+  await once(application, 'listening');
+  const { port } = application.address() as AddressInfo;
+  try {
+    const httpGet = (path: string): ApplicationProbe => ({
+      httpGet: { path, port, httpHeaders: [{ name: 'X-Probe', value: 'yes' }] },
+      timeoutSeconds: 0.2,
+    });
+    const probes = createApplicationProbes(
+      new Map<string, ApplicationProbe>([
+        ['/app-health/app/readyz', httpGet('/ok')],
+        ['/app-health/app/livez', httpGet('/broken')],
+        ['/app-health/app/startupz', httpGet('/moved')],
+        ['/app-health/slow/readyz', httpGet('/slow')],
+        ['/app-health/tcp/readyz', { tcpSocket: { port } }],
+        ['/app-health/closed/readyz', { tcpSocket: { port: 1 } }],
+      ]),
+      '127.0.0.1',
+    );
+    const run = async (path: string): Promise<number> => (await probes.run(path, {})).statusCode;
+    assert.deepEqual(await probes.run('/app-health/app/readyz', {}), { statusCode: 200, body: 'yes' });
+    assert.equal(await run('/app-health/app/livez'), 500);
+    assert.equal(await run('/app-health/app/startupz'), 200);
+    assert.equal(await run('/app-health/slow/readyz'), 500);
+    assert.equal(await run('/app-health/tcp/readyz'), 200);
+    assert.equal(await run('/app-health/closed/readyz'), 500);
+    assert.equal(await run('/app-health/unknown/readyz'), 400);
+  } finally {
+    application.close();
+    application.closeAllConnections();
+  }
+});

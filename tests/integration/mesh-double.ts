@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create, createRegistry, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf';
+import { Server } from '@grpc/grpc-js';
+import { err, ok, silentLog, systemClock } from '@meltemi/base';
+import {
+  type AuthorityPair,
+  authenticateCall,
+  type CertificateAuthority,
+  createCertificateAuthority,
+  createCertificateService,
+  createIntermediate,
+  createKubernetesTokenAuthenticator,
+  createRootCertificateAuthority,
+  createServingCertificate,
+  createServingCredentials,
+  parseSigningBundle,
+  parseSpiffeId,
+  type SigningBundle,
+} from '@meltemi/citadel';
+import {
+  createDiscoveryServer,
+  type DiscoverySession,
+  type EncodedResource,
+  encodeResource,
+  type ResourceView,
+  TYPE_URLS,
+} from '@meltemi/xds';
+import { ClusterSchema } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
+import { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
+import { file_envoy_extensions_filters_http_router_v3_router } from '@meltemi/xds/types/envoy/extensions/filters/http/router/v3/router_pb.js';
+import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+
+const DAY_MS = 86_400_000;
+
+/** What may stand in an `Any` of the listeners that tests hand in. */
+const REGISTRY = createRegistry(
+  file_envoy_extensions_filters_http_router_v3_router,
+  file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager,
+  file_envoy_extensions_transport_sockets_tls_v3_tls,
+);
+
+/** A control plane of CA and discovery, small enough to hold in a test: one service account, one cluster, fixed listeners. */
+export interface MeshDouble extends AsyncDisposable {
+  readonly root: AuthorityPair;
+  readonly ca: CertificateAuthority;
+  readonly directory: string;
+  readonly address: () => string;
+  readonly rootPath: string;
+  readonly tokenPath: string;
+  /** Tokens that were reviewed, in order. */
+  readonly reviewedTokens: string[];
+  /** Discovery streams that were opened, and whether they were delta. */
+  readonly protocols: () => readonly string[];
+  /** While false, discovery streams are refused. */
+  serveDiscovery(isServed: boolean): void;
+  setListeners(listeners: readonly JsonValue[]): void;
+  stop(): void;
+  /** Starts again on the same port. */
+  restart(): Promise<void>;
+}
+
+/** @param account Who every good token belongs to. A token `expired` is refused. */
+export async function startMeshDouble(account = { namespace: 'app1', serviceAccount: 'sleep' }): Promise<MeshDouble> {
+  const directory = mkdtempSync(join(tmpdir(), 'meltemi-mesh-'));
+  const root = createRootCertificateAuthority({ organization: 'Test', lifetimeMs: DAY_MS * 30, nowMs: Date.now() });
+  const ca = createCertificateAuthority({ bundle: newBundle(root), clock: systemClock });
+  const serving = createServingCertificate({ ca, clock: systemClock, log: silentLog, dnsNames: ['localhost'] });
+  const reviewedTokens: string[] = [];
+  const authenticator = createKubernetesTokenAuthenticator({
+    clusters: {
+      ids: () => ['cluster1'],
+      find: (id) => {
+        if (id !== 'cluster1') return undefined;
+        return async (token, audiences) => {
+          reviewedTokens.push(token);
+          if (token === 'expired') return { authenticated: false };
+          const username = `system:serviceaccount:${account.namespace}:${account.serviceAccount}`;
+          return { authenticated: true, audiences, user: { username, groups: ['system:serviceaccounts'] } };
+        };
+      },
+    },
+    localClusterId: 'cluster1',
+    trustDomain: 'cluster.local',
+  });
+  const rootPath = join(directory, 'root-cert.pem');
+  const tokenPath = join(directory, 'token');
+  writeFileSync(rootPath, root.certificatePem);
+  writeFileSync(tokenPath, 'token-1');
+
+  let isServed = true;
+  let listeners: readonly EncodedResource[] = [];
+  let port = 0;
+  let server: Server | undefined;
+  let discovery: ReturnType<typeof createDiscovery> | undefined;
+
+  const createDiscovery = () =>
+    createDiscoveryServer<DiscoverySession>({
+      clock: systemClock,
+      log: silentLog,
+      authenticate: async ({ authorization = '', clusterId }) => {
+        const bearerToken = authorization.replace('Bearer ', '');
+        const caller = await authenticateCall([authenticator], {
+          bearerToken,
+          ...(clusterId === undefined ? {} : { clusterId }),
+        });
+        return caller.ok ? parseSpiffeId(caller.value.identities[0] ?? '') : caller;
+      },
+      provider: {
+        open: () => (isServed ? ok({ number: 1, generate, [Symbol.dispose]: () => {} }) : err('not yet')),
+      },
+    });
+  const generate = (typeUrl: string): ResourceView => {
+    const known = typeUrl === TYPE_URLS.listener ? listeners : typeUrl === TYPE_URLS.cluster ? [BLACK_HOLE] : [];
+    return { number: 1, versionInfo: '1', resources: new Map(known.map((resource) => [resource.name, resource])) };
+  };
+  const restart = async (): Promise<void> => {
+    server = new Server();
+    discovery = createDiscovery();
+    discovery.addTo(server);
+    const service = createCertificateService({ ca, log: silentLog, authenticators: [authenticator] });
+    server.addService(service.definition, service.implementation);
+    const grpc = server;
+    port = await new Promise((resolve, reject) => {
+      grpc.bindAsync(`127.0.0.1:${port}`, createServingCredentials(serving), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+  };
+  const stop = (): void => {
+    server?.forceShutdown();
+    discovery?.[Symbol.dispose]();
+  };
+  await restart();
+  return {
+    root,
+    ca,
+    directory,
+    address: () => `localhost:${port}`,
+    rootPath,
+    tokenPath,
+    reviewedTokens,
+    protocols: () => discovery?.statuses().map(({ protocol }) => protocol) ?? [],
+    serveDiscovery: (served) => {
+      isServed = served;
+    },
+    setListeners: (documents) => {
+      listeners = documents.map((document) => {
+        const listener = fromJson(ListenerSchema, document, { registry: REGISTRY });
+        return encodeResource(TYPE_URLS.listener, listener.name, toBinary(ListenerSchema, listener));
+      });
+    },
+    stop,
+    restart,
+    async [Symbol.asyncDispose]() {
+      stop();
+      serving[Symbol.dispose]();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A fresh intermediate under a root, ready to sign. */
+export function newBundle(root: AuthorityPair): SigningBundle {
+  const files = createIntermediate(root, { organization: 'Test', lifetimeMs: DAY_MS * 20, nowMs: Date.now() });
+  const bundle = parseSigningBundle({
+    signingCertificatePem: files['ca-cert.pem'],
+    signingKeyPem: files['ca-key.pem'],
+    chainPem: files['cert-chain.pem'],
+    rootPem: files['root-cert.pem'],
+  });
+  if (!bundle.ok) throw new Error(bundle.error);
+  return bundle.value;
+}
+
+/** A cluster without endpoints: proxies count an empty answer as none. */
+const BLACK_HOLE: EncodedResource = encodeResource(
+  TYPE_URLS.cluster,
+  'black-hole',
+  toBinary(ClusterSchema, create(ClusterSchema, { name: 'black-hole' })),
+);
