@@ -229,7 +229,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
   }
 
   #read(): void {
-    if (this.#isReading) return;
+    if (this.#isReading || this.#isClosing) return;
     this.#isReading = true;
     while (this.#unread.length > 0 && this.#mayParse) {
       const bytes = this.#unread;
@@ -266,7 +266,8 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
       return;
     }
     this.#options.onIdleChange(true);
-    this.#read();
+    // Later in this turn: the upstream connection of the finished exchange is then back in its pool.
+    if (!this.#isReading) queueMicrotask(() => this.#read());
   }
 
   #finishTunnel(): void {
