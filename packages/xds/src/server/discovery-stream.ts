@@ -1,9 +1,9 @@
-import { type Clock, type ClockTimer, type Log, messageOf } from '@meltemi/base';
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { type Clock, type ClockTimer, type Log, messageOf } from '@meltemi/base';
 import { PUSH_ORDER, shortTypeName, TYPE_URLS } from '../type-urls.ts';
 import { type CallerIdentity, checkNodeIdentity } from './authentication.ts';
-import type { ConnectedClient, DiscoverySession } from './discovery-provider.ts';
 import type { DiscoveryObserver } from './discovery-observer.ts';
+import type { ConnectedClient, DiscoverySession } from './discovery-provider.ts';
 import { parseDiscoveryNode } from './node.ts';
 import type { AdsProtocol, AdsRequest } from './protocol.ts';
 import { type DirtyNames, Subscription, type SubscriptionStatus } from './subscription.ts';
