@@ -24,6 +24,7 @@ import { connectToCluster } from './lifecycle/cluster-channel.ts';
 import { createConfiguration } from './lifecycle/configuration.ts';
 import { createDnsHosts } from './lifecycle/dns-hosts.ts';
 import { createInitManager, type ServerState } from './lifecycle/init-manager.ts';
+import { createLingeringClusters } from './lifecycle/lingering-clusters.ts';
 import { refreshLocalEndpoints } from './lifecycle/local-endpoints.ts';
 import { createMainStats, DECLARED_COUNTERS } from './lifecycle/main-stats.ts';
 import { createPublisher } from './lifecycle/publisher.ts';
@@ -138,7 +139,8 @@ export function createProxy(options: ProxyOptions): Proxy {
       publishSoon();
     },
   });
-  const publisher = createPublisher({ configuration, warming, pool, stats, log: log.scope('config') });
+  const lingering = createLingeringClusters(configuration, clock, () => publishSoon());
+  const publisher = createPublisher({ configuration, warming, lingering, pool, stats, log: log.scope('config') });
   const publish = async (): Promise<readonly ConfigProblem[]> => {
     refreshLocalEndpoints(configuration);
     dnsHosts.refresh();
@@ -257,6 +259,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       isClosed = true;
       init.close();
       warming.close();
+      lingering.close();
       dnsHosts.close();
       discovery.close();
       await disposeAll([pool, ...(admin === undefined ? [] : [admin])], (message) => log.warn(message));

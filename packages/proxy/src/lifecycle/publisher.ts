@@ -3,6 +3,7 @@ import type { RuntimeEndpoints } from '../config/endpoints.ts';
 import type { ConfigProblem, ResourceDelta } from '../config/messages.ts';
 import type { RuntimeSecret } from '../config/tls.ts';
 import type { Configuration } from './configuration.ts';
+import type { LingeringClusters } from './lingering-clusters.ts';
 import type { MainStats } from './main-stats.ts';
 import type { ResourceRecord, ResourceTable } from './resource-table.ts';
 import type { Warming } from './warming.ts';
@@ -25,6 +26,7 @@ export interface Publisher {
 export interface PublisherOptions {
   readonly configuration: Configuration;
   readonly warming: Warming;
+  readonly lingering: LingeringClusters;
   readonly pool: Pick<WorkerPool, 'apply'>;
   readonly stats: MainStats;
   readonly log: Log;
@@ -51,8 +53,9 @@ function diffTable<Compiled, Runtime>(
   table: ResourceTable<Compiled>,
   isWarm: (compiled: Compiled) => boolean,
   runtimeOf: (compiled: Compiled) => Runtime,
+  mayRemove: (name: string) => boolean = () => true,
 ): { readonly delta: ResourceDelta<Runtime> | undefined; readonly added: number; readonly modified: number } {
-  const remove = [...table.active.keys()].filter((name) => !table.wanted.has(name));
+  const remove = [...table.active.keys()].filter((name) => !table.wanted.has(name) && mayRemove(name));
   const upsert: Runtime[] = [];
   let added = 0;
   for (const [name, record] of table.wanted) {
@@ -71,7 +74,7 @@ function diffTable<Compiled, Runtime>(
 }
 
 /** Creates the publisher. */
-export function createPublisher({ configuration, warming, pool, stats, log }: PublisherOptions): Publisher {
+export function createPublisher({ configuration, warming, lingering, pool, stats, log }: PublisherOptions): Publisher {
   const { clusters, endpoints, listeners, routes, secrets } = configuration;
   const sentEndpoints = new Map<string, RuntimeEndpoints>();
   const sentSecrets = new Map<string, RuntimeSecret>();
@@ -103,11 +106,6 @@ export function createPublisher({ configuration, warming, pool, stats, log }: Pu
   };
 
   const collectChange = (): ConfigChange => {
-    const clusterChange = diffTable(
-      clusters,
-      (cluster) => warming.isClusterWarm(cluster),
-      ({ runtime }) => runtime,
-    );
     const listenerChange = diffTable(
       listeners,
       (listener) => warming.isListenerWarm(listener),
@@ -117,6 +115,13 @@ export function createPublisher({ configuration, warming, pool, stats, log }: Pu
       routes,
       () => true,
       (runtime) => runtime,
+    );
+    // Last, so that clusters which no route needs after this change go with it.
+    const clusterChange = diffTable(
+      clusters,
+      (cluster) => warming.isClusterWarm(cluster),
+      ({ runtime }) => runtime,
+      (name) => lingering.mayRemove(name),
     );
     const secretDelta = diffMap(wantedSecrets(), sentSecrets);
     const endpointDelta = diffMap(wantedEndpoints(), sentEndpoints);

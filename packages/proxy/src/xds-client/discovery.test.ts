@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Any } from '@bufbuild/protobuf/wkt';
 import { startScriptedServer } from '@meltemi/xds/client/testing';
 import type { ConfigUpdate } from '../config/messages.ts';
 import { startRecordingProxy } from '../testing/recording-proxy.ts';
@@ -193,6 +194,41 @@ test('a changed cluster warms until its secrets arrive while its former self ser
     /default: tls_certificate: certificate and key cannot be used/,
   );
   assert.deepEqual(sent(recording.updates, 'secrets'), ['default', 'ROOTCA'], 'the old secret is kept');
+});
+
+test('a removed cluster serves until the routes that need it are gone', async () => {
+  await using server = await startScriptedServer();
+  await using recording = await startRecordingProxy(dynamicBootstrap(server.target, 'DELTA_GRPC'));
+  const stream = await server.nextDeltaStream();
+  await stream.next();
+  const send = async (
+    typeUrl: string,
+    nonce: string,
+    resources: { name: string; resource: Any }[],
+    gone: string[] = [],
+  ) => {
+    const versioned = resources.map(({ name, resource }) => ({ name, resource, version: nonce }));
+    stream.send({ typeUrl, nonce, systemVersionInfo: nonce, resources: versioned, removedResources: gone });
+    for (let request = await stream.next(); request.responseNonce !== nonce; request = await stream.next());
+  };
+  await send(CDS, 'c1', [
+    { name: 'v1', resource: edsCluster('v1') },
+    { name: 'v2', resource: edsCluster('v2') },
+  ]);
+  await send(EDS, 'e1', [
+    { name: 'v1', resource: endpoints('v1', 80) },
+    { name: 'v2', resource: endpoints('v2', 80) },
+  ]);
+  await send(LDS, 'l1', [{ name: 'l', resource: rdsListener('l', '80') }]);
+  await send(RDS, 'r1', [{ name: '80', resource: route('80', 'v1') }]);
+  const removed = (): string[] => recording.updates.flatMap(({ clusters }) => clusters?.remove ?? []);
+
+  await send(CDS, 'c2', [], ['v1']);
+  await send(EDS, 'e2', [], ['v1']);
+  assert.deepEqual(removed(), []);
+  assert.ok(!recording.updates.some((update) => update.endpoints?.remove.includes('v1')));
+  await send(RDS, 'r2', [{ name: '80', resource: route('80', 'v2') }]);
+  assert.deepEqual(removed(), ['v1']);
 });
 
 test('PROXY-70 the control plane dies: nothing is taken back, and the stream resumes with the last versions', async () => {

@@ -41,6 +41,8 @@ interface TypeOptions<Desc extends DescMessage, Compiled> {
   readonly isComplete: boolean;
   /** Delta's answer to a name that does not exist: for endpoints and routes it ends the wait. */
   readonly onRemoved?: (name: string) => void;
+  /** In use by something that is itself on its way out. */
+  readonly isStillServing?: (name: string) => boolean;
 }
 
 function resourceType<Desc extends DescMessage, Compiled>(options: TypeOptions<Desc, Compiled>): ResourceType {
@@ -104,7 +106,7 @@ function resourceType<Desc extends DescMessage, Compiled>(options: TypeOptions<D
       }
       table.versionInfo = update.versionInfo;
       for (const name of namesGone(update, seen)) {
-        if (table.wanted.get(name)?.isStatic === true) continue;
+        if (table.wanted.get(name)?.isStatic === true || options.isStillServing?.(name) === true) continue;
         table.wanted.delete(name);
         table.rejected.delete(name);
         options.onRemoved?.(name);
@@ -142,6 +144,7 @@ export function createResourceIntake(configuration: Configuration): ResourceInta
         table: endpoints,
         isComplete: false,
         onRemoved: (name) => putNothing(name),
+        isStillServing: (name) => !isWantedByCluster(name),
       }),
     ],
     [
@@ -175,6 +178,9 @@ export function createResourceIntake(configuration: Configuration): ResourceInta
       }),
     ],
   ]);
+
+  const isWantedByCluster = (endpointsName: string): boolean =>
+    [...clusters.wanted.values()].some(({ compiled }) => compiled.eds?.name === endpointsName);
 
   /** The server says that the assignment does not exist: the cluster has no hosts, which is an answer. */
   const putNothing = (name: string): void => {

@@ -27,10 +27,12 @@ export function collectWantedNames(configuration: Configuration): WantedNames {
       }
     }
   };
-  for (const table of [configuration.clusters.wanted, configuration.clusters.active]) {
-    for (const { compiled } of table.values()) {
-      if (compiled.eds !== undefined) endpoints.add(compiled.eds.name);
+  const { clusters } = configuration;
+  for (const table of [clusters.wanted, clusters.active]) {
+    for (const { name, compiled } of table.values()) {
       addSecrets(compiled.secrets);
+      // A removed cluster that still serves goes on with the endpoints that it has: the server knows no others.
+      if (compiled.eds !== undefined && clusters.wanted.has(name)) endpoints.add(compiled.eds.name);
     }
   }
   for (const table of [configuration.listeners.wanted, configuration.listeners.active]) {
@@ -44,8 +46,9 @@ export function collectWantedNames(configuration: Configuration): WantedNames {
 
 /** Forgets resources that nothing refers to any more; the server was told, and will send them again if they are wanted again. */
 export function forgetUnwanted(configuration: Configuration, names: WantedNames): void {
+  const serving = new Set([...configuration.clusters.active.values()].map(({ compiled }) => compiled.eds?.name));
   for (const name of configuration.endpoints.wanted.keys()) {
-    if (!names.endpoints.has(name)) configuration.endpoints.wanted.delete(name);
+    if (!names.endpoints.has(name) && !serving.has(name)) configuration.endpoints.wanted.delete(name);
   }
   for (const [name, record] of configuration.routes.wanted) {
     if (!record.isStatic && !names.routes.has(name)) configuration.routes.wanted.delete(name);
