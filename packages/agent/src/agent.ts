@@ -32,6 +32,7 @@ import { readScrapeTarget } from './status/scrape-target.ts';
 import { type StatusServer, startStatusServer } from './status/status-server.ts';
 import { startAdsProxy } from './xds-proxy/ads-proxy.ts';
 
+/** What an agent is made of. */
 export interface AgentOptions {
   readonly settings: AgentSettings;
   readonly clock: Clock;

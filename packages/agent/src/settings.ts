@@ -59,6 +59,7 @@ export interface ProxyFlags {
   readonly concurrency: number | undefined;
 }
 
+/** What settings are read from. */
 export interface SettingsInput {
   readonly flags: ProxyFlags;
   readonly env: Readonly<Record<string, string | undefined>>;

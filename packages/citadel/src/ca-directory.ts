@@ -26,6 +26,7 @@ export async function loadCaDirectory(directory: string): Promise<SigningBundle 
   throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot use the signing CA in ${directory}: ${bundle.error}`);
 }
 
+/** What {@link watchCaDirectory} works with. */
 export interface CaDirectoryWatchOptions {
   readonly directory: string;
   readonly ca: CertificateAuthority;

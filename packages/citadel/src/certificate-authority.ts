@@ -60,6 +60,7 @@ export interface CertificateAuthority {
   onChange(listener: () => void): () => void;
 }
 
+/** What {@link createCertificateAuthority} works with. */
 export interface CertificateAuthorityOptions {
   readonly bundle: SigningBundle;
   readonly clock: Pick<Clock, 'nowMs'>;

@@ -27,6 +27,7 @@ export interface CertificateServiceHandlers {
   readonly [method: string]: handleUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
 }
 
+/** What {@link createCertificateService} works with. */
 export interface CertificateServiceOptions {
   readonly ca: CertificateAuthority;
   /** Asked in order; the first that accepts names the caller. */

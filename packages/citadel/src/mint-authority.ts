@@ -14,6 +14,7 @@ export interface AuthorityPair {
 /** The kinds of keys that authorities are made with. */
 export type AuthorityKeyType = 'rsa-2048' | 'rsa-4096' | 'ec-p256';
 
+/** What a new authority is called, and how long it lives. */
 export interface MintOptions {
   readonly organization: string;
   readonly commonName?: string;

@@ -19,6 +19,7 @@ export const ROOT_CERT_KEY = 'root-cert.pem';
 const IGNORED_NAMESPACES: ReadonlySet<string> = new Set(['kube-public', 'kube-node-lease', 'local-path-storage']);
 const FIELD_MANAGER = 'meltemi-citadel';
 
+/** What {@link createRootCertDistributor} works with. */
 export interface RootCertDistributorOptions {
   readonly client: KubeClient;
   /** The trust bundle, PEM; asked whenever something has to be written. */

@@ -23,6 +23,7 @@ export interface SecretStore {
   create(name: string, secret: SecretData): Promise<boolean>;
 }
 
+/** What {@link loadSelfSignedCa} works with. */
 export interface SelfSignedCaOptions {
   readonly secrets: SecretStore;
   readonly trustDomain: string;

@@ -18,6 +18,7 @@ export interface ServingCertificate extends Disposable {
   onChange(listener: (pair: ServingPair) => void): () => void;
 }
 
+/** What {@link createServingCertificate} works with. */
 export interface ServingCertificateOptions {
   readonly ca: CertificateAuthority;
   readonly clock: Clock;

@@ -11,6 +11,7 @@ export interface BootstrapNode {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
+/** What the node is built from. */
 export interface NodeInput {
   /** `sidecar` or `router`. */
   readonly type: string;

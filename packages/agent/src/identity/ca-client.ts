@@ -30,6 +30,7 @@ export interface CaClient {
   sign(csrPem: string, ttlMs: number, signal: AbortSignal): Promise<SignedChain>;
 }
 
+/** What {@link createCaClient} works with. */
 export interface CaClientOptions {
   readonly access: ControlPlaneAccess;
   readonly clock: Clock;

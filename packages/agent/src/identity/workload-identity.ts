@@ -31,6 +31,7 @@ export interface WorkloadIdentity {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** What {@link createWorkloadIdentity} works with; the defaults are those of Istio's agent. */
 export interface WorkloadIdentityOptions {
   readonly ca: CaClient;
   readonly spiffeUri: string;

@@ -1,6 +1,7 @@
 import type { Log, LogLevels } from '@meltemi/base';
 import type { DataPlane, DataPlaneExit, DataPlaneOptions } from './data-plane.ts';
 
+/** What {@link createEmbeddedProxy} works with. */
 export interface EmbeddedProxyOptions extends DataPlaneOptions {
   readonly log: Log;
   readonly logLevels: LogLevels;

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { type Log, messageOf } from '@meltemi/base';
 import type { DataPlane, DataPlaneExit, DataPlaneOptions } from './data-plane.ts';
 
+/** What {@link createEnvoyProcess} works with. */
 export interface EnvoyProcessOptions extends DataPlaneOptions {
   readonly binaryPath: string;
   readonly log: Log;

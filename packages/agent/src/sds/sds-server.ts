@@ -25,6 +25,7 @@ export interface SecretSource {
   onChange(listener: () => void): () => void;
 }
 
+/** What {@link startSdsServer} works with. */
 export interface SdsServerOptions {
   readonly secrets: SecretSource;
   readonly socketPath: string;

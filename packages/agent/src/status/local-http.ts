@@ -7,6 +7,7 @@ export interface LocalResponse {
   readonly body: string;
 }
 
+/** A call to a server in the same pod. */
 export interface LocalRequest {
   readonly port: number;
   /** @default '127.0.0.1' */

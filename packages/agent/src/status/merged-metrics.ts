@@ -12,6 +12,7 @@ export interface MergedMetrics {
   readonly body: string;
 }
 
+/** Where the parts of a scrape come from. */
 export interface MetricsMergerOptions {
   /** The metrics of the agent itself, in Prometheus text. */
   readonly agentMetrics: () => string;

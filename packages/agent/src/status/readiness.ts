@@ -9,6 +9,7 @@ export interface Readiness {
   terminate(): void;
 }
 
+/** What {@link createReadiness} works with. */
 export interface ReadinessOptions {
   readonly adminPort: number;
   /** Replaced in tests. */

@@ -4,6 +4,7 @@ import type { ApplicationProbes } from './application-probes.ts';
 import type { MergedMetrics } from './merged-metrics.ts';
 import type { Readiness } from './readiness.ts';
 
+/** What the status server answers from, and what its commands do. */
 export interface StatusServerOptions {
   /** 0 lets the system choose. */
   readonly port: number;

@@ -17,6 +17,7 @@ import {
 } from '../identity/control-plane-channel.ts';
 import { bindUnixSocket } from '../unix-socket-server.ts';
 
+/** What {@link startAdsProxy} works with. */
 export interface AdsProxyOptions {
   readonly access: ControlPlaneAccess;
   readonly socketPath: string;

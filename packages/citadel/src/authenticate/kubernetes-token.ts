@@ -24,6 +24,7 @@ export interface TokenReviewClusters {
   ids(): readonly string[];
 }
 
+/** What {@link createKubernetesTokenAuthenticator} works with. */
 export interface KubernetesTokenOptions {
   readonly clusters: TokenReviewClusters;
   /** The cluster of callers that name none. */

@@ -8,6 +8,7 @@ import {
 } from '@meltemi/kube';
 import { WEBHOOK_NAME_SUFFIX } from './webhook-configuration.ts';
 
+/** What {@link createCaBundlePatcher} works with. */
 export interface CaBundlePatcherOptions {
   readonly client: KubeClient;
   /** Only configurations of this revision are touched. */

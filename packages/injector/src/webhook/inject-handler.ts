@@ -22,6 +22,7 @@ export interface AdmissionReviewResponse {
   };
 }
 
+/** What {@link createInjectHandler} works with. */
 export interface InjectHandlerOptions {
   /** The configuration in force; asked for every pod. */
   readonly config: () => InjectorConfig;

@@ -9,6 +9,7 @@ const INJECTION_LABEL = 'istio-injection';
 const REVISION_LABEL = 'istio.io/rev';
 const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
 
+/** For which revision and cluster the webhooks are. */
 export interface WebhookConfigurationOptions {
   /** @default 'default' */
   readonly revision?: string;
