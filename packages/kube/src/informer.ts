@@ -161,11 +161,13 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     if (error instanceof KubeError && error.reason === SILENT_WATCH) return;
     const lostConnection = error instanceof KubeError && error.statusCode === 0;
     if (!lostConnection) this.#resourceVersion = undefined;
+    const isRepeated = this.#lastError !== undefined && messageOf(this.#lastError) === messageOf(error);
     this.#lastError = error;
     this.#state = 'waiting';
     const delayMs = this.#backoff.nextMs();
     const fields = { server: this.#options.client.server, retryMs: Math.round(delayMs), error: messageOf(error) };
     if (isExpired(error)) this.#log.info(`Listing ${this.ref.plural} anew: the watch fell too far behind`, fields);
+    else if (isRepeated) this.#log.debug(`Still cannot follow ${this.ref.plural}`, fields);
     else this.#log.warn(`Cannot follow ${this.ref.plural}; will try again`, fields);
     await sleep(this.#clock, delayMs, signal);
   }

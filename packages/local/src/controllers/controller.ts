@@ -5,6 +5,7 @@ import {
   type KubeObject,
   type WorkQueue,
   createWorkQueue,
+  isAlreadyExists,
   isConflict,
   keyText,
 } from '@meltemi/kube';
@@ -14,27 +15,40 @@ export interface ControllerDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /**
+   * Resolves when every informer has seen a complete list, with `false` when that will not happen any more. Work done
+   * on half a picture would, for one, take all endpoints of a service away.
+   */
+  readonly ready: Promise<boolean>;
 }
 
 /** Pauses before failed work is tried again. Short at the top too: on one machine a human waits for the retry. */
-const BACKOFF = { baseMs: 100, maxMs: 5_000 };
+const BACKOFF = { baseMs: 100, maxMs: 1_000 };
 
-/** Creates the serial queue of a controller; failures are logged and tried again. */
+/** Creates the serial queue of a controller; failures are logged, once while they repeat, and tried again. */
 export function createControllerQueue(
   name: string,
   work: (key: string) => Promise<void>,
-  { clock, random, log }: ControllerDeps,
+  { clock, random, log, ready }: ControllerDeps,
 ): WorkQueue {
+  const lastFailures = new Map<string, string>();
   return createWorkQueue({
-    work,
+    async work(key) {
+      if (!(await ready)) return;
+      await work(key);
+      lastFailures.delete(key);
+    },
     clock,
     random,
     backoff: BACKOFF,
     onError(key, error, retryMs) {
-      const fields = { key, retryMs: Math.round(retryMs), error: messageOf(error) };
+      const message = messageOf(error);
+      const fields = { key, retryMs: Math.round(retryMs), error: message };
       // Somebody else wrote first: the normal course of optimistic concurrency.
-      if (isConflict(error)) log.debug(`The ${name} controller met a newer version`, fields);
+      if (isConflict(error) || isAlreadyExists(error)) log.debug(`The ${name} controller met a newer version`, fields);
+      else if (lastFailures.get(key) === message) log.debug(`The ${name} controller failed again`, fields);
       else log.warn(`The ${name} controller failed; will try again`, fields);
+      lastFailures.set(key, message);
     },
   });
 }

@@ -6,6 +6,7 @@ import {
   DEPLOYMENTS,
   type Deployment,
   ENDPOINT_SLICES,
+  type EndpointSlice,
   EVENTS,
   KubeError,
   NAMESPACES,
@@ -51,6 +52,7 @@ function createCluster(): FakeKubeClient {
     verbs: ['list', 'delete', 'get'],
   });
   const documents: Readonly<Record<string, object>> = {
+    '/readyz': {},
     '/apis': { groups: [{ preferredVersion: { groupVersion: 'apps/v1' } }] },
     '/api/v1': {
       groupVersion: 'v1',
@@ -303,6 +305,34 @@ test('EndpointSlices follow pods and services, and leave those of a service with
   await client.delete(SERVICES, KEY);
   await eventually(() => client.objects(ENDPOINT_SLICES).length === 1);
   assert.equal(client.objects(ENDPOINT_SLICES)[0]?.metadata.name, 'own-1');
+});
+
+test('EndpointSlices are left as they are until every pod is known', async (t) => {
+  const client = createCluster();
+  const metadata = { ...KEY, uid: 'svc', labels: { app: 'hello' } };
+  const ports = [{ name: 'http', port: 80, targetPort: 5000, protocol: 'TCP' }];
+  const spec = { clusterIP: '10.111.0.9', selector: { app: 'hello' }, ports };
+  client.seed(SERVICES, { apiVersion: 'v1', kind: 'Service', metadata, spec });
+  client.seed(PODS, {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace: NAMESPACE, name: 'a', labels: { app: 'hello' } },
+    spec: { containers: [] },
+    status: { phase: 'Running', podIP: '10.11.1.1', conditions: [{ type: 'Ready', status: 'True' }] },
+  });
+  let refusals = 3;
+  client.failWhen(({ verb, ref }) => {
+    if (verb !== 'list' || ref !== PODS || refusals === 0) return undefined;
+    refusals -= 1;
+    return new KubeError('away', { statusCode: 0 });
+  });
+  await startControllers(t, client);
+  await eventually(() => client.objects(ENDPOINT_SLICES).length === 1);
+  const writes = client.calls.filter(({ verb, ref }) => ref === ENDPOINT_SLICES && ['create', 'update'].includes(verb));
+  assert.deepEqual(
+    writes.map(({ object }) => (object as EndpointSlice).endpoints?.length),
+    [1],
+  );
 });
 
 test('Namespaces get their ServiceAccount and root certificate, also after these were deleted', async (t) => {

@@ -10,6 +10,7 @@ import { createGarbageCollector } from './garbage-collector.ts';
 import { createInformers, startInformers } from './informers.ts';
 import { createNamespaceDefaultsController } from './namespaces/namespace-defaults-controller.ts';
 import { createNamespaceDeletionController } from './namespaces/namespace-deletion-controller.ts';
+import { waitForApiServer } from './wait-for-api-server.ts';
 import { createServiceRulesController } from './service-rules/service-rules-controller.ts';
 import { createDeploymentController } from './workloads/deployment-controller.ts';
 import { createReplicaSetController } from './workloads/replica-set-controller.ts';
@@ -44,7 +45,8 @@ export interface Controllers extends AsyncDisposable {
 export function createControllers(options: ControllersOptions): Controllers {
   const { client, clock, random, log, rootCaPem, dns, restoreRules } = options;
   const informers = createInformers({ client, clock, random, log });
-  const deps = { client, clock, random, log, informers };
+  const { promise: ready, resolve: setReady } = Promise.withResolvers<boolean>();
+  const deps = { client, clock, random, log, informers, ready };
   const events = (component: string) => createEventRecorder({ client, component, clock, log });
   const parts: AsyncDisposable[] = [
     createDeploymentController({ ...deps, events: events('deployment-controller') }),
@@ -65,7 +67,9 @@ export function createControllers(options: ControllersOptions): Controllers {
 
   return {
     async start(signal) {
+      await waitForApiServer({ client, clock, log }, signal);
       await startInformers(informers, signal);
+      setReady(!signal.aborted);
       // Before the services are known every name would be said not to exist, and clients remember that.
       if (server === undefined || signal.aborted) return;
       await server.start();
@@ -75,6 +79,7 @@ export function createControllers(options: ControllersOptions): Controllers {
       return server?.port;
     },
     async [Symbol.asyncDispose]() {
+      setReady(false);
       await disposeAll(parts, (message) => log.warn(message));
     },
   };

@@ -53,12 +53,15 @@ export interface InformersOptions {
   readonly log: Log;
 }
 
+/** The API server is a neighbour that is back within a moment: long pauses would only delay what waits for it. */
+const BACKOFF = { baseMs: 50, maxMs: 1_000 };
+
 /** Creates the informers; `startInformers` starts them. */
 export function createInformers(options: InformersOptions): Informers {
-  const plain = <Kind extends KubeObject>(ref: ResourceRef<Kind>): Informer<Kind> =>
-    createInformer({ ...options, ref });
+  const shared = { ...options, backoff: BACKOFF };
+  const plain = <Kind extends KubeObject>(ref: ResourceRef<Kind>): Informer<Kind> => createInformer({ ...shared, ref });
   const owned = <Kind extends KubeObject>(ref: ResourceRef<Kind>): Informer<Kind> =>
-    createInformer({ ...options, ref, indexes: { owner: (object) => [controllerOf(object)?.uid ?? ''] } });
+    createInformer({ ...shared, ref, indexes: { owner: (object) => [controllerOf(object)?.uid ?? ''] } });
   return {
     configMaps: plain(CONFIG_MAPS),
     deployments: plain(DEPLOYMENTS),
@@ -69,7 +72,7 @@ export function createInformers(options: InformersOptions): Informers {
     secrets: plain(SECRETS),
     serviceAccounts: plain(SERVICE_ACCOUNTS),
     services: plain(SERVICES),
-    slices: createInformer({ ...options, ref: ENDPOINT_SLICES, indexes: { service: serviceOfSlice } }),
+    slices: createInformer({ ...shared, ref: ENDPOINT_SLICES, indexes: { service: serviceOfSlice } }),
   };
 }
 

@@ -3,6 +3,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { DEPLOYMENTS, PODS, createKubeClient, loadKubeconfig } from '@meltemi/kube';
@@ -62,6 +65,26 @@ test('The controllers run as a process of their own, as the user they have in a 
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null], log);
   assert.doesNotMatch(log, /warn|error/);
+});
+
+test('The controllers wait for an API server that is not there yet, and end when they are told to', async (t) => {
+  const cluster = await createTestCluster();
+  const directory = mkdtempSync(join(tmpdir(), 'meltemi-controllers-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const kubeconfig = join(directory, 'kubeconfig');
+  writeFileSync(kubeconfig, cluster.adminKubeconfig);
+  await cluster[Symbol.asyncDispose]();
+  const flags = ['--kubeconfig', kubeconfig, '--dns-ip', '127.0.0.1', '--dns-port', '0', '--no-service-rules'];
+  const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  await eventually(() => log.includes('Still waiting for the API server'), 15_000);
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  assert.deepEqual(await exited, [0, null], log);
 });
 
 test('The controllers end with 64 and the name of the flag when one is missing', () => {

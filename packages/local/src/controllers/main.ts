@@ -31,12 +31,19 @@ function required(value: string | undefined, flag: string): string {
   return value;
 }
 
+function holdProcess(): Disposable {
+  const timer = setInterval(() => {}, 2 ** 30);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
 async function main(): Promise<void> {
   const { values } = parseOptions(CONTROLLER_OPTIONS, process.argv.slice(2), process.env);
   const log = createProcessLog(`controllers/${values.cluster}`, createLogLevels(values.logLevel as LogLevel));
   const dnsIp = required(values.dnsIp, 'dns-ip');
   const access = await loadKubeconfig({ path: required(values.kubeconfig, 'kubeconfig') });
 
+  // While the API server is away nothing but timers is left, and those do not keep a process alive.
+  using _alive = holdProcess();
   const stop = new AbortController();
   void untilSignal().then(() => stop.abort());
   await using client = createKubeClient({ access, userAgent: 'meltemi-controllers' });

@@ -22,11 +22,6 @@ export function createServiceRulesController(options: ServiceRulesControllerOpti
   let restored: string | undefined;
 
   const work = async (): Promise<void> => {
-    // Half a picture would cut off services that are in the other half.
-    if (!services.hasSynced || !slices.hasSynced) {
-      queue.addAfter(KEY, GATHER_MS);
-      return;
-    }
     const rules = buildNatRules({ services: services.store.list(), slices: slices.store.list() });
     if (rules === restored) return;
     await restore(rules);
