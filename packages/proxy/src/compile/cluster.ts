@@ -6,7 +6,6 @@ import {
 import {
   type Cluster,
   Cluster_LbPolicy,
-  Cluster_RingHashLbConfig_HashFunction,
   type Cluster_TransportSocketMatch,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import type { OutlierDetection } from '@meltemi/xds/types/envoy/config/cluster/v3/outlier_detection_pb.js';
@@ -70,21 +69,8 @@ function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
         activeRequestBias: leastRequest?.activeRequestBias?.defaultValue ?? 1,
       };
     }
-    case Cluster_LbPolicy.RING_HASH: {
-      const ring = config.case === 'ringHashLbConfig' ? config.value : undefined;
-      return {
-        kind: 'ring_hash',
-        minimumRingSize: Number(ring?.minimumRingSize ?? 1024n),
-        maximumRingSize: Number(ring?.maximumRingSize ?? 8_388_608n),
-        hashFunction:
-          ring?.hashFunction === Cluster_RingHashLbConfig_HashFunction.MURMUR_HASH_2 ? 'murmur_hash_2' : 'xx_hash',
-      };
-    }
-    case Cluster_LbPolicy.MAGLEV: {
-      const maglev = config.case === 'maglevLbConfig' ? config.value : undefined;
-      return { kind: 'maglev', tableSize: Number(maglev?.tableSize ?? 65_537n) };
-    }
     default:
+      // Ring hash and Maglev have runtime types, but no worker balances by them so far.
       throw new CompileError(`unsupported lb_policy ${Cluster_LbPolicy[cluster.lbPolicy] ?? cluster.lbPolicy}`);
   }
 }

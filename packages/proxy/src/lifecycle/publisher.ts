@@ -177,6 +177,8 @@ function forgetRefused(configuration: Configuration, problems: readonly ConfigPr
     if (record === undefined) continue;
     const { versionInfo, updatedAtMs, typeUrl, bytes } = record;
     table.rejected.set(name, { versionInfo, updatedAtMs, typeUrl, bytes, message });
-    table.wanted.set(name, { ...record, bytes: new Uint8Array() });
+    const forgotten = { ...record, bytes: new Uint8Array() };
+    if (table.active.get(name) === record) table.active.set(name, forgotten);
+    table.wanted.set(name, forgotten);
   }
 }
