@@ -61,7 +61,7 @@ function buildRoutes(options: StatusServerOptions): ReadonlyMap<string, Handler>
 }
 
 function readinessHandler({ readiness, log }: StatusServerOptions): Handler {
-  let lastReason = '';
+  let lastReason: string | undefined;
   return async (_request, response) => {
     const ready = await readiness.check();
     const reason = ready.ok ? '' : ready.error;
