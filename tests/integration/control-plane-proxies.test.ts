@@ -9,8 +9,8 @@ import { PUSH_ORDER, TYPE_URLS } from '@meltemi/xds';
 import {
   createDiscoveryClient,
   createGrpcTransport,
-  deltaWire,
   type DiscoveryClient,
+  deltaWire,
   sotwWire,
 } from '@meltemi/xds/client';
 import { NodeSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';

@@ -1,7 +1,7 @@
+import type { MeshConfig } from '@meltemi/api';
 import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
 import { type InjectorConfig, readInjectorConfig } from '@meltemi/injector';
 import { CONFIG_MAPS, type ConfigMap, createInformer, type KubeClient } from '@meltemi/kube';
-import type { MeshConfig } from '@meltemi/api';
 import { parse } from 'yaml';
 
 /** ConfigMap with the injector's settings. */

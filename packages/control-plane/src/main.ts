@@ -13,7 +13,6 @@ import {
 import { type ClusterAccess, inClusterAccess, loadKubeconfig } from '@meltemi/kube';
 import { startControlPlane } from './control-plane.ts';
 import { CONTROL_PLANE_OPTIONS, type ControlPlaneSettings } from './options.ts';
-import { UNIMPLEMENTED_FIELDS } from './unimplemented-fields.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
@@ -46,10 +45,9 @@ try {
     clock: systemClock,
     random: systemRandom,
     log,
-    unimplemented: UNIMPLEMENTED_FIELDS,
     processMetrics: true,
   });
-  log.info('Listening', controlPlane.ports);
+  log.info('Listening', { ...controlPlane.ports });
   log.info('Stopping', { signal: await stopped });
 } catch (error) {
   log.error('Cannot run', { error: messageOf(error), ...(error instanceof MeltemiError ? { code: error.code } : {}) });

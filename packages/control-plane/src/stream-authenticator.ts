@@ -1,5 +1,5 @@
 import { err, ok } from '@meltemi/base';
-import { authenticateCall, type Authenticator, parseSpiffeId } from '@meltemi/citadel';
+import { type Authenticator, authenticateCall, parseSpiffeId } from '@meltemi/citadel';
 import type { StreamAuthenticator } from '@meltemi/xds/server';
 
 /** Lets the CA's authenticators decide who opens a discovery stream: one notion of identity for both services. */

@@ -40,6 +40,7 @@ export interface ConfigStore {
   onReject(listener: (rejection: RejectedConfig, object: KubernetesObject) => void): () => void;
 }
 
+/** What a store reports to. */
 export interface ConfigStoreOptions {
   readonly log: Log;
   readonly metrics?: GalleyMetrics | undefined;

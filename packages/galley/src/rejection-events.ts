@@ -3,6 +3,7 @@ import { type Clock, type Log, messageOf, sha256Hex } from '@meltemi/base';
 import { EVENTS, type EventObject, type KubeClient } from '@meltemi/kube';
 import type { RejectedConfig } from './config-store.ts';
 
+/** What {@link writeRejectionEvent} writes with. */
 export interface RejectionEventOptions {
   readonly client: Pick<KubeClient, 'apply'>;
   readonly clock: Clock;

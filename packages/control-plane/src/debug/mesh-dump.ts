@@ -1,5 +1,5 @@
 import type { ConfigStore } from '@meltemi/galley';
-import { serviceKey, type MeshSnapshot } from '@meltemi/model';
+import { type MeshSnapshot, serviceKey } from '@meltemi/model';
 
 /** Every resource in force, and every version that was not taken. */
 export function describeConfigs(store: Pick<ConfigStore, 'list' | 'rejections'>): unknown {

@@ -1,5 +1,5 @@
-import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 import { shortTypeName } from '@meltemi/xds';
+import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 
 /** One type of resources of one proxy. */
 export interface TypeStatus {

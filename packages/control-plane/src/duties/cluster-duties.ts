@@ -27,13 +27,20 @@ export interface RemoteDutyOptions extends ClusterDutyOptions {
   readonly podIp: string | undefined;
 }
 
+/** What the duties in the control plane's own cluster are done with, besides. */
+export interface LocalDutyOptions extends ClusterDutyOptions {
+  /** Resolves when the control plane can answer webhooks. */
+  readonly ready: Promise<void>;
+}
+
 /** Does in the control plane's own cluster what workloads need before they can join. Ends when the signal aborts. */
-export async function runLocalDuties(options: ClusterDutyOptions, signal: AbortSignal): Promise<void> {
-  await Promise.all([
-    keepRootCertificates(options, signal),
-    keepInjectionBundle(options, signal),
-    keepValidationBundle(options, signal),
-  ]);
+export async function runLocalDuties(options: LocalDutyOptions, signal: AbortSignal): Promise<void> {
+  // Validation becomes binding with its certificate, so it has to wait: nobody could change configuration meanwhile.
+  const validation = async (): Promise<void> => {
+    await options.ready;
+    if (!signal.aborted) await keepValidationBundle(options, signal);
+  };
+  await Promise.all([keepRootCertificates(options, signal), keepInjectionBundle(options, signal), validation()]);
 }
 
 /**

@@ -8,8 +8,8 @@ import {
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
-import { untilAborted } from '../until-aborted.ts';
 import { VALIDATION_WEBHOOK } from '../manifests/manifest-object.ts';
+import { untilAborted } from '../until-aborted.ts';
 import type { RootSource } from './root-source.ts';
 
 /** What {@link keepValidationBundle} works with. */

@@ -1,6 +1,6 @@
 import {
-  admitConfig,
   type AdmissionReview,
+  admitConfig,
   parseAdmissionReview,
   type ValidatingWebhookOptions,
 } from '@meltemi/galley';

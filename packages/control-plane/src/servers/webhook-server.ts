@@ -1,5 +1,5 @@
-import { createServer, type Server } from 'node:https';
 import type { IncomingMessage } from 'node:http';
+import { createServer, type Server } from 'node:https';
 import { type Log, messageOf } from '@meltemi/base';
 import type { ServingCertificate, ServingPair } from '@meltemi/citadel';
 import { closeHttp, type HttpAnswer, listenHttp, readBody, sendAnswer, textAnswer } from './http-listener.ts';

@@ -3,11 +3,11 @@ import {
   analyseVirtualService,
   type DestinationRule,
   type DestinationRuleSpec,
-  formatFinding,
   findKind,
+  formatFinding,
   type KubernetesObject,
-  validateObject,
   type VirtualService,
+  validateObject,
 } from '@meltemi/api';
 import { type ConfigResource } from '@meltemi/model';
 import { toKubernetesObject } from '../config-resource.ts';
@@ -15,12 +15,13 @@ import type { ConfigStore } from '../config-store.ts';
 import type { GalleyMetrics } from '../metrics.ts';
 import { checkRe2 } from '../regex-check.ts';
 import type { AdmissionRequest, AdmissionResponse } from './admission-review.ts';
-import { findUnimplementedFields, UNIMPLEMENTED_MARK, type UnimplementedFields } from './unimplemented-fields.ts';
+import { type FindUnimplemented, warnOfUnimplemented } from './unimplemented-fields.ts';
 
+/** What admission goes by. */
 export interface ValidatingWebhookOptions {
   /** What is in force, for findings that span objects. */
   readonly store: Pick<ConfigStore, 'ofKind'>;
-  readonly unimplemented?: UnimplementedFields;
+  readonly unimplemented?: FindUnimplemented;
   readonly domainSuffix?: string;
   readonly metrics?: GalleyMetrics;
 }
@@ -44,11 +45,10 @@ export function admitConfig(request: AdmissionRequest, options: ValidatingWebhoo
     return { uid, allowed: false, status: { code: 422, reason: 'Invalid', message }, ...withWarnings(warnings) };
   }
   options.metrics?.validationPassed(resource);
-  const ineffective = findUnimplementedFields(object.kind, object.spec, options.unimplemented ?? new Set());
   const all = [
     ...warnings,
     ...analyseAgainstStore(object, options),
-    ...ineffective.map((field) => `${UNIMPLEMENTED_MARK} ${field}: accepted, but has no effect yet`),
+    ...warnOfUnimplemented(object.kind, object.spec, options.unimplemented),
   ];
   return { uid, allowed: true, ...withWarnings(all) };
 }

@@ -3,6 +3,7 @@ import type { Clock, Log, Random } from '@meltemi/base';
 import { createInformer, type Informer, type KubeClient, type KubeObject, resourceRef } from '@meltemi/kube';
 import type { ConfigStore } from '../config-store.ts';
 
+/** What a source reads, and where it puts it. */
 export interface KubernetesSourceOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server' | 'request'>;
   readonly store: ConfigStore;

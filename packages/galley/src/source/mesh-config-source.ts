@@ -2,11 +2,13 @@ import { decodeMeshConfig, defaultMeshConfig, formatFinding, type MeshConfig } f
 import { type Clock, type Log, messageOf, type Random, stableJson } from '@meltemi/base';
 import { CONFIG_MAPS, type ConfigMap, createInformer, type KubeClient } from '@meltemi/kube';
 import { parse } from 'yaml';
+import { type FindUnimplemented, warnOfUnimplemented } from '../admission/unimplemented-fields.ts';
 
 /** Where MeshConfig is kept. */
 export const MESH_CONFIG_MAP = 'istio';
 const MESH_KEY = 'mesh';
 
+/** Where MeshConfig is read. */
 export interface MeshConfigSourceOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server'>;
   readonly namespace: string;
@@ -15,6 +17,8 @@ export interface MeshConfigSourceOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Names fields that the log warns of. */
+  readonly unimplemented?: FindUnimplemented;
 }
 
 /** MeshConfig of a cluster, followed while running: what cannot be used is reported, the last good one stays. */
@@ -29,7 +33,7 @@ export interface MeshConfigSource {
 
 /** Creates the source; no I/O happens before `start`. */
 export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshConfigSource {
-  const { client, namespace, configMapName = MESH_CONFIG_MAP, log, clock, random } = options;
+  const { client, namespace, configMapName = MESH_CONFIG_MAP, log, clock, random, unimplemented } = options;
   let config = defaultMeshConfig();
   let problems: readonly string[] = [];
   const listeners = new Set<(config: MeshConfig) => void>();
@@ -41,7 +45,7 @@ export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshCo
     for (const listener of listeners) listener(config);
   };
   const read = (map: ConfigMap): void => {
-    const decoded = decodeText(map.data?.[MESH_KEY] ?? '');
+    const decoded = decodeText(map.data?.[MESH_KEY] ?? '', unimplemented);
     problems = decoded.problems;
     for (const warning of decoded.warnings) log.warn('Mesh configuration', { warning });
     if (decoded.config === undefined)
@@ -70,7 +74,10 @@ export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshCo
   };
 }
 
-function decodeText(text: string): {
+function decodeText(
+  text: string,
+  unimplemented: FindUnimplemented | undefined,
+): {
   readonly config?: MeshConfig;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -84,6 +91,6 @@ function decodeText(text: string): {
   const { config, findings } = decodeMeshConfig(value);
   const texts = (severity: string): readonly string[] =>
     findings.filter((finding) => finding.severity === severity).map(formatFinding);
-  const warnings = texts('warning');
+  const warnings = [...texts('warning'), ...warnOfUnimplemented('MeshConfig', value, unimplemented)];
   return config === undefined ? { problems: texts('error'), warnings } : { config, problems: [], warnings };
 }

@@ -21,6 +21,7 @@ import { serviceHostname, toService } from './convert-service.ts';
 import { toWorkload } from './convert-workload.ts';
 import { NETWORK_LABEL } from './pod-facts.ts';
 
+/** What a registry of one cluster is made of. */
 export interface KubernetesRegistryOptions {
   readonly clusterId: string;
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server'>;

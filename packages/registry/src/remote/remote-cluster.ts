@@ -1,5 +1,5 @@
 import { type Clock, messageOf } from '@meltemi/base';
-import type { KubeClient } from '@meltemi/kube';
+import { isExpired, type KubeClient } from '@meltemi/kube';
 import type { ClusterRegistry } from '../cluster-registry.ts';
 
 /**
@@ -22,7 +22,7 @@ export interface RemoteConnection {
 
 /** Whether a connection that was complete once is cut off now. */
 export function isDegraded({ registry }: Pick<RemoteConnection, 'registry'>): boolean {
-  return registry.informers.some((informer) => informer.state === 'waiting' && informer.lastError !== undefined);
+  return failingInformer(registry) !== undefined;
 }
 
 /** Milliseconds since the API server was last heard on the quietest of the watches; `undefined` before the first time. */
@@ -34,8 +34,11 @@ export function watchAgeMs({ registry }: Pick<RemoteConnection, 'registry'>, clo
 
 /** What the last failed attempt said; `undefined` while all is well. */
 export function connectionError({ registry }: Pick<RemoteConnection, 'registry'>): string | undefined {
-  const failing = registry.informers.find(
-    (informer) => informer.lastError !== undefined && informer.state !== 'watching',
-  );
+  const failing = failingInformer(registry);
   return failing === undefined ? undefined : messageOf(failing.lastError);
+}
+
+/** A watch that fell behind is made anew at once, which is no failure. */
+function failingInformer(registry: ClusterRegistry): ClusterRegistry['informers'][number] | undefined {
+  return registry.informers.find(({ lastError }) => lastError !== undefined && !isExpired(lastError));
 }

@@ -8,8 +8,8 @@ import {
   KubeError,
   PODS,
   SECRETS,
-  type Secret,
   SERVICES,
+  type Secret,
 } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually as eventuallyWithin } from '@meltemi/testing';
@@ -230,6 +230,45 @@ test('rotated credentials replace the connection only when they work; until then
   recover();
   await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
   assert.deepEqual(mesh.attached, ['cluster2', 'cluster2']);
+});
+
+test('MC-14 a wrong server address that is corrected recovers', async () => {
+  const unreachable = remoteCluster('10.99.1.1');
+  unreachable.failWhen(REFUSING);
+  await using mesh = setUp(
+    { 'https://wrong': unreachable, 'https://c2': remoteCluster('10.12.1.1') },
+    { syncTimeoutMs: 20 },
+  );
+  mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://wrong') }));
+  await mesh.remotes.start(new AbortController().signal);
+  assert.equal(mesh.remotes.list()[0]?.syncStatus, 'timeout');
+  await mesh.local.update(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
+  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+});
+
+test('a cluster whose API is lost is degraded, and what was last seen serves on until it is back', async () => {
+  const remote = remoteCluster('10.12.1.1');
+  await using mesh = setUp({ 'https://c2': remote });
+  mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
+  await mesh.remotes.start(new AbortController().signal);
+  const recover = remote.failWhen(REFUSING);
+  // Watches end with 410, and listing anew is refused.
+  remote.compact();
+  remote.seed(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'other', namespace: 'app1' },
+    spec: { ports: [{ port: 80 }] },
+  });
+  remote.compact();
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'degraded'));
+  const [status] = mesh.remotes.list();
+  assert.match(status?.lastError ?? '', /connection refused/);
+  assert.ok(status?.lastSuccessfulWatchAgeMs !== undefined);
+  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+  recover();
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
 });
 
 test('a deleted secret takes endpoints and virtual addresses out', async () => {

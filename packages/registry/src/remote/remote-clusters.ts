@@ -48,6 +48,7 @@ export interface AttachedCluster {
   readonly signal: AbortSignal;
 }
 
+/** What the controller of remote clusters is made of. */
 export interface RemoteClustersOptions {
   /** The cluster whose Secrets name the others. */
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server'>;

@@ -1,0 +1,93 @@
+import { createKubeClient, type KubeClient, RISKY_KUBECONFIG_FIELDS } from '@meltemi/kube';
+import {
+  type AggregateRegistry,
+  type AttachedCluster,
+  type ClusterRegistry,
+  createAggregateRegistry,
+  createKubernetesRegistry,
+  createRegistryMetrics,
+  createRemoteClusters,
+  type RegistryMetrics,
+  type RemoteClusters,
+} from '@meltemi/registry';
+import { runRemoteDuties } from '../duties/cluster-duties.ts';
+import type { RootSource } from '../duties/root-source.ts';
+import type { RunContext } from './run-context.ts';
+
+/** Shows up in the audit logs of API servers. */
+export const USER_AGENT = 'meltemi-control-plane';
+
+/** The clusters of the mesh. */
+export interface Clusters {
+  readonly aggregate: AggregateRegistry;
+  /** Not started yet. */
+  readonly local: ClusterRegistry;
+  /** Not started yet. */
+  readonly remotes: RemoteClusters;
+  readonly metrics: RegistryMetrics;
+}
+
+/** What {@link prepareClusters} needs besides. */
+export interface ClusterParts {
+  readonly trustDomain: () => string;
+  readonly roots: RootSource;
+}
+
+/** Prepares discovery in the own cluster and in those that remote secrets name. */
+export function prepareClusters(run: RunContext, { trustDomain, roots }: ClusterParts): Clusters {
+  const { client, clock, random, log, settings } = run;
+  const { clusterId, namespace, domainSuffix } = settings;
+  const aggregate = createAggregateRegistry({ log: log.scope('registry') });
+  const registryOf = (id: string, clusterClient: KubeClient): ClusterRegistry =>
+    createKubernetesRegistry({
+      clusterId: id,
+      client: clusterClient,
+      systemNamespace: namespace,
+      domainSuffix,
+      trustDomain,
+      clock,
+      random,
+      log: log.scope('registry'),
+    });
+  const local = registryOf(clusterId, client);
+  // First of all, since the first one decides where clusters disagree.
+  aggregate.set(local);
+  const metrics = createRegistryMetrics(run.metrics);
+  metrics.managedClusters('local', 1);
+  const allowed = settings.insecureKubeconfigOptions.split(',');
+  const remotes = createRemoteClusters({
+    client,
+    namespace,
+    localClusterId: clusterId,
+    aggregate,
+    connect(id, access) {
+      const remote = createKubeClient({ access, clock, userAgent: USER_AGENT });
+      return { client: remote, registry: registryOf(id, remote) };
+    },
+    onAttach: (cluster) => lookAfter(cluster, run, roots),
+    allow: new Set(RISKY_KUBECONFIG_FIELDS.filter((field) => allowed.includes(field))),
+    syncTimeoutMs: settings.remoteClusterTimeoutMs,
+    clock,
+    random,
+    log: log.scope('remote'),
+    metrics,
+  });
+  return { aggregate, local, remotes: run.own(remotes), metrics };
+}
+
+function lookAfter({ clusterId, client, signal }: AttachedCluster, run: RunContext, roots: RootSource): void {
+  const { clock, random, log, settings, tasks } = run;
+  const duties = {
+    clusterId,
+    client,
+    revision: settings.revision,
+    roots,
+    systemNamespace: settings.namespace,
+    controlPlaneCluster: settings.clusterId,
+    podIp: settings.podIp,
+    clock,
+    random,
+    log: log.scope('duties'),
+  };
+  tasks.run(`Looking after cluster ${clusterId}`, () => runRemoteDuties(duties, signal));
+}

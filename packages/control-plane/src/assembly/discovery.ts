@@ -1,0 +1,64 @@
+import {
+  type Authenticator,
+  createClientCertificateAuthenticator,
+  createKubernetesTokenAuthenticator,
+} from '@meltemi/citadel';
+import { createPushEngine, type PushEngine } from '@meltemi/pilot';
+import { createDiscoveryMetrics } from '../discovery-metrics.ts';
+import { createStreamAuthenticator } from '../stream-authenticator.ts';
+import { createTokenReviewClusters } from '../token-reviewers.ts';
+import type { Clusters } from './clusters.ts';
+import type { Configuration } from './configuration.ts';
+import type { RunContext } from './run-context.ts';
+
+/** Who callers are, and what proxies get. */
+export interface Discovery {
+  /** Asked in order. */
+  readonly authenticators: readonly Authenticator[];
+  /** Not started yet. */
+  readonly engine: PushEngine;
+  readonly metrics: ReturnType<typeof createDiscoveryMetrics>;
+}
+
+/** Joins configuration and clusters into snapshots of the mesh, and prepares pushing them. */
+export function prepareDiscovery(
+  run: RunContext,
+  { meshConfig, store }: Configuration,
+  { aggregate, remotes }: Clusters,
+): Discovery {
+  const { client, clock, log, settings } = run;
+  const { clusterId, domainSuffix } = settings;
+  const authenticators = [
+    createClientCertificateAuthenticator(),
+    createKubernetesTokenAuthenticator({
+      clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes }),
+      localClusterId: clusterId,
+      // Like the CA's own certificates, identities keep the trust domain that the process began with.
+      trustDomain: meshConfig.current().trustDomain,
+    }),
+  ];
+  const metrics = createDiscoveryMetrics(run.metrics);
+  const engine = createPushEngine({
+    collect: () => ({
+      meshConfig: meshConfig.current(),
+      domainSuffix,
+      ...aggregate.inputs(),
+      configs: store.list(),
+    }),
+    clock,
+    log: log.scope('pilot'),
+    debounceMs: settings.debounceMs,
+    maxDebounceMs: settings.maxDebounceMs,
+    authenticate: createStreamAuthenticator(authenticators),
+    observer: metrics,
+    controlPlane: JSON.stringify({ Component: 'istiod', ID: settings.podName, Info: { version: 'meltemi' } }),
+  });
+  run.own({ [Symbol.asyncDispose]: async () => engine[Symbol.dispose]() });
+  meshConfig.onChange(() => {
+    aggregate.invalidate();
+    engine.notify();
+  });
+  aggregate.onChange(() => engine.notify());
+  store.onChange(() => engine.notify());
+  return { authenticators, engine, metrics };
+}

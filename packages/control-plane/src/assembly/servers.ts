@@ -1,0 +1,126 @@
+import { createCertificateService, createCitadelMetrics, createServingCredentials } from '@meltemi/citadel';
+import { createInjectHandler } from '@meltemi/injector';
+import { findUnimplementedFields } from '@meltemi/pilot';
+import { createDebugPages } from '../debug/pages.ts';
+import type { MeshCertificates } from '../mesh-certificates.ts';
+import { type GrpcServerOptions, startGrpcServer } from '../servers/grpc-server.ts';
+import { textAnswer } from '../servers/http-listener.ts';
+import { startHttpServer } from '../servers/http-server.ts';
+import { createInjectionRoute } from '../servers/injection-route.ts';
+import { parseListenAddress } from '../servers/listen-address.ts';
+import { createValidationRoute } from '../servers/validation-route.ts';
+import { startWebhookServer } from '../servers/webhook-server.ts';
+import type { Clusters } from './clusters.ts';
+import type { Configuration } from './configuration.ts';
+import type { Discovery } from './discovery.ts';
+import type { RunContext } from './run-context.ts';
+
+/** What the servers serve. */
+export interface ServedParts {
+  readonly configuration: Configuration;
+  readonly clusters: Clusters;
+  readonly discovery: Discovery;
+  readonly certificates: MeshCertificates;
+  /** Whether everything that the control plane needs at start has been read. */
+  readonly isReady: () => boolean;
+}
+
+/** Ports in use, which matters where 0 was asked for. */
+export interface ServerPorts {
+  readonly secureGrpc: number;
+  /** Absent while it is off. */
+  readonly grpc?: number;
+  readonly webhooks: number;
+  readonly monitoring: number;
+  readonly http: number;
+}
+
+/** Listens on every configured port. */
+export async function startServers(run: RunContext, parts: ServedParts): Promise<ServerPorts> {
+  const grpc = await startGrpcServers(run, parts);
+  const webhooks = run.own(await startWebhooks(run, parts));
+  const monitoring = run.own(await startMonitoring(run, parts));
+  const { configuration, clusters, discovery, isReady } = parts;
+  const http = run.own(
+    await startHttpServer({
+      address: parseListenAddress(run.settings.httpAddress, 'http-addr'),
+      pages: createDebugPages({
+        localClusterId: run.settings.clusterId,
+        engine: discovery.engine,
+        store: configuration.store,
+        meshConfig: configuration.meshConfig,
+        remoteClusters: () => clusters.remotes.list(),
+        isReady,
+      }),
+      loopbackOnlyPrefix: '/debug',
+      log: run.log.scope('http'),
+    }),
+  );
+  return { ...grpc, webhooks: webhooks.port, monitoring: monitoring.port, http: http.port };
+}
+
+async function startGrpcServers(
+  run: RunContext,
+  { discovery, certificates }: ServedParts,
+): Promise<Pick<ServerPorts, 'secureGrpc' | 'grpc'>> {
+  const { settings, clock } = run;
+  const certificateService = createCertificateService({
+    ca: certificates.ca,
+    authenticators: discovery.authenticators,
+    log: run.log.scope('citadel'),
+    metrics: createCitadelMetrics(run.metrics),
+  });
+  const addServices: GrpcServerOptions['addServices'] = (server) => {
+    discovery.engine.server.addTo(server);
+    server.addService(certificateService.definition, certificateService.implementation);
+  };
+  const common = { addServices, clock, shutdownMs: settings.shutdownMs };
+  const secure = run.own(
+    await startGrpcServer({
+      ...common,
+      address: parseListenAddress(settings.secureGrpcAddress, 'secure-grpc-addr'),
+      credentials: createServingCredentials(certificates.serving),
+    }),
+  );
+  if (settings.grpcAddress === '') return { secureGrpc: secure.port };
+  const address = parseListenAddress(settings.grpcAddress, 'grpc-addr');
+  const plain = run.own(await startGrpcServer({ ...common, address }));
+  return { secureGrpc: secure.port, grpc: plain.port };
+}
+
+function startWebhooks(
+  run: RunContext,
+  { configuration, certificates }: ServedParts,
+): ReturnType<typeof startWebhookServer> {
+  const { injector, store, metrics } = configuration;
+  const { settings, log } = run;
+  return startWebhookServer({
+    address: parseListenAddress(settings.httpsAddress, 'https-addr'),
+    certificate: certificates.serving,
+    routes: [
+      createInjectionRoute(createInjectHandler({ config: () => injector.current(), log: log.scope('injector') })),
+      createValidationRoute({
+        store,
+        domainSuffix: settings.domainSuffix,
+        metrics,
+        unimplemented: findUnimplementedFields,
+      }),
+    ],
+    log: log.scope('webhook'),
+  });
+}
+
+function startMonitoring(run: RunContext, { clusters, discovery }: ServedParts): ReturnType<typeof startHttpServer> {
+  const { metrics, settings, log } = run;
+  const page = async (): Promise<ReturnType<typeof textAnswer>> => {
+    // Gauges that nobody is told about when they change.
+    clusters.remotes.reportMetrics();
+    discovery.metrics.setConnected(discovery.engine.server.statuses().length);
+    return { ...textAnswer(await metrics.metrics()), contentType: metrics.contentType };
+  };
+  return startHttpServer({
+    address: parseListenAddress(settings.monitoringAddress, 'monitoring-addr'),
+    pages: new Map([['/metrics', page]]),
+    log: log.scope('http'),
+  });
+}
