@@ -1,5 +1,5 @@
 import { stableJson } from '@meltemi/base/pure';
-import { compareByAge, type ConfigResource, configKey } from './config-resource.ts';
+import { type ConfigResource, compareByAge, configKey } from './config-resource.ts';
 import type { Endpoint, EndpointShards } from './endpoint.ts';
 import { addressKey, type MeshInputs, type MeshSnapshot, type ServiceInstance } from './mesh-snapshot.ts';
 import { type Service, serviceKey } from './service.ts';

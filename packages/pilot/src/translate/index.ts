@@ -1,4 +1,4 @@
-export { type TranslationMemo, createTranslationMemo } from './memo.ts';
+export { createTranslationMemo, type TranslationMemo } from './memo.ts';
 export * from './names.ts';
 export * from './proxy-node.ts';
 export { type SidecarInput, type SidecarTranslation, translateSidecar } from './sidecar.ts';

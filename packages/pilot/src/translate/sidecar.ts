@@ -2,10 +2,10 @@ import type { HTTPRoute } from '@meltemi/api';
 import {
   isHttpProtocol,
   type MeshSnapshot,
+  matchHosts,
   resolveShortName,
   type Service,
   serviceKey,
-  matchHosts,
 } from '@meltemi/model';
 import type { Cluster } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import type { ClusterLoadAssignment } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';

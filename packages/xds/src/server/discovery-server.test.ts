@@ -60,10 +60,10 @@ class TextServer {
   }
 
   #createSession(): DiscoverySession {
-    const owner = this;
+    const currentNumber = () => this.number;
     return {
       get number() {
-        return owner.number;
+        return currentNumber();
       },
       generate: (typeUrl, names) => {
         const entries = [...(this.content[typeUrl] ?? [])].filter(([name]) => names?.has(name) ?? true);

@@ -1,10 +1,10 @@
 import type { MeshConfig } from '@meltemi/api';
 import type { AccessLogSchema } from '@meltemi/xds/types/envoy/config/accesslog/v3/accesslog_pb.js';
+import { FileAccessLogSchema } from '@meltemi/xds/types/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import {
   StderrAccessLogSchema,
   StdoutAccessLogSchema,
 } from '@meltemi/xds/types/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
-import { FileAccessLogSchema } from '@meltemi/xds/types/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { type Init, namedExtension } from '../protobuf-values.ts';
 
 type AccessLogInit = Init<typeof AccessLogSchema>;

@@ -1,10 +1,10 @@
 import type { MeshConfig } from '@meltemi/api';
+import type { TransportSocketSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import {
   SubjectAltNameMatcher_SanType,
   TlsParameters_TlsProtocol,
 } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import { DownstreamTlsContextSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import type { TransportSocketSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import { type Init, namedExtension } from '../protobuf-values.ts';
 import { CERTIFICATE_SECRET, ROOT_SECRET, sdsSecret } from '../secrets.ts';
 

@@ -7,7 +7,7 @@ import {
   HttpConnectionManager_PathWithEscapedSlashesAction,
   HttpConnectionManagerSchema,
 } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import { defined, type Init, join, namedExtension, NO_DURATION } from '../protobuf-values.ts';
+import { defined, type Init, join, NO_DURATION, namedExtension } from '../protobuf-values.ts';
 import type { ProxyFeatures } from '../proxy-node.ts';
 import { buildAccessLogs } from './access-log.ts';
 import { buildHttpFilters } from './http-filters.ts';

@@ -3,7 +3,7 @@ import { HTTPFaultSchema } from '@meltemi/xds/types/envoy/extensions/filters/htt
 import { FilterConfigSchema as GrpcStatsSchema } from '@meltemi/xds/types/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { RouterSchema } from '@meltemi/xds/types/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterSchema } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import { FilterConfig_Protocol, FilterConfigSchema as AlpnSchema } from '@meltemi/xds/types/istio/filters/alpn_pb.js';
+import { FilterConfigSchema as AlpnSchema, FilterConfig_Protocol } from '@meltemi/xds/types/istio/filters/alpn_pb.js';
 import { ConfigSchema as PeerMetadataSchema } from '@meltemi/xds/types/istio/filters/peer_metadata_pb.js';
 import { PluginConfigSchema } from '@meltemi/xds/types/istio/filters/stats_pb.js';
 import { type Init, namedExtension } from '../protobuf-values.ts';

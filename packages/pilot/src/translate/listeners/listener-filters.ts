@@ -1,9 +1,9 @@
 import type { MeshConfig } from '@meltemi/api';
-import type { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import type {
   ListenerFilterChainMatchPredicateSchema,
   ListenerFilterSchema,
 } from '@meltemi/xds/types/envoy/config/listener/v3/listener_components_pb.js';
+import type { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { HttpInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { OriginalDstSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
 import { TlsInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';

@@ -7,7 +7,7 @@ import { type Listener, ListenerSchema } from '@meltemi/xds/types/envoy/config/l
 import { toAddress, toCidrRange } from '../addresses.ts';
 import { listenerName, outboundClusterName } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
-import { parseFeaturesKey, type ProxyFeatures } from '../proxy-node.ts';
+import { type ProxyFeatures, parseFeaturesKey } from '../proxy-node.ts';
 import type { L4Route } from '../routes/l4-routes.ts';
 import { type SourceRef, serviceSource, type Translated } from '../translated.ts';
 import { buildListenerAccessLogs } from './access-log.ts';

@@ -13,7 +13,7 @@ import {
   VIRTUAL_INBOUND,
 } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
-import { parseFeaturesKey, type ProxyFeatures } from '../proxy-node.ts';
+import { type ProxyFeatures, parseFeaturesKey } from '../proxy-node.ts';
 import { buildInboundRoutes } from '../routes/inbound-routes.ts';
 import { type MtlsMode, mtlsModeOfPort, type WorkloadMtls } from '../scope/peer-authentication.ts';
 import { serviceSource, type Translated } from '../translated.ts';

@@ -1,6 +1,6 @@
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { parseDurationMs } from '@meltemi/base/pure';
 import type { CorsPolicy } from '@meltemi/api';
+import { parseDurationMs } from '@meltemi/base/pure';
 import { CorsPolicySchema } from '@meltemi/xds/types/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { packAny } from '../protobuf-values.ts';
 import { fractionOf } from './fraction.ts';

@@ -70,15 +70,18 @@ function connect<Request, Response>(
     metadata,
   );
   const responses: Response[] = [];
-  const waiting: ((response: Response) => void)[] = [];
+  const waiting: { resolve(response: Response): void; reject(error: Error): void }[] = [];
   call.on('data', (bytes: Buffer) => {
     const response = wire.decode(bytes);
     const waiter = waiting.shift();
     if (waiter === undefined) responses.push(response);
-    else waiter(response);
+    else waiter.resolve(response);
   });
   const ended = new Promise<{ code: number; details: string }>((resolve) => {
-    call.on('status', ({ code, details }) => resolve({ code, details }));
+    call.on('status', ({ code, details }) => {
+      for (const { reject } of waiting.splice(0)) reject(new Error(`The stream ended with ${code}: ${details}`));
+      resolve({ code, details });
+    });
   });
   // The status tells the same; an error without a listener would end the test run.
   call.on('error', () => {});
@@ -87,7 +90,7 @@ function connect<Request, Response>(
     next() {
       const ready = responses.shift();
       if (ready !== undefined) return Promise.resolve(ready);
-      return within(new Promise((resolve) => waiting.push(resolve)), 'No response came');
+      return within(new Promise((resolve, reject) => waiting.push({ resolve, reject })), 'No response came');
     },
     ended: () => within(ended, 'The server did not end the stream'),
     [Symbol.dispose]() {
