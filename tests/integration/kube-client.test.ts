@@ -11,8 +11,8 @@ import {
   KubeError,
   loadKubeconfig,
   NAMESPACES,
-  parseKubeconfig,
   PODS,
+  parseKubeconfig,
   resourceRef,
   SERVICE_ACCOUNTS,
 } from '@meltemi/kube';

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { messageOf } from '@meltemi/base';
 import { WebSocketServer } from 'ws';
 import { createKubeClient } from './client.ts';
-import { KubeError, isNotFound } from './errors.ts';
+import { isNotFound, KubeError } from './errors.ts';
 import { CONFIG_MAPS, PODS } from './resources.ts';
 import { readTestPem, sendJson, startScriptedServer } from './testing/scripted-server.ts';
 import type { WatchEvent } from './types.ts';

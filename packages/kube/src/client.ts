@@ -2,13 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
-import { KubeError, isNotFound } from './errors.ts';
+import { isNotFound, KubeError } from './errors.ts';
 import { openExec } from './exec.ts';
 import type { TokenRequest } from './kinds/authentication.ts';
-import { PODS, SERVICE_ACCOUNTS, TOKEN_REVIEWS, apiVersionOf, keyText, resourcePath } from './resources.ts';
+import { apiVersionOf, keyText, PODS, resourcePath, SERVICE_ACCOUNTS, TOKEN_REVIEWS } from './resources.ts';
 import { selectQuery } from './select-query.ts';
 import { answerToError } from './status-error.ts';
-import { type Transport, createTransport } from './transport.ts';
+import { createTransport, type Transport } from './transport.ts';
 import type {
   ApplyOptions,
   CallOptions,
@@ -46,6 +46,7 @@ const PATCH_CONTENT_TYPES: Readonly<Record<KubePatch['type'], string>> = {
   json: 'application/json-patch+json',
 };
 
+/** What a client is made of. */
 export interface KubeClientOptions {
   readonly access: ClusterAccess;
   /** Default: the machine's. */

@@ -1,6 +1,6 @@
 import type WebSocket from 'ws';
 import { KubeError } from './errors.ts';
-import { PODS, keyText, resourcePath } from './resources.ts';
+import { keyText, PODS, resourcePath } from './resources.ts';
 import { answerToError, statusToError } from './status-error.ts';
 import type { Transport } from './transport.ts';
 import type { ExecOptions, ExecSession, KubeStatus } from './types.ts';

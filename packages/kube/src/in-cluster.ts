@@ -6,6 +6,7 @@ import { KUBE_ERROR_CODES } from './errors.ts';
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** Where a pod finds its API server and its identity. */
 export interface InClusterOptions {
   /** Where the API server is, as the kubelet tells every container by environment. */
   readonly host: string | undefined;

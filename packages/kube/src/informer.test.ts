@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { createKubeClient } from './client.ts';
-import { type InformerOptions, createInformer } from './informer.ts';
+import { createInformer, type InformerOptions } from './informer.ts';
 import type { Pod } from './kinds/pod.ts';
 import { PODS } from './resources.ts';
 import { eventually } from './testing/eventually.ts';

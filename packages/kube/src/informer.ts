@@ -1,16 +1,16 @@
 import {
   type Clock,
-  type Log,
-  type Random,
   createBackoff,
+  type Log,
   messageOf,
+  type Random,
   silentLog,
   sleep,
   systemClock,
   systemRandom,
 } from '@meltemi/base';
-import { KubeError, isExpired } from './errors.ts';
-import { type IndexFunctions, type MutableStore, createInformerStore } from './informer-store.ts';
+import { isExpired, KubeError } from './errors.ts';
+import { createInformerStore, type IndexFunctions, type MutableStore } from './informer-store.ts';
 import { keyText } from './resources.ts';
 import { statusToError } from './status-error.ts';
 import type {
@@ -43,6 +43,7 @@ const SHORTEST_GOOD_WATCH_MS = 1_000;
 /** Pages of the first list and of every relist. */
 const PAGE_SIZE = 500;
 
+/** What an informer follows, and how. */
 export interface InformerOptions<Kind extends KubeObject> extends SelectOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server'>;
   readonly ref: ResourceRef<Kind>;

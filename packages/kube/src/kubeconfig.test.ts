@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { buildKubeconfig } from './kubeconfig-build.ts';
 import { listContexts, loadKubeconfig, parseKubeconfig } from './kubeconfig.ts';
+import { buildKubeconfig } from './kubeconfig-build.ts';
 import { readTestPem } from './testing/scripted-server.ts';
 
 const CA = Buffer.from(readTestPem('server.crt')).toString('base64');

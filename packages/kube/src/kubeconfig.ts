@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { MeltemiError, type Result, err, ok } from '@meltemi/base';
+import { err, MeltemiError, ok, type Result } from '@meltemi/base';
 import { parse } from 'yaml';
 import type { ClusterAccess, ClusterCredentials, CredentialCommand } from './cluster-access.ts';
 import { KUBE_ERROR_CODES } from './errors.ts';
@@ -19,6 +19,7 @@ export const RISKY_KUBECONFIG_FIELDS = [
   'insecure-skip-tls-verify',
   'proxy-url',
 ] as const;
+/** One of {@link RISKY_KUBECONFIG_FIELDS}. */
 export type RiskyKubeconfigField = (typeof RISKY_KUBECONFIG_FIELDS)[number];
 
 const REMEDIES: Readonly<Record<RiskyKubeconfigField, string>> = {
@@ -39,6 +40,7 @@ export interface KubeconfigFinding {
   readonly problem: string;
 }
 
+/** Which context to read, and what to accept in it. */
 export interface ParseKubeconfigOptions {
   /** Default: `current-context`. */
   readonly context?: string | undefined;
@@ -276,6 +278,7 @@ export async function parseKubeconfig(
   }
 }
 
+/** Which file and context to load. */
 export interface LoadKubeconfigOptions {
   readonly path: string;
   /** Default: `current-context`. */

@@ -1,7 +1,7 @@
-import { type Clock, type Log, type Random, messageOf, sleep } from '@meltemi/base';
+import { type Clock, type Log, messageOf, type Random, sleep } from '@meltemi/base';
 import { isAlreadyExists, isConflict } from './errors.ts';
 import type { Lease } from './kinds/lease.ts';
-import { LEASES, keyText } from './resources.ts';
+import { keyText, LEASES } from './resources.ts';
 import type { KubeClient, ObjectKey } from './types.ts';
 
 /** How long a holder that stays silent keeps the lease. */
@@ -10,6 +10,7 @@ const LEASE_DURATION_MS = 15_000;
 const RENEW_DEADLINE_MS = 10_000;
 const RETRY_MS = 2_000;
 
+/** Who takes part in an election, for which Lease, to do what. */
 export interface LeaderElectionOptions {
   readonly client: Pick<KubeClient, 'find' | 'create' | 'update'>;
   /** Name and namespace of the Lease. */

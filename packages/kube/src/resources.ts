@@ -15,15 +15,24 @@ function core<Kind extends KubeObject>(plural: string, kind: string, namespaced 
   return { group: '', version: 'v1', plural, kind, namespaced };
 }
 
+/** Where Pods are served. */
 export const PODS: ResourceRef<Pod> = core('pods', 'Pod');
+/** Where Services are served. */
 export const SERVICES: ResourceRef<Service> = core('services', 'Service');
+/** Where Secrets are served. */
 export const SECRETS: ResourceRef<Secret> = core('secrets', 'Secret');
+/** Where ConfigMaps are served. */
 export const CONFIG_MAPS: ResourceRef<ConfigMap> = core('configmaps', 'ConfigMap');
+/** Where ServiceAccounts are served. */
 export const SERVICE_ACCOUNTS: ResourceRef<ServiceAccount> = core('serviceaccounts', 'ServiceAccount');
+/** Where Events are served. */
 export const EVENTS: ResourceRef<EventObject> = core('events', 'Event');
+/** Where Namespaces are served. */
 export const NAMESPACES: ResourceRef<Namespace> = core('namespaces', 'Namespace', false);
+/** Where Nodes are served. */
 export const NODES: ResourceRef<NodeObject> = core('nodes', 'Node', false);
 
+/** Where Deployments are served. */
 export const DEPLOYMENTS: ResourceRef<Deployment> = {
   group: 'apps',
   version: 'v1',
@@ -31,6 +40,7 @@ export const DEPLOYMENTS: ResourceRef<Deployment> = {
   kind: 'Deployment',
   namespaced: true,
 };
+/** Where ReplicaSets are served. */
 export const REPLICA_SETS: ResourceRef<ReplicaSet> = {
   group: 'apps',
   version: 'v1',
@@ -38,6 +48,7 @@ export const REPLICA_SETS: ResourceRef<ReplicaSet> = {
   kind: 'ReplicaSet',
   namespaced: true,
 };
+/** Where EndpointSlices are served. */
 export const ENDPOINT_SLICES: ResourceRef<EndpointSlice> = {
   group: 'discovery.k8s.io',
   version: 'v1',
@@ -45,6 +56,7 @@ export const ENDPOINT_SLICES: ResourceRef<EndpointSlice> = {
   kind: 'EndpointSlice',
   namespaced: true,
 };
+/** Where Leases are served. */
 export const LEASES: ResourceRef<Lease> = {
   group: 'coordination.k8s.io',
   version: 'v1',
@@ -52,6 +64,7 @@ export const LEASES: ResourceRef<Lease> = {
   kind: 'Lease',
   namespaced: true,
 };
+/** Where TokenReviews are served. */
 export const TOKEN_REVIEWS: ResourceRef<TokenReview> = {
   group: 'authentication.k8s.io',
   version: 'v1',
@@ -59,6 +72,7 @@ export const TOKEN_REVIEWS: ResourceRef<TokenReview> = {
   kind: 'TokenReview',
   namespaced: false,
 };
+/** Where MutatingWebhookConfigurations are served. */
 export const MUTATING_WEBHOOK_CONFIGURATIONS: ResourceRef<MutatingWebhookConfiguration> = {
   group: 'admissionregistration.k8s.io',
   version: 'v1',
@@ -66,6 +80,7 @@ export const MUTATING_WEBHOOK_CONFIGURATIONS: ResourceRef<MutatingWebhookConfigu
   kind: 'MutatingWebhookConfiguration',
   namespaced: false,
 };
+/** Where ValidatingWebhookConfigurations are served. */
 export const VALIDATING_WEBHOOK_CONFIGURATIONS: ResourceRef<ValidatingWebhookConfiguration> = {
   group: 'admissionregistration.k8s.io',
   version: 'v1',
@@ -73,6 +88,7 @@ export const VALIDATING_WEBHOOK_CONFIGURATIONS: ResourceRef<ValidatingWebhookCon
   kind: 'ValidatingWebhookConfiguration',
   namespaced: false,
 };
+/** Where CustomResourceDefinitions are served. */
 export const CUSTOM_RESOURCE_DEFINITIONS: ResourceRef<CustomResourceDefinition> = {
   group: 'apiextensions.k8s.io',
   version: 'v1',

@@ -14,6 +14,7 @@ const TCP_KEEP_ALIVE_MS = 15_000;
 /** Time until the answer's headers; the server may take its time for a large list. */
 const HEADERS_TIMEOUT_MS = 30_000;
 
+/** What a transport is made of. */
 export interface TransportOptions {
   readonly access: ClusterAccess;
   readonly clock: Clock;

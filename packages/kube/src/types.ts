@@ -6,6 +6,7 @@ export interface ObjectKey {
   readonly namespace?: string | undefined;
 }
 
+/** Says that an object belongs to another and goes with it. */
 export interface OwnerReference {
   readonly apiVersion: string;
   readonly kind: string;
@@ -89,10 +90,12 @@ export interface KubeStatus {
   };
 }
 
+/** One message of a watch. A BOOKMARK carries nothing but the version that was reached. */
 export type WatchEvent<Kind extends KubeObject> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; readonly object: Kind }
   | { readonly type: 'ERROR'; readonly object: KubeStatus };
 
+/** Limits of one call. */
 export interface CallOptions {
   /** Ends the call; the promise then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -100,6 +103,7 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** Which objects of a kind are meant. */
 export interface SelectOptions {
   /** Absent: every namespace (or a cluster-scoped kind). */
   readonly namespace?: string | undefined;
@@ -109,6 +113,7 @@ export interface SelectOptions {
   readonly fieldSelector?: string | undefined;
 }
 
+/** Which objects to list, and how. */
 export interface ListOptions extends SelectOptions, CallOptions {
   /** Objects per request; pages are fetched one after the other and joined. Default 500. */
   readonly pageSize?: number | undefined;
@@ -116,6 +121,7 @@ export interface ListOptions extends SelectOptions, CallOptions {
   readonly resourceVersion?: string | undefined;
 }
 
+/** Which objects to watch, from where, and for how long. */
 export interface WatchOptions extends SelectOptions {
   /** Events after this version; absent: the present objects first, as ADDED. */
   readonly resourceVersion?: string | undefined;
@@ -130,6 +136,7 @@ export interface WatchOptions extends SelectOptions {
   readonly onActivity?: (() => void) | undefined;
 }
 
+/** How a write is to be taken. */
 export interface WriteOptions extends CallOptions {
   readonly dryRun?: boolean | undefined;
   readonly fieldManager?: string | undefined;
@@ -141,12 +148,14 @@ export interface WriteOptions extends CallOptions {
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
+/** How an apply is to be taken, and in whose name. */
 export interface ApplyOptions extends WriteOptions {
   readonly fieldManager: string;
   /** Take fields over from other managers; default true, as controllers do. */
   readonly force?: boolean | undefined;
 }
 
+/** What is to become of the object and of what it owns. */
 export interface DeleteOptions extends CallOptions {
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan' | undefined;
   readonly gracePeriodSeconds?: number | undefined;
@@ -161,6 +170,7 @@ export interface KubePatch {
   readonly body: unknown;
 }
 
+/** A request to any path of the API server. */
 export interface RawRequest extends CallOptions {
   readonly method: string;
   /** Path with query, starting with a slash. */
@@ -169,6 +179,7 @@ export interface RawRequest extends CallOptions {
   readonly body?: string | Uint8Array | undefined;
 }
 
+/** A whole answer. */
 export interface RawResponse {
   readonly status: number;
   /** Names in lower case; repeated headers joined by `, `. */
@@ -176,6 +187,7 @@ export interface RawResponse {
   readonly body: string;
 }
 
+/** An answer whose body is still arriving. */
 export interface RawStream {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -183,6 +195,7 @@ export interface RawStream {
   readonly body: Readable;
 }
 
+/** Which part of which container's log. */
 export interface LogsOptions {
   readonly container?: string | undefined;
   readonly follow?: boolean | undefined;
@@ -193,6 +206,7 @@ export interface LogsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A command to run in a container, and its standard streams. */
 export interface ExecOptions {
   readonly pod: ObjectKey;
   readonly container?: string | undefined;
@@ -207,6 +221,7 @@ export interface ExecOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A command that runs in a container. */
 export interface ExecSession {
   /** Tells the remote terminal its size. */
   resize(size: { readonly columns: number; readonly rows: number }): void;
@@ -214,6 +229,7 @@ export interface ExecSession {
   readonly done: Promise<number>;
 }
 
+/** For whom and for how long a token is wanted. */
 export interface TokenRequestOptions extends CallOptions {
   readonly audiences?: readonly string[] | undefined;
   readonly expirationSeconds?: number | undefined;
@@ -222,6 +238,7 @@ export interface TokenRequestOptions extends CallOptions {
     | undefined;
 }
 
+/** A token and the end of its life. */
 export interface IssuedToken {
   readonly token: string;
   readonly expirationUnixMs: number;
@@ -300,6 +317,7 @@ export interface KubeClient extends AsyncDisposable {
   exec(options: ExecOptions): ExecSession;
 }
 
+/** What to do when a followed object appears, changes or goes. */
 export interface InformerHandlers<Kind extends KubeObject> {
   onAdd?(object: Kind): void;
   /** Not called when only the version that a relist repeats is seen. */

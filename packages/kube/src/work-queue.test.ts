@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '@meltemi/base';
 import { eventually } from './testing/eventually.ts';
-import { type WorkQueue, createWorkQueue } from './work-queue.ts';
+import { createWorkQueue, type WorkQueue } from './work-queue.ts';
 
 function createQueue(work: (key: string) => Promise<void>, errors: string[] = []): WorkQueue {
   return createWorkQueue({

@@ -1,5 +1,6 @@
-import { type Clock, type ClockTimer, type Random, createBackoff } from '@meltemi/base';
+import { type Clock, type ClockTimer, createBackoff, type Random } from '@meltemi/base';
 
+/** What a queue does with its keys. */
 export interface WorkQueueOptions {
   /** Does the work of one key. Runs for one key at a time. */
   readonly work: (key: string) => Promise<void>;

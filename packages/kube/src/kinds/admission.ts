@@ -1,6 +1,7 @@
 import type { KubeObject } from '../types.ts';
 import type { LabelSelector } from './selector.ts';
 
+/** Where a webhook is: a URL, or a service of the cluster. */
 export interface WebhookClientConfig {
   readonly url?: string;
   readonly service?: {
@@ -13,6 +14,7 @@ export interface WebhookClientConfig {
   readonly caBundle?: string;
 }
 
+/** Operations and resources that a webhook is asked about. */
 export interface WebhookRule {
   readonly operations?: readonly string[];
   readonly apiGroups?: readonly string[];
@@ -21,6 +23,7 @@ export interface WebhookRule {
   readonly scope?: string;
 }
 
+/** One webhook of a configuration. */
 export interface Webhook {
   readonly name: string;
   readonly clientConfig: WebhookClientConfig;
@@ -35,14 +38,17 @@ export interface Webhook {
   readonly reinvocationPolicy?: string;
 }
 
+/** Webhooks that may change objects before they are stored. */
 export interface MutatingWebhookConfiguration extends KubeObject {
   readonly webhooks?: readonly Webhook[];
 }
 
+/** Webhooks that may refuse objects before they are stored. */
 export interface ValidatingWebhookConfiguration extends KubeObject {
   readonly webhooks?: readonly Webhook[];
 }
 
+/** A kind that the API server serves besides its own. */
 export interface CustomResourceDefinition extends KubeObject {
   readonly spec: {
     readonly group: string;

@@ -2,6 +2,7 @@ import type { KubeObject } from '../types.ts';
 import type { IntOrString, PodTemplate } from './pod.ts';
 import type { LabelSelector } from './selector.ts';
 
+/** One aspect of a workload: `Available`, `Progressing`, `ReplicaFailure`. */
 export interface WorkloadCondition {
   readonly type: string;
   readonly status: string;
@@ -11,6 +12,7 @@ export interface WorkloadCondition {
   readonly lastTransitionTime?: string;
 }
 
+/** What a Deployment asks for. */
 export interface DeploymentSpec {
   readonly replicas?: number;
   readonly selector: LabelSelector;
@@ -25,6 +27,7 @@ export interface DeploymentSpec {
   readonly paused?: boolean;
 }
 
+/** How far a Deployment has come. */
 export interface DeploymentStatus {
   readonly observedGeneration?: number;
   readonly replicas?: number;
@@ -36,11 +39,13 @@ export interface DeploymentStatus {
   readonly collisionCount?: number;
 }
 
+/** Pods of one template, replaced step by step when the template changes. */
 export interface Deployment extends KubeObject {
   readonly spec: DeploymentSpec;
   readonly status?: DeploymentStatus;
 }
 
+/** What a ReplicaSet asks for. */
 export interface ReplicaSetSpec {
   readonly replicas?: number;
   readonly selector: LabelSelector;
@@ -48,6 +53,7 @@ export interface ReplicaSetSpec {
   readonly minReadySeconds?: number;
 }
 
+/** How many of its pods a ReplicaSet has. */
 export interface ReplicaSetStatus {
   readonly observedGeneration?: number;
   readonly replicas?: number;
@@ -57,6 +63,7 @@ export interface ReplicaSetStatus {
   readonly conditions?: readonly WorkloadCondition[];
 }
 
+/** A number of equal pods. */
 export interface ReplicaSet extends KubeObject {
   readonly spec: ReplicaSetSpec;
   readonly status?: ReplicaSetStatus;

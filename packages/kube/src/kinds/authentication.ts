@@ -1,5 +1,6 @@
 import type { KubeObject } from '../types.ts';
 
+/** A question to the API server: who holds this token? */
 export interface TokenReview extends KubeObject {
   readonly spec: { readonly token: string; readonly audiences?: readonly string[] };
   readonly status?: {
@@ -15,6 +16,7 @@ export interface TokenReview extends KubeObject {
   };
 }
 
+/** A question to the API server: give me a token of this ServiceAccount. */
 export interface TokenRequest extends KubeObject {
   readonly spec: {
     readonly audiences?: readonly string[];

@@ -1,6 +1,7 @@
 import type { KubeObject } from '../types.ts';
 import type { IntOrString } from './pod.ts';
 
+/** One port of a Service. */
 export interface ServicePort {
   readonly name?: string;
   readonly port: number;
@@ -10,6 +11,7 @@ export interface ServicePort {
   readonly appProtocol?: string;
 }
 
+/** What a Service asks for. */
 export interface ServiceSpec {
   readonly type?: string;
   /** `None` for a headless service. */
@@ -27,6 +29,7 @@ export interface ServiceSpec {
   readonly ipFamilies?: readonly string[];
 }
 
+/** A name and an address for a set of pods. */
 export interface Service extends KubeObject {
   readonly spec: ServiceSpec;
   readonly status?: {
@@ -34,11 +37,13 @@ export interface Service extends KubeObject {
   };
 }
 
+/** A scope for names. */
 export interface Namespace extends KubeObject {
   readonly spec?: { readonly finalizers?: readonly string[] };
   readonly status?: { readonly phase?: string };
 }
 
+/** Confidential values by key. */
 export interface Secret extends KubeObject {
   readonly type?: string;
   /** Values in base64. */
@@ -48,6 +53,7 @@ export interface Secret extends KubeObject {
   readonly immutable?: boolean;
 }
 
+/** Values by key. */
 export interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
   /** Values in base64. */
@@ -55,12 +61,14 @@ export interface ConfigMap extends KubeObject {
   readonly immutable?: boolean;
 }
 
+/** An identity for pods. */
 export interface ServiceAccount extends KubeObject {
   readonly secrets?: readonly { readonly name?: string }[];
   readonly imagePullSecrets?: readonly { readonly name?: string }[];
   readonly automountServiceAccountToken?: boolean;
 }
 
+/** A machine that runs pods. (The name `Node` is a global in browsers.) */
 export interface NodeObject extends KubeObject {
   readonly spec?: { readonly podCIDR?: string; readonly unschedulable?: boolean };
   readonly status?: {
@@ -73,6 +81,7 @@ export interface NodeObject extends KubeObject {
   };
 }
 
+/** Points to another object. */
 export interface ObjectReference {
   readonly apiVersion?: string;
   readonly kind?: string;

@@ -7,6 +7,7 @@ export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 /** Label that says who writes an EndpointSlice. */
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 
+/** One pod, or other backend, of a service. */
 export interface SliceEndpoint {
   readonly addresses: readonly string[];
   readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean; readonly terminating?: boolean };
@@ -17,6 +18,7 @@ export interface SliceEndpoint {
   readonly deprecatedTopology?: Readonly<Record<string, string>>;
 }
 
+/** One port that all endpoints of a slice have. */
 export interface SlicePort {
   readonly name?: string | null;
   readonly port?: number | null;
@@ -24,6 +26,7 @@ export interface SlicePort {
   readonly appProtocol?: string | null;
 }
 
+/** A part of the endpoints of a service. */
 export interface EndpointSlice extends KubeObject {
   readonly addressType: string;
   readonly endpoints?: readonly SliceEndpoint[] | null;

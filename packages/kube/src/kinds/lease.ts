@@ -1,5 +1,6 @@
 import type { KubeObject } from '../types.ts';
 
+/** Who leads, and until when unless renewed. */
 export interface Lease extends KubeObject {
   readonly spec?: {
     readonly holderIdentity?: string | null;

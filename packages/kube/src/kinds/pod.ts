@@ -3,6 +3,7 @@ import type { KubeObject, ObjectMeta } from '../types.ts';
 /** A port by number, or by the name of a container port. */
 export type IntOrString = number | string;
 
+/** A variable of a container's environment, given or taken from elsewhere. */
 export interface EnvVar {
   readonly name: string;
   readonly value?: string;
@@ -18,6 +19,7 @@ export interface EnvVar {
   };
 }
 
+/** A port that a container listens on. */
 export interface ContainerPort {
   readonly name?: string;
   readonly containerPort: number;
@@ -25,6 +27,7 @@ export interface ContainerPort {
   readonly hostPort?: number;
 }
 
+/** How the kubelet finds out whether a container is well. */
 export interface Probe {
   readonly httpGet?: {
     readonly path?: string;
@@ -44,6 +47,7 @@ export interface Probe {
   readonly terminationGracePeriodSeconds?: number;
 }
 
+/** What is done after a container's start or before its stop. */
 export interface LifecycleHandler {
   readonly exec?: { readonly command?: readonly string[] };
   readonly httpGet?: Probe['httpGet'];
@@ -51,6 +55,7 @@ export interface LifecycleHandler {
   readonly sleep?: { readonly seconds: number };
 }
 
+/** User, group and abilities of a container's process. */
 export interface SecurityContext {
   readonly runAsUser?: number;
   readonly runAsGroup?: number;
@@ -61,6 +66,7 @@ export interface SecurityContext {
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
 }
 
+/** Where a container sees a volume. */
 export interface VolumeMount {
   readonly name: string;
   readonly mountPath: string;
@@ -68,11 +74,13 @@ export interface VolumeMount {
   readonly readOnly?: boolean;
 }
 
+/** Quantities by resource: `{cpu: "100m", memory: "128Mi"}`. */
 export interface ResourceRequirements {
   readonly limits?: Readonly<Record<string, string>>;
   readonly requests?: Readonly<Record<string, string>>;
 }
 
+/** One container of a pod. */
 export interface Container {
   readonly name: string;
   readonly image?: string;
@@ -100,18 +108,21 @@ export interface Container {
   readonly tty?: boolean;
 }
 
+/** A key of a ConfigMap or Secret, and the file it becomes. */
 export interface KeyToPath {
   readonly key: string;
   readonly path: string;
   readonly mode?: number;
 }
 
+/** A file with a fact about the pod itself. */
 export interface DownwardFile {
   readonly path: string;
   readonly fieldRef?: { readonly fieldPath: string };
   readonly resourceFieldRef?: { readonly containerName?: string; readonly resource: string; readonly divisor?: string };
 }
 
+/** One part of a volume that is put together from several. */
 export interface ProjectedSource {
   readonly serviceAccountToken?: {
     readonly audience?: string;
@@ -123,6 +134,7 @@ export interface ProjectedSource {
   readonly downwardAPI?: { readonly items?: readonly DownwardFile[] };
 }
 
+/** Files that containers of a pod can mount. */
 export interface Volume {
   readonly name: string;
   readonly emptyDir?: { readonly medium?: string; readonly sizeLimit?: string };
@@ -143,6 +155,7 @@ export interface Volume {
   readonly projected?: { readonly sources?: readonly ProjectedSource[]; readonly defaultMode?: number };
 }
 
+/** What a pod is to run. */
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[];
@@ -169,6 +182,7 @@ export interface PodSpec {
   readonly shareProcessNamespace?: boolean;
 }
 
+/** One aspect of a pod: `Ready`, `Initialized`, `ContainersReady`, `PodScheduled`. */
 export interface PodCondition {
   readonly type: string;
   readonly status: string;
@@ -177,6 +191,7 @@ export interface PodCondition {
   readonly lastTransitionTime?: string;
 }
 
+/** Exactly one of the three is set. */
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string };
   readonly running?: { readonly startedAt?: string };
@@ -191,6 +206,7 @@ export interface ContainerState {
   };
 }
 
+/** What the kubelet says about a container. */
 export interface ContainerStatus {
   readonly name: string;
   readonly ready: boolean;
@@ -203,6 +219,7 @@ export interface ContainerStatus {
   readonly containerID?: string;
 }
 
+/** What the kubelet says about a pod. */
 export interface PodStatus {
   readonly phase?: string;
   readonly reason?: string;
@@ -217,6 +234,7 @@ export interface PodStatus {
   readonly qosClass?: string;
 }
 
+/** Containers that share an address and live on one node. */
 export interface Pod extends KubeObject {
   readonly spec: PodSpec;
   readonly status?: PodStatus;

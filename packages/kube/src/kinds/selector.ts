@@ -4,6 +4,7 @@ export interface LabelSelector {
   readonly matchExpressions?: readonly LabelRequirement[];
 }
 
+/** One requirement of a selector; `operator` is `In`, `NotIn`, `Exists` or `DoesNotExist`. */
 export interface LabelRequirement {
   readonly key: string;
   readonly operator: string;

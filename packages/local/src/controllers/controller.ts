@@ -1,13 +1,13 @@
 import type { Clock, Log, Random } from '@meltemi/base';
 import { messageOf } from '@meltemi/base';
 import {
-  type InformerHandlers,
-  type KubeObject,
-  type WorkQueue,
   createWorkQueue,
+  type InformerHandlers,
   isAlreadyExists,
   isConflict,
+  type KubeObject,
   keyText,
+  type WorkQueue,
 } from '@meltemi/kube';
 
 /** What every controller is given. */

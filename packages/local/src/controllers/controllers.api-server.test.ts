@@ -3,10 +3,13 @@ import { type TestContext, test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '@meltemi/base';
 import {
   CONFIG_MAPS,
+  createKubeClient,
   DEPLOYMENTS,
   ENDPOINT_SLICES,
   EVENTS,
+  isPodReady,
   type KubeClient,
+  loadKubeconfig,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   NAMESPACES,
   NODES,
@@ -14,12 +17,9 @@ import {
   REPLICA_SETS,
   type ResourceRef,
   SERVICES,
-  createKubeClient,
-  isPodReady,
-  loadKubeconfig,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/kube/testing';
-import { type TestCluster, createTestCluster } from '../api-server/testing/test-cluster.ts';
+import { createTestCluster, type TestCluster } from '../api-server/testing/test-cluster.ts';
 import { createControllers } from './controllers.ts';
 
 const KEY = { namespace: 'app1', name: 'hello' };

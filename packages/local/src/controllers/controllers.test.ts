@@ -8,17 +8,17 @@ import {
   ENDPOINT_SLICES,
   type EndpointSlice,
   EVENTS,
+  isPodReady,
   KubeError,
   NAMESPACES,
   type NewObject,
   PODS,
   type Pod,
   REPLICA_SETS,
-  SERVICES,
   SERVICE_ACCOUNTS,
-  isPodReady,
+  SERVICES,
 } from '@meltemi/kube';
-import { FakeKubeClient, eventually } from '@meltemi/kube/testing';
+import { eventually, FakeKubeClient } from '@meltemi/kube/testing';
 import { type ControllersOptions, createControllers } from './controllers.ts';
 
 const NAMESPACE = 'app1';

@@ -10,11 +10,12 @@ import { createGarbageCollector } from './garbage-collector.ts';
 import { createInformers, startInformers } from './informers.ts';
 import { createNamespaceDefaultsController } from './namespaces/namespace-defaults-controller.ts';
 import { createNamespaceDeletionController } from './namespaces/namespace-deletion-controller.ts';
-import { waitForApiServer } from './wait-for-api-server.ts';
 import { createServiceRulesController } from './service-rules/service-rules-controller.ts';
+import { waitForApiServer } from './wait-for-api-server.ts';
 import { createDeploymentController } from './workloads/deployment-controller.ts';
 import { createReplicaSetController } from './workloads/replica-set-controller.ts';
 
+/** The cluster to look after, and which of the node's duties to take over. */
 export interface ControllersOptions {
   readonly client: KubeClient;
   readonly clock: Clock;

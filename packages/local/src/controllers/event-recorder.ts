@@ -1,6 +1,7 @@
 import { type Clock, type Log, messageOf, sha256Hex } from '@meltemi/base';
-import { EVENTS, type EventObject, type KubeClient, type KubeObject, isNotFound } from '@meltemi/kube';
+import { EVENTS, type EventObject, isNotFound, type KubeClient, type KubeObject } from '@meltemi/kube';
 
+/** Something that happened to an object and that its owner should know. */
 export interface RecordedEvent {
   readonly about: KubeObject;
   readonly type: 'Normal' | 'Warning';
@@ -9,6 +10,7 @@ export interface RecordedEvent {
   readonly message: string;
 }
 
+/** Where events go, and in whose name. */
 export interface EventRecorderOptions {
   readonly client: Pick<KubeClient, 'find' | 'create' | 'patch'>;
   /** Shown by `kubectl describe` as the event's source. */

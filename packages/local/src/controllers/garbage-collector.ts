@@ -1,16 +1,16 @@
 import { stableJson } from '@meltemi/base';
 import {
+  apiVersionOf,
   type Informer,
+  isNotFound,
   type KubeClient,
   type KubeObject,
+  keyText,
   type ObjectKey,
   type OwnerReference,
+  parseKeyText,
   type ResourceRef,
   type WorkQueue,
-  apiVersionOf,
-  isNotFound,
-  keyText,
-  parseKeyText,
 } from '@meltemi/kube';
 import { type ApiResource, readApiResources } from './api-resources.ts';
 import { type ControllerDeps, createControllerQueue } from './controller.ts';
@@ -23,6 +23,7 @@ const ORPHAN = 'orphan';
 /** No event tells of the end of an owner whose kind is not followed: it is asked for this often. */
 const UNFOLLOWED_OWNER_CHECK_MS = 30_000;
 
+/** What the garbage collector works with. */
 export interface GarbageCollectorOptions extends ControllerDeps {
   readonly client: KubeClient;
   /** The kinds whose objects are collected. Owners may be of any kind. */

@@ -2,6 +2,8 @@ import type { Clock, Log, Random } from '@meltemi/base';
 import {
   CONFIG_MAPS,
   type ConfigMap,
+  controllerOf,
+  createInformer,
   DEPLOYMENTS,
   type Deployment,
   ENDPOINT_SLICES,
@@ -10,8 +12,8 @@ import {
   type KubeClient,
   type KubeObject,
   NAMESPACES,
-  NODES,
   type Namespace,
+  NODES,
   type NodeObject,
   PODS,
   type Pod,
@@ -19,13 +21,11 @@ import {
   type ReplicaSet,
   type ResourceRef,
   SECRETS,
-  SERVICES,
   SERVICE_ACCOUNTS,
+  SERVICES,
   type Secret,
   type Service,
   type ServiceAccount,
-  controllerOf,
-  createInformer,
 } from '@meltemi/kube';
 import { serviceOfSlice } from './cluster-dns/zone.ts';
 
@@ -46,6 +46,7 @@ export interface Informers {
   readonly slices: Informer<EndpointSlice>;
 }
 
+/** What the informers are made of. */
 export interface InformersOptions {
   readonly client: KubeClient;
   readonly clock: Clock;

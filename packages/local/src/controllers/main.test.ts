@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { DEPLOYMENTS, PODS, createKubeClient, loadKubeconfig } from '@meltemi/kube';
+import { fileURLToPath } from 'node:url';
+import { createKubeClient, DEPLOYMENTS, loadKubeconfig, PODS } from '@meltemi/kube';
 import { eventually } from '@meltemi/kube/testing';
 import { createTestCluster } from '../api-server/testing/test-cluster.ts';
 

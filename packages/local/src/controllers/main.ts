@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import {
-  type LogLevel,
-  MeltemiError,
   createLogLevels,
   createProcessLog,
+  type LogLevel,
+  MeltemiError,
   messageOf,
   parseOptions,
   systemClock,

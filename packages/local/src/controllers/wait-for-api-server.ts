@@ -5,6 +5,7 @@ import type { KubeClient } from '@meltemi/kube';
 const POLL_MS = 40;
 const REPORT_AFTER_MS = 3_000;
 
+/** Whom to wait for. */
 export interface WaitForApiServerOptions {
   readonly client: Pick<KubeClient, 'request' | 'server'>;
   readonly clock: Clock;

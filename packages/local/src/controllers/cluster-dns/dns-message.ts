@@ -29,6 +29,7 @@ const FLAG = {
 /** The smallest answer that every client takes over UDP. */
 const MIN_UDP_BYTES = 512;
 
+/** A question, as read from a message. */
 export interface DnsQuery {
   readonly id: number;
   readonly opcode: number;
@@ -52,6 +53,7 @@ export type DnsRecord = { readonly name: string; readonly ttlSeconds: number } &
   | { readonly type: 'SOA'; readonly primary: string; readonly minimumSeconds: number }
 );
 
+/** An answer, before it is written as a message. */
 export interface DnsResponse {
   readonly rcode: number;
   readonly answers: readonly DnsRecord[];

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { type Socket, createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { type AddressInfo, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { silentLog, systemClock } from '@meltemi/base';
 import type { EndpointSlice, Service, SliceEndpoint } from '@meltemi/kube';
 import { RCODE, RECORD_TYPE } from './dns-message.ts';
-import { type DnsServer, createDnsServer } from './dns-server.ts';
+import { createDnsServer, type DnsServer } from './dns-server.ts';
 import { createForwarder, parseNameServers } from './forwarder.ts';
-import { type ZoneView, createZoneView } from './zone.ts';
+import { createZoneView, type ZoneView } from './zone.ts';
 
 function service(name: string, namespace: string, spec: Partial<Service['spec']>): Service {
   const ports = [{ name: 'http', port: 80, protocol: 'TCP' }];

@@ -1,9 +1,9 @@
-import { type Socket as UdpSocket, createSocket } from 'node:dgram';
-import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type Log, messageOf } from '@meltemi/base';
-import { type DnsQuery, type DnsResponse, RCODE, RECORD_TYPE, decodeQuery, encodeResponse } from './dns-message.ts';
+import { type DnsQuery, type DnsResponse, decodeQuery, encodeResponse, RCODE, RECORD_TYPE } from './dns-message.ts';
 import type { Forwarder } from './forwarder.ts';
-import { type ZoneView, answerFromZone, isInZone } from './zone.ts';
+import { answerFromZone, isInZone, type ZoneView } from './zone.ts';
 
 /** An idle TCP client is let go after this long. */
 const TCP_IDLE_MS = 10_000;
@@ -12,6 +12,7 @@ const MAX_TCP_BYTES = 65_535;
 /** A CNAME is followed inside the zone this far; more is a loop. */
 const MAX_ALIASES = 8;
 
+/** What the name server answers from, and where it listens. */
 export interface DnsServerOptions {
   readonly view: ZoneView;
   readonly forwarder: Forwarder;

@@ -1,4 +1,4 @@
-import { type RemoteInfo, type Socket, createSocket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Clock } from '@meltemi/base';
 
 /** Time that one upstream has for its answer. */
@@ -13,6 +13,7 @@ export interface Forwarder {
   forward(message: Buffer): Promise<Buffer | undefined>;
 }
 
+/** Whom the forwarder asks. */
 export interface ForwarderOptions {
   /** IPv4 addresses, asked in this order. */
   readonly upstreams: readonly string[];

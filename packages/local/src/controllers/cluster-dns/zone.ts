@@ -1,4 +1,4 @@
-import { type EndpointSlice, SERVICE_NAME_LABEL, type Service, type SliceEndpoint, keyText } from '@meltemi/kube';
+import { type EndpointSlice, keyText, SERVICE_NAME_LABEL, type Service, type SliceEndpoint } from '@meltemi/kube';
 import { type DnsRecord, type DnsResponse, RCODE, RECORD_TYPE } from './dns-message.ts';
 
 /** Answers are good for this long: endpoints of headless services move. */

@@ -1,18 +1,18 @@
 import { sha256Hex, stableJson } from '@meltemi/base';
 import {
+  controllerReference,
   type EndpointSlice,
+  isPodReady,
+  isPodTerminal,
   MANAGED_BY_LABEL,
   type NodeObject,
   type Pod,
-  SERVICES,
   SERVICE_NAME_LABEL,
+  SERVICES,
   type Service,
   type ServicePort,
   type SliceEndpoint,
   type SlicePort,
-  controllerReference,
-  isPodReady,
-  isPodTerminal,
 } from '@meltemi/kube';
 
 /** Value of the managed-by label, the one that kube-controller-manager uses: the mesh must not see a difference. */
@@ -24,6 +24,7 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone';
 /** Endpoints in one slice; Kubernetes' default. */
 const MAX_ENDPOINTS = 100;
 
+/** What the slices of one service follow from. */
 export interface DesiredSlicesInput {
   /** A service with a selector. */
   readonly service: Service;

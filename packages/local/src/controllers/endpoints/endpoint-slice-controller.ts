@@ -2,21 +2,22 @@ import { stableJson } from '@meltemi/base';
 import {
   ENDPOINT_SLICES,
   type EndpointSlice,
+  isNotFound,
   type KubeClient,
+  keyText,
   MANAGED_BY_LABEL,
+  matchLabelSelector,
   type Pod,
+  parseKeyText,
   SERVICE_NAME_LABEL,
   type Service,
   type WorkQueue,
-  isNotFound,
-  keyText,
-  matchLabelSelector,
-  parseKeyText,
 } from '@meltemi/kube';
 import { type ControllerDeps, createControllerQueue, enqueueSelf, onAnyChange } from '../controller.ts';
 import type { Informers } from '../informers.ts';
-import { SLICE_MANAGER, desiredSlices } from './desired-slices.ts';
+import { desiredSlices, SLICE_MANAGER } from './desired-slices.ts';
 
+/** What the EndpointSlice controller works with. */
 export interface EndpointSliceControllerOptions extends ControllerDeps {
   readonly client: KubeClient;
   readonly informers: Pick<Informers, 'services' | 'pods' | 'slices' | 'nodes'>;

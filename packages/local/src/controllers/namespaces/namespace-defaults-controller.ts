@@ -1,11 +1,11 @@
 import {
   CONFIG_MAPS,
+  isAlreadyExists,
   type KubeClient,
   type Namespace,
+  parseKeyText,
   SERVICE_ACCOUNTS,
   type WorkQueue,
-  isAlreadyExists,
-  parseKeyText,
 } from '@meltemi/kube';
 import { type ControllerDeps, createControllerQueue, enqueueSelf } from '../controller.ts';
 import type { Informers } from '../informers.ts';
@@ -13,6 +13,7 @@ import type { Informers } from '../informers.ts';
 const SERVICE_ACCOUNT = 'default';
 const ROOT_CA = 'kube-root-ca.crt';
 
+/** What the namespace defaults controller works with. */
 export interface NamespaceDefaultsOptions extends ControllerDeps {
   readonly client: KubeClient;
   readonly informers: Pick<Informers, 'namespaces' | 'serviceAccounts' | 'configMaps'>;

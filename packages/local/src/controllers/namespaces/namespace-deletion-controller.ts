@@ -1,12 +1,12 @@
 import {
+  isNotFound,
   type KubeClient,
   type KubeObject,
   NAMESPACES,
   type Namespace,
+  parseKeyText,
   type ResourceRef,
   type WorkQueue,
-  isNotFound,
-  parseKeyText,
 } from '@meltemi/kube';
 import { readApiResources } from '../api-resources.ts';
 import { type ControllerDeps, createControllerQueue, enqueueSelf } from '../controller.ts';
@@ -18,6 +18,7 @@ const FINALIZER = 'kubernetes';
 /** Content that ends in its own time, pods above all, is looked at again after this long. */
 const RECHECK_MS = 250;
 
+/** What the namespace deletion controller works with. */
 export interface NamespaceDeletionOptions extends ControllerDeps {
   readonly client: KubeClient;
   readonly informers: Pick<Informers, 'namespaces'>;

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { MeltemiError } from '@meltemi/base';
 
+const PROGRAM = 'iptables-restore';
+
 /** Seconds to wait for another user of the tables; only iptables-legacy has such a lock. */
 const LOCK_WAIT_SECONDS = 5;
 
@@ -14,7 +16,7 @@ const MAX_QUOTED_CHARACTERS = 1000;
 export function createIptablesRestore(path: string): (rules: string) => Promise<void> {
   return (rules) =>
     new Promise((resolve, reject) => {
-      const child = spawn('iptables-restore', ['-w', String(LOCK_WAIT_SECONDS)], {
+      const child = spawn(PROGRAM, ['-w', String(LOCK_WAIT_SECONDS)], {
         env: { PATH: path },
         stdio: ['pipe', 'ignore', 'pipe'],
       });
@@ -27,7 +29,7 @@ export function createIptablesRestore(path: string): (rules: string) => Promise<
       child.on('error', (error) => fail(error.message));
       child.on('close', (code, signal) => {
         if (code === 0) resolve();
-        else fail(errors.trim() || `iptables-restore ended with ${signal ?? `exit code ${code}`}`);
+        else fail(errors.trim() || `${PROGRAM} ended with ${signal ?? `exit code ${code}`}`);
       });
       // It may end before it has read all; its exit code then tells why.
       child.stdin.on('error', () => {});

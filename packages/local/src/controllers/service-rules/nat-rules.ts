@@ -1,13 +1,14 @@
 import { sha256Hex } from '@meltemi/base';
 import {
   type EndpointSlice,
+  keyText,
   SERVICE_NAME_LABEL,
   type Service,
   type ServicePort,
   type SliceEndpoint,
-  keyText,
 } from '@meltemi/kube';
 
+/** What the rules follow from: all services and slices of the cluster. */
 export interface NatRulesInput {
   readonly services: readonly Service[];
   readonly slices: readonly EndpointSlice[];

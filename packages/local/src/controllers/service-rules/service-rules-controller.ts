@@ -9,6 +9,7 @@ const GATHER_MS = 20;
 /** There is one table, so there is one key. */
 const KEY = 'rules';
 
+/** What the service rules controller works with. */
 export interface ServiceRulesControllerOptions extends ControllerDeps {
   readonly informers: Pick<Informers, 'services' | 'slices'>;
   /** Replaces the rules of this network namespace: runs `iptables-restore`. */

@@ -1,16 +1,17 @@
 import {
+  controllerOf,
+  controllerReference,
+  isConflict,
+  isControlledBy,
+  isNotFound,
   type KubeClient,
   type KubeObject,
   type LabelSelector,
-  type ResourceRef,
-  controllerOf,
-  controllerReference,
-  isControlledBy,
-  isConflict,
-  isNotFound,
   matchLabelSelector,
+  type ResourceRef,
 } from '@meltemi/kube';
 
+/** An owner, and what it may own. */
 export interface ClaimOptions<Owner extends KubeObject, Owned extends KubeObject> {
   readonly client: Pick<KubeClient, 'list' | 'patch'>;
   readonly ownerRef: ResourceRef<Owner>;

@@ -1,26 +1,26 @@
 import { stableJson } from '@meltemi/base';
 import {
+  controllerOf,
+  controllerReference,
   DEPLOYMENTS,
   type Deployment,
+  isAlreadyExists,
+  isNotFound,
   type KubeClient,
+  keyText,
+  matchLabelSelector,
   type NewObject,
+  parseKeyText,
   REPLICA_SETS,
   type ReplicaSet,
   type WorkQueue,
-  controllerOf,
-  controllerReference,
-  isAlreadyExists,
-  isNotFound,
-  keyText,
-  matchLabelSelector,
-  parseKeyText,
 } from '@meltemi/kube';
 import { type ControllerDeps, createControllerQueue, enqueueSelf, onAnyChange } from '../controller.ts';
 import type { EventRecorder } from '../event-recorder.ts';
 import type { Informers } from '../informers.ts';
 import { claimOwned } from './claim-owned.ts';
 import { deploymentStatus, progressDeadlineMs } from './deployment-status.ts';
-import { type ScaleStep, planRollout } from './rollout-plan.ts';
+import { planRollout, type ScaleStep } from './rollout-plan.ts';
 import { TEMPLATE_HASH_LABEL, templateHash } from './template-hash.ts';
 
 /** Counts the templates of a Deployment; `kubectl rollout history` and `undo` go by it. */
@@ -28,6 +28,7 @@ const REVISION_ANNOTATION = 'deployment.kubernetes.io/revision';
 
 const DEFAULT_REVISION_HISTORY = 10;
 
+/** What the Deployment controller works with. */
 export interface DeploymentControllerOptions extends ControllerDeps {
   readonly client: KubeClient;
   readonly informers: Pick<Informers, 'deployments' | 'replicaSets'>;

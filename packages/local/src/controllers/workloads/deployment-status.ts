@@ -18,6 +18,7 @@ export function progressDeadlineMs(deployment: Deployment, status: DeploymentSta
   return Date.parse(progressing.lastUpdateTime ?? '') + seconds * 1000;
 }
 
+/** What a Deployment's status follows from. */
 export interface DeploymentStatusInput {
   readonly deployment: Deployment;
   /** Absent while the Deployment is paused and its template has no ReplicaSet. */

@@ -1,20 +1,20 @@
 import { messageOf, stableJson } from '@meltemi/base';
 import {
-  type KubeClient,
-  type NewObject,
-  PODS,
-  type Pod,
-  REPLICA_SETS,
-  type ReplicaSet,
-  type WorkQueue,
   controllerOf,
   controllerReference,
   isNotFound,
   isPodReady,
   isPodTerminal,
+  type KubeClient,
   keyText,
   matchLabelSelector,
+  type NewObject,
+  PODS,
+  type Pod,
   parseKeyText,
+  REPLICA_SETS,
+  type ReplicaSet,
+  type WorkQueue,
 } from '@meltemi/kube';
 import { type ControllerDeps, createControllerQueue, enqueueSelf, onAnyChange } from '../controller.ts';
 import type { EventRecorder } from '../event-recorder.ts';
@@ -25,6 +25,7 @@ import { availableAtMs, replicaSetStatus } from './replica-set-status.ts';
 /** Pods created or deleted in one pass, so that one large ReplicaSet does not hold up the others. */
 const MAX_CHANGES_PER_PASS = 20;
 
+/** What the ReplicaSet controller works with. */
 export interface ReplicaSetControllerOptions extends ControllerDeps {
   readonly client: KubeClient;
   readonly informers: Pick<Informers, 'replicaSets' | 'pods'>;

@@ -1,4 +1,4 @@
-import { type Pod, type ReplicaSet, type ReplicaSetStatus, isPodReady } from '@meltemi/kube';
+import { isPodReady, type Pod, type ReplicaSet, type ReplicaSetStatus } from '@meltemi/kube';
 import { kubeTime, withCondition, withoutCondition } from './conditions.ts';
 
 /** When the pod will have been ready for long enough, Unix milliseconds; `undefined` while it is not ready. */

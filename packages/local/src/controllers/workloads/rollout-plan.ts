@@ -6,6 +6,7 @@ export interface ScaleStep {
   readonly replicas: number;
 }
 
+/** A Deployment and its ReplicaSets. */
 export interface RolloutState {
   readonly deployment: Deployment;
   /** The ReplicaSet of the present template. */
