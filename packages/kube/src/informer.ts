@@ -162,13 +162,15 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     if (error instanceof KubeError && error.reason === SILENT_WATCH) return;
     const lostConnection = error instanceof KubeError && error.statusCode === 0;
     if (!lostConnection) this.#resourceVersion = undefined;
+    // Servers are restarted and connections dropped: what heals with the next attempt is nobody's concern.
+    const isFirstLoss = lostConnection && this.#hasSynced && this.#lastError === undefined;
     const isRepeated = this.#lastError !== undefined && messageOf(this.#lastError) === messageOf(error);
     this.#lastError = error;
     this.#state = 'waiting';
     const delayMs = this.#backoff.nextMs();
     const fields = { server: this.#options.client.server, retryMs: Math.round(delayMs), error: messageOf(error) };
     if (isExpired(error)) this.#log.info(`Listing ${this.ref.plural} anew: the watch fell too far behind`, fields);
-    else if (isRepeated) this.#log.debug(`Still cannot follow ${this.ref.plural}`, fields);
+    else if (isFirstLoss || isRepeated) this.#log.debug(`Cannot follow ${this.ref.plural} for the moment`, fields);
     else this.#log.warn(`Cannot follow ${this.ref.plural}; will try again`, fields);
     await sleep(this.#clock, delayMs, signal);
   }

@@ -185,10 +185,12 @@ test('Cluster DNS passes names that are not the cluster on, and fails at once wh
   assert.equal(rcodeOf(answer), RCODE.noError);
   assert.deepEqual([...answer.subarray(-4)], [192, 0, 2, 7]);
 
-  const alone = await startServer(t);
-  const startedMs = performance.now();
-  assert.equal(rcodeOf(await ask(t, alone, encodeQuestion('example.org', RECORD_TYPE.A))), RCODE.serverFailure);
-  assert.ok(performance.now() - startedMs < 500);
+  // Port 1: nobody listens, as with the resolver of a host whose loopback is not ours.
+  for (const alone of [await startServer(t), await startServer(t, ['127.0.0.1'], 1)]) {
+    const startedMs = performance.now();
+    assert.equal(rcodeOf(await ask(t, alone, encodeQuestion('example.org', RECORD_TYPE.A))), RCODE.serverFailure);
+    assert.ok(performance.now() - startedMs < 500);
+  }
 });
 
 test('Cluster DNS survives garbage, and refuses what is no plain query', async (t) => {

@@ -1,4 +1,4 @@
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import type { Clock } from '@meltemi/base';
 
 /** Time that one upstream has for its answer. */
@@ -35,15 +35,11 @@ function ask(upstream: string, port: number, message: Buffer, clock: Clock): Pro
     };
     const timer = clock.setTimer(() => finish(undefined), ANSWER_TIMEOUT_MS);
     socket.on('error', () => finish(undefined));
-    socket.on('message', (answer: Buffer, from: RemoteInfo) => {
-      // Only the server that was asked may answer, and only this question.
-      if (from.address === upstream && answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0)) {
-        finish(answer);
-      }
+    socket.on('message', (answer: Buffer) => {
+      if (answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0)) finish(answer);
     });
-    socket.send(message, port, upstream, (error) => {
-      if (error !== null) finish(undefined);
-    });
+    // Connected, so that only this server may answer, and that "port unreachable" is told instead of waited for.
+    socket.connect(port, upstream, () => socket.send(message));
   });
 }
 
