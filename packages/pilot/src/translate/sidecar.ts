@@ -56,7 +56,8 @@ export interface SidecarInput {
 
 /** Prepares the translation for one sidecar; resources are made when they are asked for. */
 export function translateSidecar({ snapshot, node, memo }: SidecarInput): SidecarTranslation {
-  const scope = buildNamespaceScope(snapshot, node.namespace, memo);
+  const { namespace } = node;
+  const scope = memo.resolve(buildNamespaceScope, namespace, { snapshot, namespace, memo });
   const context: Context = { scope, node, memo };
   return {
     clusters: () => [...outboundClusters(context), ...inboundClusters(context), ...fixedClusters(context)],

@@ -197,6 +197,7 @@ export function createDiscoveryServer<Session extends DiscoverySession>(
     waitForDistribution: (number, deadlineMs, signal) =>
       waitForDistribution({
         laggards: () => findLaggards(statuses(), number),
+        isComplete: () => ![...streams].some((stream) => stream.lagsBehind(number)),
         onProgress(listener) {
           progressListeners.add(listener);
           return () => void progressListeners.delete(listener);

@@ -97,6 +97,14 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     this.#session?.[Symbol.dispose]();
   }
 
+  /** Whether the client has yet to accept snapshot `number` in some type; cheaper than {@link status}. */
+  lagsBehind(number: number): boolean {
+    if (this.#session === undefined) return false;
+    if (this.#session.number < number) return true;
+    for (const subscription of this.#subscriptions.values()) if (subscription.ackedNumber < number) return true;
+    return false;
+  }
+
   status(): DiscoveryStreamStatus | undefined {
     if (this.#client === undefined || this.#session === undefined) return undefined;
     return {

@@ -54,6 +54,8 @@ export function findLaggards(
 /** What a wait looks at and when. */
 export interface DistributionWait {
   readonly laggards: () => ReturnType<typeof findLaggards>;
+  /** Whether nobody lags; asked after every ACK of anybody, so it must be cheap. */
+  readonly isComplete: () => boolean;
   /** Calls back whenever somebody may have caught up; returns how to stop that. */
   readonly onProgress: (listener: () => void) => () => void;
   readonly clock: Clock;
@@ -73,7 +75,7 @@ export function waitForDistribution(wait: DistributionWait): Promise<Distributio
       resolve({ complete: laggards.length === 0, laggards, proxyCount });
     };
     const check = (): void => {
-      if (wait.laggards().laggards.length === 0) finish();
+      if (wait.isComplete()) finish();
     };
     const timer = wait.clock.setTimer(finish, wait.deadlineMs);
     const stop = wait.onProgress(check);

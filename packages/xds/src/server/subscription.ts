@@ -92,6 +92,11 @@ export class Subscription {
     return this.#nonceSent;
   }
 
+  /** Number of the newest snapshot whose whole content for this type the client has accepted. */
+  get ackedNumber(): number {
+    return this.#ackedNumber;
+  }
+
   /** Whether something may have to be sent. */
   get isPending(): boolean {
     return this.#owesResponse || !isEmpty(this.#dirty) || !isEmpty(this.#forced);

@@ -1,6 +1,7 @@
 import {
   isHeadless,
   isHttpProtocol,
+  type Labels,
   type Service,
   type ServicePort,
   serviceAddresses,
@@ -36,6 +37,7 @@ function reservedPorts(scope: NamespaceScope): ReadonlySet<number> {
 }
 
 const PROMETHEUS_PORT = 15090;
+const NO_LABELS: Labels = {};
 
 /** Builds one listener per destination address and port that the proxy may call. */
 export function buildOutboundListeners(
@@ -126,12 +128,16 @@ function toDestination(
     port: port.number,
     meshDefaults: scope.snapshot.meshConfig.defaultTrafficPolicy,
   });
+  const virtualServices = scope.virtualServices.filter(
+    ({ spec }) => (spec.tcp?.length ?? 0) + (spec.tls?.length ?? 0) > 0,
+  );
   const input: L4RoutesInput = {
     service,
     port,
-    virtualServices: scope.virtualServices.filter(({ spec }) => (spec.tcp?.length ?? 0) + (spec.tls?.length ?? 0) > 0),
+    virtualServices,
     proxyNamespace: node.namespace,
-    proxyLabels: node.labels,
+    // Without rules nothing depends on labels, and proxies may share the result.
+    proxyLabels: virtualServices.length === 0 ? NO_LABELS : node.labels,
     domainSuffix: scope.snapshot.domainSuffix,
   };
   const routes: readonly L4Route[] = memo.resolve(buildL4Routes, sniffedRouteName(service, port), input);

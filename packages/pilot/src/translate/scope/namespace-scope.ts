@@ -49,8 +49,15 @@ export interface NamespaceScope {
   destinationRuleOf(service: Service, labels: Labels): MergedDestinationRule | undefined;
 }
 
-/** Builds the scope of a namespace. */
-export function buildNamespaceScope(snapshot: MeshSnapshot, namespace: string, memo: TranslationMemo): NamespaceScope {
+/** What a scope is built from. */
+export interface NamespaceScopeInput {
+  readonly snapshot: MeshSnapshot;
+  readonly namespace: string;
+  readonly memo: TranslationMemo;
+}
+
+/** Builds the scope of a namespace; proxies of one namespace share it. */
+export function buildNamespaceScope({ snapshot, namespace, memo }: NamespaceScopeInput): NamespaceScope {
   const services = memo.resolve(visibleServices, namespace, {
     services: snapshot.services,
     namespace,
