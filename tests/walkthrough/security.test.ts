@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
+  type AuthorityPair,
   buildCertificate,
   createRootCertificateAuthority,
   encodeDistinguishedName,
@@ -105,37 +106,57 @@ describe('Security of the walkthrough', {
 
   test('a client certificate of a foreign authority with the right SPIFFE URI gets no answer', async () => {
     const { ip } = await onlyPod('v1');
-    const nowMs = Date.now();
+    const request = 'GET /hello HTTP/1.1\\r\\nhost: helloworld\\r\\nconnection: close\\r\\n\\r\\n';
+    const askAs = async (name: string, authority: AuthorityPair): Promise<string> => {
+      const nowMs = Date.now();
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const issuer = new X509Certificate(authority.certificatePem);
+      const organization = /O=(.*)/.exec(issuer.subject)?.[1] ?? '';
+      const commonName = /CN=(.*)/.exec(issuer.subject)?.[1] ?? '';
+      const leaf = buildCertificate(
+        {
+          subject: encodeDistinguishedName({ organization }),
+          issuer: encodeDistinguishedName({ organization, commonName }),
+          publicKey: publicKey.export({ format: 'der', type: 'spki' }),
+          notBeforeMs: nowMs - 60_000,
+          notAfterMs: nowMs + 3_600_000,
+          usage: 'workload',
+          authorityKeyId: subjectKeyIdOf(issuer.publicKey.export({ format: 'der', type: 'spki' })),
+          subjectAltNames: [toSubjectAltName('spiffe://cluster.local/ns/app1/sa/sleep')],
+        },
+        createPrivateKey(authority.keyPem),
+      );
+      const [certificate, key, chain] = ['pem', 'key', 'chain'].map((ending) => join(files, `${name}.${ending}`)) as [
+        string,
+        string,
+        string,
+      ];
+      writeFileSync(certificate, leaf);
+      writeFileSync(key, exportPrivateKey(privateKey));
+      writeFileSync(chain, authority.certificatePem);
+      return (
+        await tlsClient(`${ip}:5000`, ['-cert', certificate, '-key', key, '-cert_chain', chain, '-quiet'], request)
+      ).stdout;
+    };
+    const secret = JSON.parse(await succeed(['get', 'secret', 'cacerts', '-n', 'istio-system', '-o', 'json'])) as {
+      readonly data: Readonly<Record<string, string>>;
+    };
+    const own = {
+      certificatePem: Buffer.from(secret.data['ca-cert.pem'] ?? '', 'base64').toString(),
+      keyPem: Buffer.from(secret.data['ca-key.pem'] ?? '', 'base64').toString(),
+    };
+    assert.match(
+      await askAs('own', own),
+      /Hello version: v1/,
+      "the same name under the mesh's own authority is answered",
+    );
     const foreign = createRootCertificateAuthority({
       organization: 'Meltemi',
       commonName: 'Root CA',
       lifetimeMs: 3_600_000,
-      nowMs,
+      nowMs: Date.now(),
     });
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const issuer = new X509Certificate(foreign.certificatePem);
-    const leaf = buildCertificate(
-      {
-        subject: encodeDistinguishedName({}),
-        issuer: encodeDistinguishedName({ organization: 'Meltemi', commonName: 'Root CA' }),
-        publicKey: publicKey.export({ format: 'der', type: 'spki' }),
-        notBeforeMs: nowMs - 60_000,
-        notAfterMs: nowMs + 3_600_000,
-        usage: 'workload',
-        authorityKeyId: subjectKeyIdOf(issuer.publicKey.export({ format: 'der', type: 'spki' })),
-        subjectAltNames: [toSubjectAltName('spiffe://cluster.local/ns/app1/sa/sleep')],
-      },
-      createPrivateKey(foreign.keyPem),
-    );
-    writeFileSync(join(files, 'foreign.pem'), leaf);
-    writeFileSync(join(files, 'foreign.key'), exportPrivateKey(privateKey));
-    const request = 'GET /hello HTTP/1.1\\r\\nhost: helloworld\\r\\nconnection: close\\r\\n\\r\\n';
-    const answer = await tlsClient(
-      `${ip}:5000`,
-      ['-cert', join(files, 'foreign.pem'), '-key', join(files, 'foreign.key'), '-quiet'],
-      request,
-    );
-    assert.doesNotMatch(answer.stdout, /Hello version|HTTP\/1/);
+    assert.doesNotMatch(await askAs('foreign', foreign), /Hello version|HTTP\/1/);
     const anonymous = await tlsClient(`${ip}:5000`, ['-quiet'], request);
     assert.doesNotMatch(anonymous.stdout, /Hello version|HTTP\/1/);
   });

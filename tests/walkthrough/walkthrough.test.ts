@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { probeNetns } from '@meltemi/local/sandbox';
-import { findPeer } from '@meltemi/testing';
+import { eventually, findPeer } from '@meltemi/testing';
 import { countVersions, startWalkthrough, type Walkthrough } from './environment-harness.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
@@ -71,6 +72,85 @@ for (const plane of dataPlanes) {
       assert.equal(rows.length, 3, rows.join('\n'));
       for (const row of rows)
         assert.match(row, /^(sleep|helloworld-v[12])-\S+\.app1\s+cluster[12]\s+SYNCED\s+SYNCED\s+SYNCED\s+SYNCED\s/);
+    });
+
+    /** What the proxy of a deployment itself says: its configuration dump and its counters of rejected updates. */
+    const assertAccepted = async (deployment: string, cluster: string): Promise<void> => {
+      const inSidecar = [
+        'exec',
+        '-n',
+        'app1',
+        '--cluster',
+        cluster,
+        `deploy/${deployment}`,
+        '-c',
+        'istio-proxy',
+        '--',
+        'pilot-agent',
+        'request',
+        'GET',
+      ];
+      const rejected = (await succeed([...inSidecar, '/stats?filter=update_rejected'])).trim().split('\n');
+      // Our proxy counts once for each type, Envoy once for each resource as well.
+      assert.ok(rejected.length >= 2, rejected.join('\n'));
+      for (const line of rejected) assert.match(line, /update_rejected: 0$/);
+      const dump = JSON.parse(await succeed([...inSidecar, '/config_dump'])) as {
+        readonly configs: readonly { readonly '@type': string; readonly version_info?: string }[];
+      };
+      const versionOf = (type: string): string | undefined =>
+        dump.configs.find((config) => config['@type'].endsWith(type))?.version_info;
+      const status = JSON.parse(await succeed(['proxy-status', '-o', 'json'])) as readonly {
+        readonly proxy: string;
+        readonly cluster_id: string;
+        readonly types: Readonly<Record<string, { readonly acknowledgedVersion?: string }>>;
+      }[];
+      const own = status.find(({ proxy, cluster_id }) => proxy.startsWith(`${deployment}-`) && cluster_id === cluster);
+      assert.equal(versionOf('.ClustersConfigDump'), own?.types['cds']?.acknowledgedVersion);
+      assert.equal(versionOf('.ListenersConfigDump'), own?.types['lds']?.acknowledgedVersion);
+    };
+
+    test('no sidecar has rejected an update, and each dumps the versions that proxy-status shows', async () => {
+      await assertAccepted('sleep', 'cluster1');
+      await assertAccepted('helloworld-v1', 'cluster1');
+      await assertAccepted('helloworld-v2', 'cluster2');
+    });
+
+    test('a sidecar that asks for state-of-the-world gets the same and rejects nothing', async () => {
+      const manifest = readFileSync('examples/sleep/sleep.yaml', 'utf8')
+        .replaceAll('name: sleep', 'name: sotw')
+        .replaceAll('app: sleep', 'app: sotw')
+        .replace('serviceAccountName: sleep', 'serviceAccountName: sotw')
+        .replace(
+          '        app: sotw\n    spec:',
+          '        app: sotw\n      annotations:\n        proxy.istio.io/config: |\n          proxyMetadata:\n            ISTIO_DELTA_XDS: "false"\n    spec:',
+        );
+      assert.match(manifest, /ISTIO_DELTA_XDS/);
+      await succeed(['apply', '-n', 'app1', '-f', '-'], manifest);
+      await eventually(async () => {
+        const status = JSON.parse(await succeed(['proxy-status', '-o', 'json'])) as readonly {
+          readonly proxy: string;
+          readonly protocol: string;
+          readonly types: Readonly<Record<string, { readonly status: string }>>;
+        }[];
+        const own = status.find(({ proxy }) => proxy.startsWith('sotw-'));
+        assert.equal(own?.protocol, 'sotw');
+        for (const type of ['cds', 'lds', 'eds', 'rds']) assert.equal(own.types[type]?.status, 'SYNCED');
+      }, 20_000);
+      const answers = await succeed([
+        'exec',
+        '-n',
+        'app1',
+        'deploy/sotw',
+        '-c',
+        'sotw',
+        '--',
+        'sh',
+        '-c',
+        'for i in $(seq 20); do curl -s -m 5 helloworld.app1:5000/hello; done',
+      ]);
+      assert.equal(answers.match(/Hello version: v[12]/g)?.length, 20, answers);
+      await assertAccepted('sotw', 'cluster1');
+      await succeed(['delete', '-n', 'app1', '-f', '-'], manifest);
     });
 
     test('remote-clusters shows both clusters in sync', async () => {
