@@ -1,10 +1,12 @@
-import { err, ok, parseDurationMs, type Result } from '@meltemi/base';
+import { type Clock, err, ok, parseDurationMs, type Result } from '@meltemi/base';
 import type { ConfigStore } from '@meltemi/galley';
 import { type ConfigKey, configKey, type MeshSnapshot } from '@meltemi/model';
 import type { PushEngine } from '@meltemi/pilot';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_TIMEOUT_MS = 600_000;
+/** How long an object may wait for what it refers to: objects of one command arrive one after the other. */
+const PENDING_GRACE_MS = 2_000;
 
 /** A change whose arrival is asked about. */
 export interface DistributionQuestion {
@@ -59,10 +61,11 @@ export async function waitForChange(
   parts: {
     readonly engine: Pick<PushEngine, 'waitForDistribution' | 'snapshot'>;
     readonly store: Pick<ConfigStore, 'stateOf' | 'onReject'>;
+    readonly clock: Clock;
     readonly signal: AbortSignal;
   },
 ): Promise<DistributionAnswer> {
-  const { engine, store, signal } = parts;
+  const { engine, store, clock, signal } = parts;
   const { change, timeoutMs } = question;
   const rejection = (): string | undefined => (change === undefined ? undefined : findRejection(change, store));
   const includes = (snapshot: MeshSnapshot): boolean => change === undefined || isIncluded(change, snapshot, store);
@@ -71,17 +74,22 @@ export async function waitForChange(
     return { ok: false, lagging: [], version, proxyCount: 0, error };
   };
   const known = rejection();
-  if (known !== undefined) return refuse(known);
+  if (known !== undefined && !isPending(change, store)) return refuse(known);
 
   const rejected = new AbortController();
-  const stop = store.onReject(() => {
+  const giveUp = (): void => {
+    if (rejection() !== undefined && !isPending(change, store)) rejected.abort();
+  };
+  const stop = store.onReject(giveUp);
+  const grace = clock.setTimer(() => {
     if (rejection() !== undefined) rejected.abort();
-  });
+  }, PENDING_GRACE_MS);
   const { complete, laggards, proxyCount } = await engine.waitForDistribution({
     deadlineMs: timeoutMs,
     signal: AbortSignal.any([signal, rejected.signal]),
     includes,
   });
+  grace.cancel();
   stop();
   const snapshot = engine.snapshot();
   const refusal = rejection();
@@ -98,10 +106,13 @@ function findRejection(change: Change, store: Pick<ConfigStore, 'stateOf'>): str
   const state = store.stateOf(change.key);
   if (change.isDeleted || state.state !== 'rejected') return undefined;
   if (!isAtLeast(state.rejection.resourceVersion, change.resourceVersion)) return undefined;
-  const problems = state.rejection.findings
-    .filter(({ severity }) => severity === 'error')
-    .map(({ path, message }) => `${path}: ${message}`);
+  const problems = state.rejection.findings.map(({ path, message }) => `${path}: ${message}`);
   return `the control plane does not take it: ${problems.join('; ')}`;
+}
+
+function isPending(change: Change | undefined, store: Pick<ConfigStore, 'stateOf'>): boolean {
+  const state = change === undefined ? undefined : store.stateOf(change.key);
+  return state?.state === 'rejected' && state.rejection.isPending;
 }
 
 function isIncluded(change: Change, snapshot: MeshSnapshot, store: Pick<ConfigStore, 'stateOf'>): boolean {

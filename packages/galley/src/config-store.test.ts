@@ -57,3 +57,43 @@ test('ConfigStore forgets removed objects, also those that were rejected', () =>
   assert.equal(store.stateOf(KEY).state, 'absent');
   assert.deepEqual(changes, []);
 });
+
+test('ConfigStore holds a VirtualService back until a DestinationRule defines its subset', () => {
+  const { store, changes, rejections } = setUp();
+  const route = (subset: string): object[] => [{ destination: { host: 'h', subset } }];
+  const object = virtualService(1, [1, 1]);
+  store.put(object);
+  const waiting = {
+    ...object,
+    metadata: { ...object.metadata, resourceVersion: '2' },
+    spec: { hosts: ['h'], http: [{ route: route('v2') }] },
+  };
+  store.put(waiting);
+  assert.deepEqual([rejections[0]?.isPending, rejections[0]?.servesPrevious], [true, true]);
+  assert.equal(store.ofKind('VirtualService')[0]?.resourceVersion, '1');
+  store.put({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { namespace: 'app1', name: 'd', resourceVersion: '3' },
+    spec: { host: 'h', subsets: [{ name: 'v2' }] },
+  });
+  assert.equal(store.ofKind('VirtualService')[0]?.resourceVersion, '2');
+  assert.deepEqual(store.rejections(), []);
+  assert.deepEqual(changes, ['VirtualService/app1/v', 'DestinationRule/app1/d', 'VirtualService/app1/v']);
+});
+
+test('ConfigStore forgets an object that waits when it is removed', () => {
+  const { store } = setUp();
+  store.put({
+    ...virtualService(1, []),
+    spec: { hosts: ['h'], http: [{ route: [{ destination: { host: 'h', subset: 'v2' } }] }] },
+  });
+  store.remove(KEY);
+  store.put({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { namespace: 'app1', name: 'd' },
+    spec: { host: 'h', subsets: [{ name: 'v2' }] },
+  });
+  assert.equal(store.stateOf(KEY).state, 'absent');
+});

@@ -4,6 +4,7 @@ import { type ConfigKey, type ConfigResource, type ConfigSource, configKey } fro
 import { isSameContent, toConfigResource } from './config-resource.ts';
 import type { GalleyMetrics } from './metrics.ts';
 import { checkRe2 } from './regex-check.ts';
+import { findUnresolvedReferences, REFERENCED_KINDS } from './unresolved-references.ts';
 
 /** A version of an object that was not taken. */
 export interface RejectedConfig {
@@ -12,6 +13,8 @@ export interface RejectedConfig {
   readonly findings: readonly Finding[];
   /** Whether an earlier, good version of it goes on serving. */
   readonly servesPrevious: boolean;
+  /** It is valid, but refers to something that is not there; it is taken as soon as that arrives. */
+  readonly isPending: boolean;
 }
 
 /** What the store says about one object. */
@@ -21,8 +24,9 @@ export type ConfigState =
   | { readonly state: 'absent' };
 
 /**
- * The configuration in force: for each object its last version that passed validation.
+ * The configuration in force: for each object its last version that passed validation and whose references resolved.
  *
+ * An object whose references are lost later stays as it is.
  * One writer (the sources), any number of readers; listeners are called after each change, one by one.
  */
 export interface ConfigStore {
@@ -44,84 +48,131 @@ export interface ConfigStore {
 export interface ConfigStoreOptions {
   readonly log: Log;
   readonly metrics?: GalleyMetrics | undefined;
+  /** Completes short host names in references. Default `cluster.local`. */
+  readonly domainSuffix?: string;
 }
 
 /** Creates an empty store. */
-export function createConfigStore({ log, metrics }: ConfigStoreOptions): ConfigStore {
-  const accepted = new Map<string, ConfigResource>();
+export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
+  return new LastGoodStore(options);
+}
+
+interface Held {
+  readonly object: KubernetesObject;
+  readonly source: ConfigSource | undefined;
+}
+
+class LastGoodStore implements ConfigStore {
+  readonly #options: ConfigStoreOptions;
+  readonly #accepted = new Map<string, ConfigResource>();
   /** The newest version that was taken, also where its content equals the one before. */
-  const versions = new Map<string, string>();
-  const rejected = new Map<string, RejectedConfig>();
-  const listeners = new Set<(key: ConfigKey) => void>();
-  const rejectListeners = new Set<(rejection: RejectedConfig, object: KubernetesObject) => void>();
-  let all: readonly ConfigResource[] | undefined;
+  readonly #versions = new Map<string, string>();
+  readonly #rejected = new Map<string, RejectedConfig>();
+  /** Valid objects that wait for what they refer to. */
+  readonly #held = new Map<string, Held>();
+  readonly #changeListeners = new Set<(key: ConfigKey) => void>();
+  readonly #rejectListeners = new Set<(rejection: RejectedConfig, object: KubernetesObject) => void>();
+  #all: readonly ConfigResource[] | undefined;
 
-  const notify = (key: ConfigKey): void => {
-    all = undefined;
-    for (const listener of listeners) listener(key);
-  };
+  constructor(options: ConfigStoreOptions) {
+    this.#options = options;
+  }
 
-  const reject = (key: ConfigKey, object: KubernetesObject, findings: readonly Finding[]): void => {
+  put(object: KubernetesObject, source?: ConfigSource): void {
+    const key = { kind: object.kind, namespace: object.metadata.namespace ?? 'default', name: object.metadata.name };
+    this.#held.delete(configKey(key));
+    const validated = validateObject(object, { checkRegex: checkRe2 });
+    if (validated.object === undefined || hasErrors(validated.findings)) {
+      const findings = validated.findings.filter((finding) => finding.severity === 'error');
+      return this.#reject({ key, object, findings, isPending: false });
+    }
+    const rules = this.ofKind('DestinationRule');
+    const unresolved = findUnresolvedReferences(validated.object, rules, this.#options.domainSuffix);
+    if (unresolved.length > 0) {
+      this.#held.set(configKey(key), { object, source });
+      return this.#reject({ key, object, findings: unresolved, isPending: true });
+    }
+    this.#accept(key, toConfigResource(validated.object, source));
+  }
+
+  remove(key: ConfigKey): void {
+    const text = configKey(key);
+    this.#held.delete(text);
+    this.#clearRejection(key);
+    this.#versions.delete(text);
+    if (!this.#accepted.delete(text)) return;
+    this.#options.metrics?.configEvent(key.kind, 'delete');
+    this.#notify(key);
+  }
+
+  list(): readonly ConfigResource[] {
+    return (this.#all ??= [...this.#accepted.values()]);
+  }
+
+  ofKind(kind: string): readonly ConfigResource[] {
+    return this.list().filter((resource) => resource.kind === kind);
+  }
+
+  stateOf(key: ConfigKey): ConfigState {
+    const text = configKey(key);
+    const rejection = this.#rejected.get(text);
+    if (rejection !== undefined) return { state: 'rejected', rejection };
+    const resource = this.#accepted.get(text);
+    if (resource === undefined) return { state: 'absent' };
+    return { state: 'accepted', resource, resourceVersion: this.#versions.get(text) ?? resource.resourceVersion };
+  }
+
+  rejections(): readonly RejectedConfig[] {
+    return [...this.#rejected.values()];
+  }
+
+  onChange(listener: (key: ConfigKey) => void): () => void {
+    this.#changeListeners.add(listener);
+    return () => void this.#changeListeners.delete(listener);
+  }
+
+  onReject(listener: (rejection: RejectedConfig, object: KubernetesObject) => void): () => void {
+    this.#rejectListeners.add(listener);
+    return () => void this.#rejectListeners.delete(listener);
+  }
+
+  #accept(key: ConfigKey, resource: ConfigResource): void {
+    const text = configKey(key);
+    this.#clearRejection(key);
+    const previous = this.#accepted.get(text);
+    this.#versions.set(text, resource.resourceVersion);
+    if (previous !== undefined && isSameContent(previous, resource)) return;
+    this.#accepted.set(text, resource);
+    this.#options.metrics?.configEvent(key.kind, previous === undefined ? 'add' : 'update');
+    this.#notify(key);
+  }
+
+  #reject(
+    refused: Pick<RejectedConfig, 'key' | 'findings' | 'isPending'> & { readonly object: KubernetesObject },
+  ): void {
+    const { key, object, findings, isPending } = refused;
     const text = configKey(key);
     const resourceVersion = object.metadata.resourceVersion ?? '';
-    if (rejected.get(text)?.resourceVersion === resourceVersion && resourceVersion !== '') return;
-    const rejection = { key, resourceVersion, findings, servesPrevious: accepted.has(text) };
-    rejected.set(text, rejection);
-    metrics?.rejected(key.kind, rejected.size);
-    const problems = findings.filter((finding) => finding.severity === 'error').map(formatFinding);
-    log.warn(`Configuration not taken: ${text}`, {
-      problems,
-      previous: rejection.servesPrevious ? 'stays in force' : 'none',
-    });
-    for (const listener of rejectListeners) listener(rejection, object);
-  };
+    // A version is read again and again; it is told once.
+    if (this.#rejected.get(text)?.resourceVersion === resourceVersion && resourceVersion !== '') return;
+    const rejection = { key, resourceVersion, findings, isPending, servesPrevious: this.#accepted.has(text) };
+    this.#rejected.set(text, rejection);
+    this.#options.metrics?.rejected(key.kind, this.#rejected.size);
+    const previous = rejection.servesPrevious ? 'stays in force' : 'none';
+    const fields = { problems: findings.map(formatFinding), previous };
+    if (isPending) this.#options.log.info(`Configuration waits for what it refers to: ${text}`, fields);
+    else this.#options.log.warn(`Configuration not taken: ${text}`, fields);
+    for (const listener of this.#rejectListeners) listener(rejection, object);
+  }
 
-  const clearRejection = (text: string, kind: string): void => {
-    if (rejected.delete(text)) metrics?.rejected(kind, rejected.size);
-  };
+  #clearRejection(key: ConfigKey): void {
+    if (this.#rejected.delete(configKey(key))) this.#options.metrics?.rejected(key.kind, this.#rejected.size);
+  }
 
-  return {
-    put(object, source) {
-      const key = { kind: object.kind, namespace: object.metadata.namespace ?? 'default', name: object.metadata.name };
-      const text = configKey(key);
-      const validated = validateObject(object, { checkRegex: checkRe2 });
-      if (validated.object === undefined || hasErrors(validated.findings))
-        return reject(key, object, validated.findings);
-      clearRejection(text, key.kind);
-      const resource = toConfigResource(validated.object, source);
-      const previous = accepted.get(text);
-      versions.set(text, resource.resourceVersion);
-      if (previous !== undefined && isSameContent(previous, resource)) return;
-      accepted.set(text, resource);
-      metrics?.configEvent(key.kind, previous === undefined ? 'add' : 'update');
-      notify(key);
-    },
-    remove(key) {
-      const text = configKey(key);
-      clearRejection(text, key.kind);
-      versions.delete(text);
-      if (!accepted.delete(text)) return;
-      metrics?.configEvent(key.kind, 'delete');
-      notify(key);
-    },
-    list: () => (all ??= [...accepted.values()]),
-    ofKind: (kind) => [...accepted.values()].filter((resource) => resource.kind === kind),
-    stateOf(key) {
-      const text = configKey(key);
-      const rejection = rejected.get(text);
-      if (rejection !== undefined) return { state: 'rejected', rejection };
-      const resource = accepted.get(text);
-      if (resource === undefined) return { state: 'absent' };
-      return { state: 'accepted', resource, resourceVersion: versions.get(text) ?? resource.resourceVersion };
-    },
-    rejections: () => [...rejected.values()],
-    onChange(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
-    onReject(listener) {
-      rejectListeners.add(listener);
-      return () => void rejectListeners.delete(listener);
-    },
-  };
+  #notify(key: ConfigKey): void {
+    this.#all = undefined;
+    for (const listener of this.#changeListeners) listener(key);
+    if (!REFERENCED_KINDS.has(key.kind)) return;
+    for (const { object, source } of [...this.#held.values()]) this.put(object, source);
+  }
 }

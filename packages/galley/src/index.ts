@@ -10,3 +10,4 @@ export * from './rejection-events.ts';
 export * from './source/file-source.ts';
 export * from './source/kubernetes-source.ts';
 export * from './source/mesh-config-source.ts';
+export * from './unresolved-references.ts';

@@ -21,7 +21,7 @@ export async function writeRejectionEvent(
 ): Promise<void> {
   const { kind, namespace, name } = rejection.key;
   const now = `${new Date(clock.nowMs()).toISOString().slice(0, 19)}Z`;
-  const problems = rejection.findings.filter((finding) => finding.severity === 'error').map(formatFinding);
+  const problems = rejection.findings.map(formatFinding);
   const state = rejection.servesPrevious ? 'the previous version stays in force' : 'it has no effect';
   const event: EventObject = {
     apiVersion: 'v1',

@@ -29,7 +29,10 @@ test('analysis names a subset that no DestinationRule defines, and those that ar
   assert.equal(finding?.code, 'IST0101');
   assert.equal(finding?.severity, 'warning');
   assert.equal(finding?.path, 'spec.http[0].route[0].destination.subset');
-  assert.match(finding?.message ?? '', /helloworld\.app1\.svc\.cluster\.local\+v3.*defined are v1, v2/);
+  assert.match(
+    finding?.message ?? '',
+    /subset "v3" of helloworld\.app1\.svc\.cluster\.local is not defined: .*defines v1, v2;/,
+  );
 });
 
 test('analysis names a host that the registry does not have', () => {
@@ -38,7 +41,7 @@ test('analysis names a host that the registry does not have', () => {
     destinationRules: [RULE],
     hosts: new Set(['other.app1.svc.cluster.local']),
   });
-  assert.match(findings[0]?.message ?? '', /Referenced host not found/);
+  assert.match(findings[0]?.message ?? '', /is not known: no Service has this name/);
 });
 
 test('analysis reports two VirtualServices of the mesh with the same host on each of them', () => {

@@ -45,16 +45,16 @@ export function analyseVirtualService(resource: VirtualService, input: AnalysisI
       findings.push({ object, path: at(path, field), severity: 'warning', code: 'IST0101', message });
     };
     if (input.hosts !== undefined && !isKnownHost(host, input.hosts)) {
-      report('host', `Referenced host not found: "${host}"; create the Service, or correct the name`);
+      report('host', `host "${host}" is not known: no Service has this name; create it, or correct the name`);
     }
     if (destination.subset === undefined) continue;
     const known = subsetsOf(host, input);
     if (known.includes(destination.subset)) continue;
-    const hint =
+    const remedy =
       known.length === 0
-        ? 'no DestinationRule of this host defines subsets; create one'
-        : `defined are ${known.join(', ')}; add it to the DestinationRule, or correct the name`;
-    report('subset', `Referenced host+subset in destinationrule not found: "${host}+${destination.subset}"; ${hint}`);
+        ? `no DestinationRule for ${host} defines subsets; create one`
+        : `the DestinationRule for ${host} defines ${known.join(', ')}; add it there, or correct the name`;
+    report('subset', `subset "${destination.subset}" of ${host} is not defined: ${remedy}`);
   }
   return findings;
 }

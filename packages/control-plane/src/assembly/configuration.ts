@@ -23,6 +23,9 @@ export interface Configuration {
   readonly source: KubernetesSource;
 }
 
+/** How long an object waits for what it refers to before an Event says so. */
+const PENDING_EVENT_MS = 2_000;
+
 /** Reads MeshConfig and the injector's settings, which everything else depends on, and prepares the configuration store. */
 export async function readConfiguration(run: RunContext): Promise<Configuration> {
   const { client, clock, random, log, settings, signal, tasks } = run;
@@ -47,10 +50,17 @@ export async function readConfiguration(run: RunContext): Promise<Configuration>
   });
   await Promise.all([meshConfig.start(signal), injector.start(signal)]);
   const metrics = createGalleyMetrics(run.metrics);
-  const store = createConfigStore({ log: log.scope('galley'), metrics });
-  store.onReject((rejection, object) =>
-    tasks.run('Writing an Event', () => writeRejectionEvent(rejection, object, { client, clock, log })),
-  );
+  const store = createConfigStore({ log: log.scope('galley'), metrics, domainSuffix: settings.domainSuffix });
+  store.onReject((rejection, object) => {
+    const tell = (): void =>
+      tasks.run('Writing an Event', () => writeRejectionEvent(rejection, object, { client, clock, log }));
+    if (!rejection.isPending) return tell();
+    // What it refers to mostly arrives a moment later, and then there is nothing to tell.
+    clock.setTimer(() => {
+      const state = store.stateOf(rejection.key);
+      if (state.state === 'rejected' && state.rejection === rejection && !signal.aborted) tell();
+    }, PENDING_EVENT_MS);
+  });
   const source = createKubernetesSource({ client, store, clock, random, log: log.scope('galley') });
   return { meshConfig, injector, store, metrics, source };
 }

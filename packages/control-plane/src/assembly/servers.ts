@@ -47,6 +47,7 @@ export async function startServers(run: RunContext, parts: ServedParts): Promise
       pages: createDebugPages({
         localClusterId: run.settings.clusterId,
         engine: discovery.engine,
+        clock: run.clock,
         store: configuration.store,
         meshConfig: configuration.meshConfig,
         remoteClusters: () => clusters.remotes.list(),

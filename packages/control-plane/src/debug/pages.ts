@@ -1,3 +1,4 @@
+import type { Clock } from '@meltemi/base';
 import type { ConfigStore, MeshConfigSource } from '@meltemi/galley';
 import type { PushEngine } from '@meltemi/pilot';
 import type { RemoteClusterInfo } from '@meltemi/registry';
@@ -12,6 +13,7 @@ import { describeSync } from './sync-status.ts';
 export interface DebugSources {
   readonly localClusterId: string;
   readonly engine: PushEngine;
+  readonly clock: Clock;
   readonly store: ConfigStore;
   readonly meshConfig: Pick<MeshConfigSource, 'current' | 'problems'>;
   readonly remoteClusters: () => readonly RemoteClusterInfo[];
@@ -70,10 +72,10 @@ function configDump(query: URLSearchParams, engine: PushEngine): HttpAnswer {
 
 async function distribution(
   query: URLSearchParams,
-  { engine, store }: DebugSources,
+  { engine, store, clock }: DebugSources,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   const question = parseDistributionQuery(query);
   if (!question.ok) return jsonAnswer({ ok: false, lagging: [], error: question.error }, 400);
-  return jsonAnswer(await waitForChange(question.value, { engine, store, signal }));
+  return jsonAnswer(await waitForChange(question.value, { engine, store, clock, signal }));
 }

@@ -1,19 +1,8 @@
-import {
-  type AnalysisInput,
-  analyseVirtualService,
-  type DestinationRule,
-  type DestinationRuleSpec,
-  findKind,
-  formatFinding,
-  type KubernetesObject,
-  type VirtualService,
-  validateObject,
-} from '@meltemi/api';
-import { type ConfigResource } from '@meltemi/model';
-import { toKubernetesObject } from '../config-resource.ts';
+import { findKind, formatFinding, type KubernetesObject, validateObject } from '@meltemi/api';
 import type { ConfigStore } from '../config-store.ts';
 import type { GalleyMetrics } from '../metrics.ts';
 import { checkRe2 } from '../regex-check.ts';
+import { findUnresolvedReferences } from '../unresolved-references.ts';
 import type { AdmissionRequest, AdmissionResponse } from './admission-review.ts';
 import { type FindUnimplemented, warnOfUnimplemented } from './unimplemented-fields.ts';
 
@@ -67,18 +56,8 @@ function withNamespace({ object, namespace }: AdmissionRequest): unknown {
 }
 
 function analyseAgainstStore(object: KubernetesObject, options: ValidatingWebhookOptions): readonly string[] {
-  if (object.kind !== 'VirtualService') return [];
-  const rules = options.store
-    .ofKind('DestinationRule')
-    // The store holds validated specs only.
-    .map((rule): DestinationRule => toKubernetesObject(rule as ConfigResource<DestinationRuleSpec>, 'DestinationRule'));
-  const input: AnalysisInput = {
-    virtualServices: [],
-    destinationRules: rules,
-    ...(options.domainSuffix === undefined ? {} : { domainSuffix: options.domainSuffix }),
-  };
-  // Validated just now as the kind that it says it is.
-  return analyseVirtualService(object as VirtualService, input).map(
+  const rules = options.store.ofKind('DestinationRule');
+  return findUnresolvedReferences(object, rules, options.domainSuffix).map(
     (finding) => `${finding.code} ${formatFinding(finding)}`,
   );
 }
