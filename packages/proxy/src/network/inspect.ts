@@ -74,26 +74,31 @@ export function inspectSocket(socket: Socket, options: InspectOptions, events: I
     settle();
     events.onGone();
   };
+  let peeked: Buffer | undefined;
+  const hand = (inspection: Inspection): void => {
+    settle();
+    if (peeked !== undefined) socket.unshift(peeked);
+    events.onInspected(inspection);
+  };
   const onReadable = (): void => {
     const bytes = socket.read() as Buffer | null;
     if (bytes === null) return;
-    const inspection = inspectBytes(bytes, options);
-    if (inspection === undefined) {
-      // Given back whole: the next `readable` brings old and new bytes together.
-      socket.unshift(bytes);
-      return;
-    }
-    settle();
-    socket.unshift(bytes);
-    events.onInspected(inspection);
+    // Kept here until the verdict: `unshift` raises `readable` again at once, so giving an incomplete beginning back would
+    // spin without ever reading more.
+    peeked = peeked === undefined ? bytes : Buffer.concat([peeked, bytes]);
+    const inspection = inspectBytes(peeked, options);
+    if (inspection !== undefined) hand(inspection);
   };
   const timer =
     options.timeoutMs === 0
       ? undefined
       : options.timers.set(() => {
+          if (options.continueOnTimeout) {
+            hand(UNINSPECTED);
+            return;
+          }
           settle();
-          if (options.continueOnTimeout) events.onInspected(UNINSPECTED);
-          else events.onTimeout();
+          events.onTimeout();
         }, options.timeoutMs);
   socket.on('readable', onReadable);
   socket.once('end', onGone);
