@@ -12,8 +12,8 @@ const MAX_LINE_BYTES = 8192;
  */
 export function detectHttp(text: string): HttpPreface {
   if (text.length === 0) return 'incomplete';
-  if (H2_PREFACE.startsWith(text)) return 'incomplete';
   if (text.startsWith(H2_PREFACE)) return 'h2c';
+  if (H2_PREFACE.startsWith(text)) return 'incomplete';
   const methodEnd = text.indexOf(' ');
   const method = methodEnd === -1 ? text : text.slice(0, methodEnd);
   if (method.length === 0 || method.length > MAX_METHOD_BYTES || !/^[A-Za-z-]+$/.test(method)) return 'not_http';
