@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HeaderMap, headerMapOf } from '../codec/header-map.ts';
+import type { RuntimeHeaderMatcher } from '../config/runtime-config.ts';
 import {
   forwardFixture,
   retryPolicyFixture,
   routeConfigFixture,
   routeFixture,
   virtualHostFixture,
-} from '../config/fixtures.ts';
-import type { RuntimeHeaderMatcher } from '../config/runtime-config.ts';
+} from '../testing/runtime-resources.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { compileHeaderMatcher } from './header-match.ts';
 import { detectHttp } from './http-preface.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ANY_CONNECTION } from '../config/fixtures.ts';
 import type { RuntimeFilterChainMatch } from '../config/runtime-config.ts';
+import { ANY_CONNECTION } from '../testing/runtime-resources.ts';
 import { type ConnectionFacts, compileFilterChains } from './filter-chain-match.ts';
 
 const FACTS: ConnectionFacts = {

@@ -9,7 +9,7 @@ import type {
 } from '../config/runtime-config.ts';
 import { compileRedirect, type RedirectInput } from './redirect.ts';
 import type { RequestView } from './request-view.ts';
-import { compileRetryPolicy, type CompiledRetryPolicy } from './retry-policy.ts';
+import { type CompiledRetryPolicy, compileRetryPolicy } from './retry-policy.ts';
 import { compileRouteMatch } from './route-match.ts';
 import { compileRegexRewrite } from './string-match.ts';
 import { buildDomainIndex, type DomainIndex, matchVirtualHost, stripPort } from './virtual-host-match.ts';

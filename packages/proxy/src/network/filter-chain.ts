@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { stableJson } from '@meltemi/base/pure';
 import type { RuntimeFilterChain } from '../config/runtime-config.ts';
 import { HttpConnectionManager } from '../filters/http/http-connection-manager.ts';
@@ -8,7 +9,6 @@ import { TcpProxy } from '../filters/tcp/tcp-proxy.ts';
 import { DownstreamTls } from '../tls/downstream-tls.ts';
 import type { SecretStore } from '../tls/secret-store.ts';
 import { Connection, type ConnectionHandler } from './connection.ts';
-import type { Socket } from 'node:net';
 
 const UNUSED_HANDLER: ConnectionHandler = { onData() {}, onEnd() {}, onClose() {}, onWritable() {} };
 

@@ -1,4 +1,4 @@
-import { type X509Certificate, X509Certificate as X509 } from 'node:crypto';
+import { X509Certificate as X509, type X509Certificate } from 'node:crypto';
 import { parseSubjectAltNames, type SubjectAltNames } from './subject-alt-names.ts';
 
 /** What is kept of a certificate for headers, logs and policy. Read once per connection. */

@@ -4,8 +4,8 @@ import type { ResetReason } from '../codec/message-heads.ts';
 import type { RuntimeHostAddress } from '../config/runtime-config.ts';
 import { dialMarked } from '../network/dial-marked.ts';
 import type { Timers } from '../network/timers.ts';
-import type { UpstreamTls, UpstreamTlsTarget } from '../tls/upstream-tls.ts';
 import { parseSubjectAltNames } from '../tls/subject-alt-names.ts';
+import type { UpstreamTls, UpstreamTlsTarget } from '../tls/upstream-tls.ts';
 
 /** What TLS settled with an upstream host. */
 export interface UpstreamTlsFacts {

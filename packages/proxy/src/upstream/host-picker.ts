@@ -1,5 +1,5 @@
-import { assertNever, type Result } from '@meltemi/base/pure';
 import type { Random } from '@meltemi/base';
+import { assertNever, type Result } from '@meltemi/base/pure';
 import type { RuntimeLbPolicy } from '../config/runtime-config.ts';
 import { WeightedSchedule } from '../decide/weighted-schedule.ts';
 import type { Host } from './host.ts';

@@ -4,7 +4,7 @@ import { Connection, type ConnectionHandler } from '../network/connection.ts';
 import { IdleTimer, type Timers } from '../network/timers.ts';
 import type { ClusterStats } from '../stats/cluster-stats.ts';
 import { BreakerKind, type Breakers } from './breakers.ts';
-import type { ConnectedSocket, ConnectEvents, UpstreamTlsFacts } from './connect.ts';
+import type { ConnectEvents, ConnectedSocket, UpstreamTlsFacts } from './connect.ts';
 import type { Host } from './host.ts';
 
 /** A connection of the pool with one request on it. */

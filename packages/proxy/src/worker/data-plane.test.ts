@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createDataPlaneFixture, fetchHttp, simpleConfig, startOrigin } from './data-plane-fixture.ts';
+import { createDataPlaneFixture, fetchHttp, simpleConfig, startOrigin } from '../testing/data-plane-fixture.ts';
 
 test('a request goes through listener, route and cluster to hosts in turn', async () => {
   await using first = await startOrigin((_request, response) => response.end('first'));

@@ -17,7 +17,7 @@ import type { AccessLogSink } from '../filters/access-log/access-log.ts';
 import type { ProxyContext } from '../filters/http/proxy-context.ts';
 import { ListenerManager } from '../network/listener-manager.ts';
 import type { Timers } from '../network/timers.ts';
-import { StatsStore, type StatsListener } from '../stats/stats-store.ts';
+import { type StatsListener, StatsStore } from '../stats/stats-store.ts';
 import { SecretStore } from '../tls/secret-store.ts';
 import { Cluster, type ClusterContext } from '../upstream/cluster.ts';
 import { checkLbPolicy } from '../upstream/host-picker.ts';

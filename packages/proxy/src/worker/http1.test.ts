@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { routeFixture } from '../config/fixtures.ts';
 import {
   createDataPlaneFixture,
   type DataPlaneFixture,
@@ -13,7 +12,8 @@ import {
   simpleConfig,
   startOrigin,
   startTcpServer,
-} from './data-plane-fixture.ts';
+} from '../testing/data-plane-fixture.ts';
+import { routeFixture } from '../testing/runtime-resources.ts';
 
 const LOG_FORMAT = '%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n';
 

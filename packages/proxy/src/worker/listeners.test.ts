@@ -2,6 +2,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import type { RuntimeFilterChain, RuntimeListener } from '../config/runtime-config.ts';
+import {
+  createDataPlaneFixture,
+  eventually,
+  fetchHttp,
+  simpleConfig,
+  startOrigin,
+} from '../testing/data-plane-fixture.ts';
 import {
   ANY_CONNECTION,
   filterChainFixture,
@@ -11,9 +19,7 @@ import {
   routeConfigFixture,
   routeFixture,
   virtualHostFixture,
-} from '../config/fixtures.ts';
-import type { RuntimeFilterChain, RuntimeListener } from '../config/runtime-config.ts';
-import { createDataPlaneFixture, eventually, fetchHttp, simpleConfig, startOrigin } from './data-plane-fixture.ts';
+} from '../testing/runtime-resources.ts';
 
 /** A chain that answers with a text. */
 function answering(name: string, fields: Partial<RuntimeFilterChain> = {}, log?: string): RuntimeFilterChain {

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type ConnectionOptions, connect, createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import { ANY_CONNECTION, filterChainFixture, httpFixture } from '../config/fixtures.ts';
 import type {
   RuntimeDownstreamTls,
   RuntimeHttpConnectionManager,
@@ -11,7 +10,7 @@ import type {
   RuntimeSecret,
   RuntimeUpstreamTls,
 } from '../config/runtime-config.ts';
-import { type AuthorityFixture, createAuthorityFixture, type KeyPair } from '../tls/authority-fixture.ts';
+import { type AuthorityFixture, createAuthorityFixture, type KeyPair } from '../testing/authority-fixture.ts';
 import {
   createDataPlaneFixture,
   type DataPlaneFixture,
@@ -19,7 +18,8 @@ import {
   fetchHttp,
   simpleConfig,
   startOrigin,
-} from './data-plane-fixture.ts';
+} from '../testing/data-plane-fixture.ts';
+import { ANY_CONNECTION, filterChainFixture, httpFixture } from '../testing/runtime-resources.ts';
 
 const CLIENT = 'spiffe://cluster.local/ns/app1/sa/client';
 const SERVER = 'spiffe://cluster.local/ns/app1/sa/server';

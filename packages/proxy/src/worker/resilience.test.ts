@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { endpointsFixture, forwardFixture, hostFixture, retryPolicyFixture, routeFixture } from '../config/fixtures.ts';
 import {
   createDataPlaneFixture,
   eventually,
@@ -9,7 +8,14 @@ import {
   simpleConfig,
   startOrigin,
   startTcpServer,
-} from './data-plane-fixture.ts';
+} from '../testing/data-plane-fixture.ts';
+import {
+  endpointsFixture,
+  forwardFixture,
+  hostFixture,
+  retryPolicyFixture,
+  routeFixture,
+} from '../testing/runtime-resources.ts';
 
 const LOG = {
   path: 'log',
@@ -81,7 +87,7 @@ test('PROXY-48 weights 90 and 10 over 10,000 requests give 10 % within 1.5', asy
     hostRewriteLiteral: undefined,
     filterOverrides: undefined,
   });
-  const { clusterFixture, routeConfigFixture, virtualHostFixture } = await import('../config/fixtures.ts');
+  const { clusterFixture, routeConfigFixture, virtualHostFixture } = await import('../testing/runtime-resources.ts');
   await proxy.apply({
     ...config,
     endpoints: {
@@ -140,7 +146,7 @@ test('PROXY-48 weights 90 and 10 over 10,000 requests give 10 % within 1.5', asy
 test('PROXY-50 prefix_rewrite changes the path, keeps the query, and names the original', async () => {
   let seen = '';
   await using origin = await startOrigin((request, response) => {
-    seen = `${request.url} ${request.headers['x-envoy-original-path']}`;
+    seen = `${request.url} ${String(request.headers['x-envoy-original-path'])}`;
     response.end();
   });
   await using proxy = createDataPlaneFixture();

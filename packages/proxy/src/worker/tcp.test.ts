@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { filterChainFixture, listenerFixture, tcpProxyFixture } from '../config/fixtures.ts';
-import { createDataPlaneFixture, eventually, simpleConfig, startTcpServer } from './data-plane-fixture.ts';
+import { createDataPlaneFixture, eventually, simpleConfig, startTcpServer } from '../testing/data-plane-fixture.ts';
+import { filterChainFixture, listenerFixture, tcpProxyFixture } from '../testing/runtime-resources.ts';
 
 function tcpListener(fields: Partial<Parameters<typeof tcpProxyFixture>[1]> = {}) {
   return {

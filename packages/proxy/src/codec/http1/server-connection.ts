@@ -1,5 +1,5 @@
 import type { Connection, ConnectionHandler } from '../../network/connection.ts';
-import type { Timers, TimerHandle } from '../../network/timers.ts';
+import type { TimerHandle, Timers } from '../../network/timers.ts';
 import type { HeaderMap } from '../header-map.ts';
 import type { CodecError, RequestHandler, RequestSink, ResponseWriter } from '../streams.ts';
 import { type FieldBlock, HeadError, type RequestLine } from './head-parser.ts';

@@ -1,6 +1,6 @@
 import { assertNever } from '@meltemi/base/pure';
-import { Http1ServerConnection } from '../../codec/http1/server-connection.ts';
 import { HeaderMap } from '../../codec/header-map.ts';
+import { Http1ServerConnection } from '../../codec/http1/server-connection.ts';
 import type { RequestHead } from '../../codec/message-heads.ts';
 import type { CodecError, RequestHandler, RequestSink, ResponseWriter } from '../../codec/streams.ts';
 import type { RuntimeHttpConnectionManager, RuntimeHttpFilter } from '../../config/runtime-config.ts';

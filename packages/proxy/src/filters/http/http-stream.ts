@@ -1,13 +1,13 @@
 import { HeaderMap } from '../../codec/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../codec/message-heads.ts';
 import type { RequestSink, ResponseWriter } from '../../codec/streams.ts';
+import type { RuntimeFilterOverrides, RuntimeWeightedCluster } from '../../config/runtime-config.ts';
 import { encodeGrpcMessage, grpcStatusOfHttp } from '../../decide/local-reply.ts';
 import { normalizePath } from '../../decide/path-normalization.ts';
 import { isGrpcContentType } from '../../decide/request-view.ts';
 import { ResponseFlag } from '../../decide/response-flags.ts';
 import { chooseCluster, type RouteDecision } from '../../decide/route-table.ts';
 import { stripPort } from '../../decide/virtual-host-match.ts';
-import type { RuntimeFilterOverrides, RuntimeWeightedCluster } from '../../config/runtime-config.ts';
 import { IdleTimer } from '../../network/timers.ts';
 import type { AlpnOverride, Cluster } from '../../upstream/cluster.ts';
 import type { UpstreamTlsFacts } from '../../upstream/connect.ts';

@@ -4,7 +4,7 @@ import { stripPort } from '../../decide/virtual-host-match.ts';
 import type { Counter, Histogram, StatsStore } from '../../stats/stats-store.ts';
 import type { HttpFilter } from './http-filter.ts';
 import type { HttpStream } from './http-stream.ts';
-import { parseWorkloadMetadata, type PeerMetadata } from './peer-metadata.ts';
+import { type PeerMetadata, parseWorkloadMetadata } from './peer-metadata.ts';
 
 /** Labels of Istio's metrics, by name. */
 type Labels = Record<string, string>;

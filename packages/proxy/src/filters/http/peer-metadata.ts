@@ -1,8 +1,8 @@
 import type { HeaderMap } from '../../codec/header-map.ts';
 import type { RuntimeNode, RuntimePeerMetadata } from '../../config/runtime-config.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
-import { decodeStruct } from './protobuf-struct.ts';
 import type { HttpFilter } from './http-filter.ts';
+import { decodeStruct } from './protobuf-struct.ts';
 
 /** What a peer says about its workload. */
 export interface PeerMetadata {

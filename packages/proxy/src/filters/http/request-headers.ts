@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { hasToken } from '../../codec/http1/grammar.ts';
 import type { HeaderMap } from '../../codec/header-map.ts';
+import { hasToken } from '../../codec/http1/grammar.ts';
 import type { RequestHead } from '../../codec/message-heads.ts';
 import type { RuntimeHttpConnectionManager } from '../../config/runtime-config.ts';
 import { type ClientAddress, resolveClientAddress } from '../../decide/client-address.ts';

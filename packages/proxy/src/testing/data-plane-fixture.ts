@@ -4,22 +4,10 @@ import {
   type AddressInfo,
   connect,
   createServer as createTcpServer,
-  type Server as TcpServer,
   type Socket,
+  type Server as TcpServer,
 } from 'node:net';
 import { silentLog } from '@meltemi/base';
-import {
-  clusterFixture,
-  endpointsFixture,
-  filterChainFixture,
-  forwardFixture,
-  hostFixture,
-  httpFixture,
-  listenerFixture,
-  routeConfigFixture,
-  routeFixture,
-  virtualHostFixture,
-} from '../config/fixtures.ts';
 import {
   type ConfigUpdate,
   createBreakerSlots,
@@ -34,8 +22,20 @@ import {
   type WorkerInit,
 } from '../config/runtime-config.ts';
 import { nodeTimers } from '../network/timers.ts';
-import { createDataPlane, type DataPlane } from './data-plane.ts';
-import { seededRandom } from './seeded-random.ts';
+import { createDataPlane, type DataPlane } from '../worker/data-plane.ts';
+import { seededRandom } from '../worker/seeded-random.ts';
+import {
+  clusterFixture,
+  endpointsFixture,
+  filterChainFixture,
+  forwardFixture,
+  hostFixture,
+  httpFixture,
+  listenerFixture,
+  routeConfigFixture,
+  routeFixture,
+  virtualHostFixture,
+} from './runtime-resources.ts';
 
 /** A data plane on the main thread with what tests look at. */
 export interface DataPlaneFixture extends AsyncDisposable {
@@ -262,7 +262,8 @@ export function exchangeRaw(port: number, bytes: string | Buffer): Promise<strin
 export async function eventually(check: () => boolean, withinMs = 2000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!check()) {
-    if (performance.now() > deadline) throw new Error(`condition did not hold within ${withinMs} ms: ${check}`);
+    if (performance.now() > deadline)
+      throw new Error(`condition did not hold within ${withinMs} ms: ${check.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -13,7 +13,7 @@ import type {
   RuntimeRouteConfig,
   RuntimeTcpProxy,
   RuntimeVirtualHost,
-} from './runtime-config.ts';
+} from '../config/runtime-config.ts';
 
 /** Runtime resources with Envoy's defaults, for tests and benchmarks: each takes what differs. */
 
