@@ -10,6 +10,10 @@ export interface CatalogEntry {
   readonly categories: readonly string[];
 }
 
+function apiVersionOf(ref: ResourceRef): string {
+  return ref.group === '' ? ref.version : `${ref.group}/${ref.version}`;
+}
+
 interface ApiResource {
   readonly name: string;
   readonly singularName?: string;
@@ -100,17 +104,19 @@ export class KindsCatalog {
 
   /** The kind of an object in a manifest; `undefined` when the server does not serve it. */
   byObject(apiVersion: string, kind: string): CatalogEntry | undefined {
-    return this.#entries.find(
-      ({ ref }) => ref.kind === kind && (ref.group === '' ? ref.version : `${ref.group}/${ref.version}`) === apiVersion,
-    );
+    return this.#entries.find(({ ref }) => ref.kind === kind && apiVersionOf(ref) === apiVersion);
   }
 
   /** The kind nearest to one that the server does not serve, as `apiVersion kind`, for error messages. */
   nearest(apiVersion: string, kind: string): string | undefined {
-    const names = new Map(this.#entries.map(({ ref }) => [ref.kind, ref]));
+    // The version asked for before others: a mistyped kind is most often right in everything else.
+    const ranked = this.#entries.toSorted(
+      (left, right) => Number(apiVersionOf(left.ref) === apiVersion) - Number(apiVersionOf(right.ref) === apiVersion),
+    );
+    const names = new Map(ranked.map(({ ref }) => [ref.kind, ref]));
     const near = names.get(kind) ?? names.get(nearestName(kind, names.keys()) ?? '');
     if (near === undefined) return undefined;
-    const nearVersion = near.group === '' ? near.version : `${near.group}/${near.version}`;
+    const nearVersion = apiVersionOf(near);
     return nearVersion === apiVersion ? near.kind : `${nearVersion} ${near.kind}`;
   }
 }
