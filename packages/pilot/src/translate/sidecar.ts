@@ -26,6 +26,7 @@ import { outboundClusterName, parseOutboundClusterName, VIRTUAL_INBOUND, VIRTUAL
 import { featuresKey, type ProxyNode } from './proxy-node.ts';
 import type { RouteDestinationHost } from './routes/http-routes.ts';
 import { buildRouteConfiguration, servicesOf } from './routes/route-configuration.ts';
+import { isClusterLocal } from './scope/cluster-local.ts';
 import type { MergedDestinationRule } from './scope/destination-rule.ts';
 import {
   buildNamespaceScope,
@@ -140,7 +141,7 @@ function endpointsOf({ scope, node, memo }: Context, name: string): Translated<C
   const rule = scope.destinationRuleOf(service, node.labels);
   const subset = rule?.subsets.find((candidate) => candidate.subset.name === key.subset);
   if (key.subset !== '' && subset === undefined) return undefined;
-  const { meshConfig, endpoints, rootNamespace } = scope.snapshot;
+  const { meshConfig, endpoints, rootNamespace, domainSuffix } = scope.snapshot;
   const policy = resolveTrafficPolicy({
     policy: rule?.trafficPolicy,
     subsetPolicy: subset?.subset.trafficPolicy,
@@ -165,6 +166,9 @@ function endpointsOf({ scope, node, memo }: Context, name: string): Translated<C
     omitsUnhealthy:
       (policy.outlierDetection?.minHealthPercent ?? 0) > 0 && service.attributes.trafficDistribution === undefined,
     onlyNode: service.attributes.internalTrafficPolicy === 'Local' ? `${node.clusterId}/${node.nodeName}` : undefined,
+    onlyCluster: isClusterLocal({ hostname: service.hostname, meshConfig, domainSuffix, rootNamespace })
+      ? node.clusterId
+      : undefined,
   });
 }
 

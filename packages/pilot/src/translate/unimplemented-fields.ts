@@ -44,7 +44,6 @@ const MESH_CONFIG = [
   'inboundClusterStatName',
   'outboundClusterStatName',
   'discoverySelectors',
-  'serviceSettings',
   'extensionProviders',
   'defaultProviders',
   'serviceEntryVisibility',

@@ -42,6 +42,8 @@ export interface LoadAssignmentInput {
   readonly omitsUnhealthy: boolean;
   /** Only endpoints on this node of this cluster, for `internalTrafficPolicy: Local`. */
   readonly onlyNode: string | undefined;
+  /** Only endpoints of this cluster, for hosts that mean another thing in every cluster. */
+  readonly onlyCluster: string | undefined;
 }
 
 /** Builds the endpoints of a cluster: all clusters' shards, grouped by locality. */
@@ -81,6 +83,7 @@ function buildLbEndpoint(input: LoadAssignmentInput, endpoint: Endpoint): LbEndp
   if (portNumber === undefined && !endpoint.address.startsWith('unix://')) return undefined;
   if (!matchLabels(input.subsetLabels, endpoint.labels)) return undefined;
   if (input.onlyNode !== undefined && `${endpoint.clusterId}/${endpoint.nodeName}` !== input.onlyNode) return undefined;
+  if (input.onlyCluster !== undefined && endpoint.clusterId !== input.onlyCluster) return undefined;
   if (endpoint.health === 'terminating') return undefined;
   if (endpoint.health === 'unhealthy' && input.omitsUnhealthy) return undefined;
   const targetPort = portNumber ?? 0;
