@@ -1,6 +1,6 @@
 /** From `npm start` to the first answered request, and what each process then holds in memory. Three fresh starts. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Walkthrough, startWalkthrough } from '../../tests/walkthrough/environment-harness.ts';
+import { startWalkthrough, type Walkthrough } from '../../tests/walkthrough/environment-harness.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 3);
 

@@ -1,8 +1,10 @@
 /** Random numbers in [0, 1), handed in so that tests can seed them. */
 export type Random = () => number;
 
+/** The machine's random numbers. */
 export const systemRandom: Random = () => Math.random();
 
+/** Bounds of a back-off. */
 export interface BackoffOptions {
   readonly baseMs: number;
   readonly maxMs: number;

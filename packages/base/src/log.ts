@@ -2,6 +2,7 @@
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Facts that go with a message, by name. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** One scope of the structured log. One line per event that a person acts on; none per request above debug. */
@@ -22,6 +23,7 @@ export interface LogLevels {
   entries(): ReadonlyMap<string, LogLevel>;
 }
 
+/** What a log writes, and where to. */
 export interface LogOptions {
   readonly scope: string;
   readonly levels: LogLevels;
@@ -31,6 +33,7 @@ export interface LogOptions {
   readonly json?: boolean;
 }
 
+/** Levels that start out the same for every scope. */
 export function createLogLevels(defaultLevel: LogLevel = 'info'): LogLevels {
   const levels = new Map<string, LogLevel>([['default', defaultLevel]]);
   return {

@@ -15,6 +15,7 @@ export interface OptionSpec {
   readonly description: string;
 }
 
+/** All settings of a runnable package, by the name that the code uses. */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 type ValueOf<Spec extends OptionSpec> = Spec['type'] extends 'boolean'

@@ -10,9 +10,9 @@ import type { SupervisorConfig, SupervisorOrder, SupervisorReport } from '../sup
 import {
   ENVIRONMENT_SOCKET_PREFIX,
   processStartTicks,
+  type RunningCluster,
   readEnvironmentState,
   removeEnvironmentState,
-  type RunningCluster,
   statePath,
   writeEnvironmentState,
   writeFileAtomically,
