@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { latin1Write } from '../codec/latin1.ts';
 
 /** Gets what happens on a connection. Replaced as a whole when a connection changes its owner. */
@@ -130,12 +131,16 @@ export class Connection {
     this.socket.destroy();
   }
 
-  /** Closes with a TCP reset, so that the peer cannot take what it got for complete. */
+  /**
+   * Closes so that the peer cannot take what it got for complete: with a TCP reset, or under TLS (whose sockets Node cannot
+   * reset) without the closing alert.
+   */
   reset(): void {
     this.#pending = [];
     this.#pendingBytes = 0;
     if (this.socket.destroyed) return;
-    this.socket.resetAndDestroy();
+    if (this.socket instanceof TLSSocket) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   /** Stops `onData`; the peer is held back by TCP. */

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket, type TLSSocketOptions } from 'node:tls';
 import type { RuntimeDownstreamTls } from '../config/runtime-config.ts';
 import type { TimerHandle, Timers } from '../network/timers.ts';
+import { chooseAlpn } from './alpn.ts';
 import type { ClientHello } from './client-hello.ts';
 import { type CertificateFacts, ownUri, readCertificate } from './peer-certificate.ts';
 import { isSameMaterial, resolveMaterial, type SecretStore, type TlsMaterial } from './secret-store.ts';
@@ -57,19 +58,6 @@ interface Context {
   readonly matchesSan: (names: SubjectAltNames) => boolean;
   readonly optionsByAlpn: Map<string, TLSSocketOptions>;
   readonly secureContext: SecureContext;
-}
-
-/** We speak only these versions of HTTP so far; an HTTP/2 protocol must not be negotiated. */
-const UNSUPPORTED_ALPN: ReadonlySet<string> = new Set(['h2', 'istio-h2', 'h3']);
-
-/**
- * The protocol to negotiate: the first of ours that the client offers.
- *
- * @returns Empty when none is shared: the handshake then goes on without ALPN, as Envoy's does, where Node's own choice would
- * abort it.
- */
-export function chooseAlpn(ours: readonly string[], offered: readonly string[]): string {
-  return ours.find((protocol) => offered.includes(protocol) && !UNSUPPORTED_ALPN.has(protocol)) ?? '';
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, type PeerCertificate, type SecureContext, type TLSSocket } from 'node:tls';
 import type { RuntimeUpstreamTls } from '../config/runtime-config.ts';
+import { offeredAlpn } from './alpn.ts';
 import { ownUri } from './peer-certificate.ts';
 import { isSameMaterial, resolveMaterial, type SecretStore, type TlsMaterial } from './secret-store.ts';
 import { compileSanMatchers, parseSubjectAltNames, type SubjectAltNames } from './subject-alt-names.ts';
@@ -19,9 +20,6 @@ interface Context {
   readonly matchesSan: (names: SubjectAltNames) => boolean;
   readonly localUri: string;
 }
-
-/** HTTP/2 is not spoken upstream so far, so it is not offered. */
-const UNSUPPORTED_ALPN: ReadonlySet<string> = new Set(['h2', 'istio-h2', 'h3']);
 
 /**
  * Originates TLS for one transport of a cluster.
@@ -57,7 +55,7 @@ export class UpstreamTls {
   connect(socket: Socket, target: UpstreamTlsTarget): TLSSocket | string {
     const context = this.#currentContext();
     if (typeof context === 'string') return context;
-    const alpn = (target.alpnOverride ?? this.#tls.alpn).filter((protocol) => !UNSUPPORTED_ALPN.has(protocol));
+    const alpn = offeredAlpn(target.alpnOverride ?? this.#tls.alpn);
     return connect({
       socket,
       secureContext: context.secureContext,
@@ -65,7 +63,7 @@ export class UpstreamTls {
       rejectUnauthorized: this.#tls.validation !== undefined,
       checkServerIdentity: (_host, certificate) => verifyNames(certificate, context.matchesSan),
       ...(target.serverName === undefined ? {} : { servername: target.serverName }),
-      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     });
   }
 

@@ -487,3 +487,35 @@ test('a permissive listener takes mutual TLS and plaintext side by side', async 
   assert.match(await ask(dial(proxy, { ALPNProtocols: ['istio-http/1.1', 'istio', 'http/1.1'] })), /200 OK/);
   assert.equal((await fetchHttp(proxy.port())).body, 'ok');
 });
+
+test('PROXY-06 a name takes the chain of its wildcard; without a name no chain takes the connection, and it is counted', async () => {
+  await using origin = await startOrigin((_request, response) => response.end('ok'));
+  await using proxy = createDataPlaneFixture();
+  const chain = (name: string, serverNames: readonly string[]) =>
+    filterChainFixture({
+      name,
+      match: { ...ANY_CONNECTION, serverNames },
+      tls: { ...downstreamTls(), validation: undefined, requireClientCertificate: false },
+      filters: [httpFixture({ ...fastClose, serverName: name })],
+    });
+  await proxy.apply({
+    ...simpleConfig({
+      hosts: [origin.port],
+      listener: {
+        filterChains: [chain('exact', ['a.com']), chain('wildcard', ['*.com'])],
+        listenerFilters: {
+          originalDst: false,
+          tlsInspector: { disabled: undefined },
+          httpInspector: undefined,
+          timeoutMs: 1000,
+          continueOnTimeout: false,
+        },
+      },
+    }),
+    secrets: { remove: [], upsert: secrets(server, authority.certificate) },
+  });
+  assert.match(await ask(dial(proxy, { servername: 'x.com' })), /\r\nserver: wildcard\r\n/);
+  assert.match(await ask(dial(proxy, { servername: 'a.com' })), /\r\nserver: exact\r\n/);
+  assert.equal(await ask(dial(proxy)), '');
+  assert.equal(proxy.stat('listener.127.0.0.1_0.no_filter_chain_match'), 1);
+});

@@ -10,11 +10,14 @@ import {
   startTcpServer,
 } from '../testing/data-plane-fixture.ts';
 import {
+  clusterFixture,
   endpointsFixture,
   forwardFixture,
   hostFixture,
   retryPolicyFixture,
+  routeConfigFixture,
   routeFixture,
+  virtualHostFixture,
 } from '../testing/runtime-resources.ts';
 
 const LOG = {
@@ -87,7 +90,6 @@ test('PROXY-48 weights 90 and 10 over 10,000 requests give 10 % within 1.5', asy
     hostRewriteLiteral: undefined,
     filterOverrides: undefined,
   });
-  const { clusterFixture, routeConfigFixture, virtualHostFixture } = await import('../testing/runtime-resources.ts');
   await proxy.apply({
     ...config,
     endpoints: {
@@ -446,4 +448,57 @@ test('a gRPC request to a host that is not there gets grpc-status 14 in an HTTP 
   assert.equal(status, 200);
   assert.equal(headers['grpc-status'], '14');
   assert.match(String(headers['grpc-message']), /Connection refused/);
+});
+
+test('PROXY-51 a mirror gets the request with -shadow behind its host, and its 500 does not reach the client', async () => {
+  const seen: string[] = [];
+  await using origin = await startOrigin((request, response) => {
+    request.resume();
+    request.on('end', () => response.end('real'));
+  });
+  await using shadow = await startOrigin((request, response) => {
+    let body = '';
+    request.on('data', (chunk) => {
+      body += String(chunk);
+    });
+    request.on('end', () => {
+      seen.push(`${String(request.headers.host)} ${body}`);
+      response.statusCode = 500;
+      response.end();
+    });
+  });
+  await using proxy = createDataPlaneFixture();
+  const config = simpleConfig({
+    hosts: [origin.port],
+    action: {
+      mirrors: [{ cluster: 'shadow', fraction: { perMillion: 1_000_000 }, disableShadowHostSuffix: false }],
+    },
+  });
+  await proxy.apply({
+    ...config,
+    endpoints: {
+      remove: [],
+      upsert: [...(config.endpoints?.upsert ?? []), endpointsFixture('shadow', [hostFixture(shadow.port)])],
+    },
+    clusters: { remove: [], upsert: [clusterFixture('backend'), clusterFixture('shadow', { breakerSlot: 1 })] },
+  });
+  const { status, body } = await fetchHttp(proxy.port(), {
+    method: 'POST',
+    headers: { host: 'h:80' },
+    body: 'hello',
+  });
+  assert.deepEqual([status, body], [200, 'real']);
+  await eventually(() => seen.length === 1);
+  assert.deepEqual(seen, ['h-shadow:80 hello']);
+});
+
+test('a stream without activity is given up after the idle timeout of its route, SI', async () => {
+  await using origin = await startOrigin(() => {});
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply(
+    simpleConfig({ hosts: [origin.port], http: { accessLogs: [LOG] }, action: { idleTimeoutMs: 100 } }),
+  );
+  const { status, body } = await fetchHttp(proxy.port());
+  assert.deepEqual([status, body], [504, 'stream timeout']);
+  assert.equal(proxy.logLines.join(''), '504 SI stream_idle_timeout\n');
 });

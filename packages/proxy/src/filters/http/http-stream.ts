@@ -8,7 +8,7 @@ import { isGrpcContentType } from '../../decide/request-view.ts';
 import { ResponseFlag } from '../../decide/response-flags.ts';
 import { chooseCluster, type RouteDecision } from '../../decide/route-table.ts';
 import { stripPort } from '../../decide/virtual-host-match.ts';
-import { IdleTimer } from '../../network/timers.ts';
+import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
 import type { AlpnOverride, Cluster } from '../../upstream/cluster.ts';
 import type { UpstreamTlsFacts } from '../../upstream/connect.ts';
 import type { DownstreamConnection, StreamRecord } from '../stream-record.ts';
@@ -47,7 +47,8 @@ export class HttpStream implements RequestSink, StreamRecord {
   readonly #startMs: number;
   readonly startUnixMs: number;
   #idleTimer: IdleTimer | undefined;
-  #durationTimer: { cancel(): void } | undefined;
+  #durationTimer: TimerHandle | undefined;
+  #requestTimer: TimerHandle | undefined;
   #nextFilter = 0;
   #headSent = false;
   #done = false;
@@ -146,12 +147,12 @@ export class HttpStream implements RequestSink, StreamRecord {
     manager.stats.rqTotal.inc();
     manager.stats.rqHttp1Total.inc();
     manager.stats.rqActive.add(1);
-    const { streamIdleTimeoutMs, maxStreamDurationMs } = manager.config;
-    if (streamIdleTimeoutMs > 0) this.#startIdleTimer(streamIdleTimeoutMs);
-    if (maxStreamDurationMs > 0) this.#durationTimer = timers.set(() => this.#onMaxDuration(), maxStreamDurationMs);
+    const { requestTimeoutMs } = manager.config;
     if (this.request.endStream) this.requestDurationMs = 0;
+    else if (requestTimeoutMs > 0) this.#requestTimer = timers.set(() => this.#onRequestTimeout(), requestTimeoutMs);
     if (!this.#checkRequest() || !this.#prepareHeaders()) return;
     this.#findRoute();
+    this.#startTimers();
     if (!this.#checkUpgrade()) return;
     this.continueRequest();
   }
@@ -177,6 +178,7 @@ export class HttpStream implements RequestSink, StreamRecord {
 
   onRequestEnd(): void {
     this.requestDurationMs ??= this.elapsedMs;
+    this.#requestTimer?.cancel();
     if (!this.#done) this.#router.onRequestEnd();
   }
 
@@ -365,10 +367,30 @@ export class HttpStream implements RequestSink, StreamRecord {
       if (request.headers.get('expect')?.toLowerCase() === '100-continue') this.#writer.sendContinue();
       request.headers.remove('expect');
     }
+    if (!this.#checkUnderscores()) return false;
     const client = mutateRequestHeaders(request, this.connection, manager);
     this.isInternal = client.isInternal;
     this.clientIp = client.ip;
     return true;
+  }
+
+  #checkUnderscores(): boolean {
+    const action = this.manager.config.headersWithUnderscores;
+    if (action === 'allow') return true;
+    const { headers } = this.request;
+    const names = headers.names.filter((name) => name.includes('_'));
+    if (names.length === 0) return true;
+    if (action === 'drop_header') {
+      for (const name of names) headers.remove(name);
+      return true;
+    }
+    this.sendLocalReply({
+      status: 400,
+      body: 'Bad Request',
+      details: 'http1.unexpected_underscore',
+      flags: ResponseFlag.downstreamProtocolError,
+    });
+    return false;
   }
 
   #findRoute(): void {
@@ -469,6 +491,21 @@ export class HttpStream implements RequestSink, StreamRecord {
     );
   }
 
+  /** The route's timeouts where it has some, else the connection manager's. */
+  #startTimers(): void {
+    const { config, context } = this.manager;
+    const action = this.route?.route.forward?.action;
+    const idleMs = action?.idleTimeoutMs ?? config.streamIdleTimeoutMs;
+    const durationMs = action?.maxStreamDurationMs ?? config.maxStreamDurationMs;
+    if (idleMs > 0) this.#startIdleTimer(idleMs);
+    if (durationMs > 0) this.#durationTimer = context.timers.set(() => this.#onMaxDuration(), durationMs);
+  }
+
+  #onRequestTimeout(): void {
+    this.manager.stats.rqTimeout.inc();
+    this.sendLocalReply({ status: 408, body: 'request timeout', details: 'request_overall_timeout' });
+  }
+
   #startIdleTimer(idleMs: number): void {
     this.#idleTimer = new IdleTimer(this.manager.context.timers, idleMs, () => {
       this.manager.stats.rqIdleTimeout.inc();
@@ -495,6 +532,7 @@ export class HttpStream implements RequestSink, StreamRecord {
     this.#done = true;
     this.#idleTimer?.stop();
     this.#durationTimer?.cancel();
+    this.#requestTimer?.cancel();
     const { manager } = this;
     this.durationMs = this.elapsedMs;
     manager.stats.rqActive.add(-1);

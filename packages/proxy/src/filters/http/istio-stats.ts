@@ -169,6 +169,9 @@ function createSeries(store: StatsStore, labels: Labels, config: RuntimeIstioSta
   };
 }
 
+/** Series of one peer and cluster; a client that invents host names must not fill memory, so later ones share a label. */
+const MAX_SERIES = 500;
+
 const NO_PEER = {};
 const NO_CLUSTER = {};
 
@@ -200,12 +203,17 @@ export function createIstioStatsFilter(
         ? `${upstreamTls?.peerUri ?? ''}|${stream.upstreamWorkload ?? ''}`
         : `${connection.tls?.peer?.uri ?? ''}|${connection.tls?.localUri ?? ''}`;
     const host = servicesOf(stream) === undefined ? `${stream.request.authority ?? ''}|${stream.routeName}` : '';
-    const key = `${stream.responseCode}|${stream.responseFlags}|${grpcStatus}|${identity}|${host}`;
-    let series = byKey.get(key);
-    if (series === undefined) {
-      series = createSeries(stats, buildLabels(stream, config, own), config);
-      byKey.set(key, series);
-    }
+    const status = `${stream.responseCode}|${stream.responseFlags}|${grpcStatus}|${identity}`;
+    const key = `${status}|${host}`;
+    const known = byKey.get(key);
+    if (known !== undefined) return known;
+    const isFull = byKey.size >= MAX_SERIES;
+    const shared = isFull ? byKey.get(`${status}|\0`) : undefined;
+    if (shared !== undefined) return shared;
+    const labels = buildLabels(stream, config, own);
+    if (isFull) labels['destination_service'] = labels['destination_service_name'] = UNKNOWN;
+    const series = createSeries(stats, labels, config);
+    byKey.set(isFull ? `${status}|\0` : key, series);
     return series;
   };
 

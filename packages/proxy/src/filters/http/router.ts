@@ -12,13 +12,14 @@ import {
 } from '../../decide/retry-policy.ts';
 import type { CompiledForward } from '../../decide/route-table.ts';
 import { parseGrpcTimeoutMs, parseMsHeader } from '../../decide/timeout-headers.ts';
-import type { TimerHandle } from '../../network/timers.ts';
+import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
 import { BreakerKind } from '../../upstream/breakers.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import type { Host } from '../../upstream/host.ts';
 import type { Http1Pool, PooledConnection, PoolWaiter } from '../../upstream/http1-pool.ts';
 import { headerMutator } from './header-mutations.ts';
 import type { HttpStream } from './http-stream.ts';
+import { sendMirrors } from './mirror.ts';
 
 /** Envoy's default for `per_connection_buffer_limit_bytes`, which also bounds what is kept for retries. */
 const DEFAULT_BUFFER_LIMIT_BYTES = 1_048_576;
@@ -165,6 +166,9 @@ export class Router {
   #bufferLimitBytes = DEFAULT_BUFFER_LIMIT_BYTES;
   #kept: Buffer[] = [];
   #keptBytes = 0;
+  /** The body for mirrors, which get it when it is complete; undefined: nothing is mirrored, or it was too large. */
+  #mirrorBody: Buffer[] | undefined;
+  #mirrorBytes = 0;
   #requestEnded = false;
   #requestPaused = false;
   #attempt: Attempt | undefined;
@@ -174,6 +178,7 @@ export class Router {
   #tried: Set<Host> | undefined;
   #timeoutMs = 0;
   #perTryTimeoutMs = 0;
+  #perTryIdleTimer: IdleTimer | undefined;
   #timeoutTimer: TimerHandle | undefined;
   #perTryTimer: TimerHandle | undefined;
   #retryTimer: TimerHandle | undefined;
@@ -209,11 +214,20 @@ export class Router {
       this.#cluster.config.perConnectionBufferLimitBytes;
     this.#readPolicies(forward);
     this.#finishRequestHead(forward);
-    if (this.#requestEnded) this.#startTimeout();
+    // What came before the router was started is in `#kept`.
+    if (forward.action.mirrors.length > 0 && stream.request.upgrade === undefined) {
+      this.#mirrorBody = [...this.#kept];
+      this.#mirrorBytes = this.#keptBytes;
+    }
+    if (this.#requestEnded) {
+      this.#sendMirrors();
+      this.#startTimeout();
+    }
     this.#try();
   }
 
   onRequestData(chunk: Buffer): void {
+    this.#keepForMirrors(chunk);
     if (this.#isOver) return;
     const attempt = this.#attempt;
     if (attempt?.isReady === true && (this.#tunnel || !this.#keepsBody)) {
@@ -231,8 +245,10 @@ export class Router {
   }
 
   onRequestEnd(): void {
-    if (this.#isOver || this.#requestEnded) return;
+    if (this.#requestEnded) return;
     this.#requestEnded = true;
+    this.#sendMirrors();
+    if (this.#isOver) return;
     if (this.#attempt?.isReady === true) this.#attempt.sendEnd();
     if (this.#forward !== undefined && !this.#tunnel) {
       this.#startTimeout();
@@ -286,6 +302,7 @@ export class Router {
     if (this.#isOver) return;
     const stream = this.#stream;
     this.#perTryTimer?.cancel();
+    this.#perTryIdleTimer?.stop();
     if (detail !== '') stream.upstreamTransportFailure = detail;
     if (reason !== 'overflow') this.#cluster?.reportFailure(attempt.host);
     if (attempt.requestSent) this.#cluster?.stats.rqRxReset.inc();
@@ -338,6 +355,7 @@ export class Router {
 
   onUpstreamData(attempt: Attempt, chunk: Buffer): void {
     if (!this.#responseStarted) return;
+    this.#perTryIdleTimer?.touch();
     if (!this.#stream.sendData(chunk)) attempt.pauseResponse();
   }
 
@@ -459,6 +477,25 @@ export class Router {
     attempt.begin();
   }
 
+  #keepForMirrors(chunk: Buffer): void {
+    if (this.#mirrorBody === undefined) return;
+    this.#mirrorBody.push(chunk);
+    this.#mirrorBytes += chunk.length;
+    if (this.#mirrorBytes > this.#bufferLimitBytes) this.#mirrorBody = undefined;
+  }
+
+  #sendMirrors(): void {
+    const body = this.#mirrorBody;
+    if (body === undefined || this.#forward === undefined) return;
+    this.#mirrorBody = undefined;
+    const { request, manager } = this.#stream;
+    sendMirrors(
+      this.#forward.action.mirrors,
+      { request, headers: request.headers, body, timeoutMs: this.#timeoutMs },
+      manager.context,
+    );
+  }
+
   /** @returns False when there is to be no other attempt. */
   #scheduleRetry(): boolean {
     const cluster = this.#cluster as Cluster;
@@ -522,6 +559,12 @@ export class Router {
   }
 
   #startPerTryTimeout(): void {
+    const idleMs = this.#retryPolicy?.config.perTryIdleTimeoutMs ?? 0;
+    this.#perTryIdleTimer?.stop();
+    if (idleMs > 0) {
+      const { timers } = this.#stream.manager.context;
+      this.#perTryIdleTimer = new IdleTimer(timers, idleMs, () => this.#onPerTryTimeout());
+    }
     if (this.#perTryTimeoutMs === 0) return;
     this.#perTryTimer?.cancel();
     this.#perTryTimer = this.#stream.manager.context.timers.set(() => this.#onPerTryTimeout(), this.#perTryTimeoutMs);
@@ -547,12 +590,12 @@ export class Router {
   #onPerTryTimeout(): void {
     const cluster = this.#cluster as Cluster;
     const attempt = this.#attempt;
-    if (attempt === undefined || this.#responseStarted) return;
+    if (attempt === undefined) return;
     cluster.stats.rqPerTryTimeout.inc();
     attempt.host.counts.rqTimeout += 1;
     cluster.reportFailure(attempt.host);
     attempt.abandon();
-    const policy = this.#retryPolicy;
+    const policy = this.#responseStarted ? undefined : this.#retryPolicy;
     if (policy !== undefined && shouldRetryReset(policy, 'local reset', true) && this.#scheduleRetry()) return;
     cluster.stats.statuses.count(504);
     this.#fail({
@@ -571,6 +614,7 @@ export class Router {
       return;
     }
     this.#timeoutTimer?.cancel();
+    this.#perTryIdleTimer?.stop();
     this.#tunnel = true;
     this.#requestEnded = false;
     stream.sendUpstreamHead(head);
@@ -613,6 +657,7 @@ export class Router {
     this.#isOver = true;
     this.#timeoutTimer?.cancel();
     this.#perTryTimer?.cancel();
+    this.#perTryIdleTimer?.stop();
     this.#retryTimer?.cancel();
     this.#releaseRetryBreaker();
     this.#dropKept();
