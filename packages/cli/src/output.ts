@@ -16,15 +16,32 @@ export function parseOutputFormat(text: string): OutputFormat {
 
 /** Rows under their headings in aligned columns, three blanks apart, ending in a line end. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = headings.map((heading, column) =>
-    Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('   ')
-      .trimEnd();
-  return `${[headings, ...rows].map(line).join('\n')}\n`;
+  return createTablePrinter(headings).print(rows);
+}
+
+/** Prints a table that grows: the headings first, then rows as they come, as wide as any were before. */
+export function createTablePrinter(headings: readonly string[]): {
+  print(rows: readonly (readonly string[])[]): string;
+} {
+  const widths = headings.map((heading) => heading.length);
+  let isFirst = true;
+  return {
+    print(rows) {
+      const lines = isFirst ? [headings, ...rows] : rows;
+      isFirst = false;
+      for (const cells of lines)
+        for (const [column, width] of widths.entries()) widths[column] = Math.max(width, (cells[column] ?? '').length);
+      return lines
+        .map(
+          (cells) =>
+            `${cells
+              .map((cell, column) => cell.padEnd(widths[column] as number))
+              .join('   ')
+              .trimEnd()}\n`,
+        )
+        .join('');
+    },
+  };
 }
 
 /** Objects as JSON or YAML: one as itself, several as a List. Managed fields are left out, as kubectl leaves them. */

@@ -1,6 +1,7 @@
 import { EVENTS } from '@meltemi/kube';
 import type { Command } from 'commander';
 import { formatAge, formatTable } from '../output.ts';
+import { eventTimeMs } from '../server-table.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
 
 interface EventsFlags extends ClusterFlags {
@@ -26,15 +27,13 @@ export function addEventsCommand(program: Command, context: CommandContext): voi
         const list = await session.cluster.client.list(EVENTS, {
           namespace: flags.allNamespaces === true ? undefined : session.namespace,
         });
-        const timeOf = (event: (typeof list.items)[number]): number =>
-          Date.parse(event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? '') || 0;
         const events = list.items
           .filter(
             (event) =>
               name === undefined ||
               (event.involvedObject.kind?.toLowerCase() === kind && event.involvedObject.name === name),
           )
-          .sort((left, right) => timeOf(left) - timeOf(right));
+          .sort((left, right) => eventTimeMs(left) - eventTimeMs(right));
         if (events.length === 0) {
           context.terminal.err(
             `No events found${flags.allNamespaces === true ? '' : ` in namespace ${session.namespace}`}\n`,
@@ -43,7 +42,7 @@ export function addEventsCommand(program: Command, context: CommandContext): voi
         }
         const rows = events.map((event) => [
           ...(flags.allNamespaces === true ? [event.metadata.namespace ?? ''] : []),
-          formatAge(context.nowMs() - timeOf(event)),
+          formatAge(context.nowMs() - eventTimeMs(event)),
           event.type ?? '',
           event.reason ?? '',
           `${event.involvedObject.kind?.toLowerCase()}/${event.involvedObject.name}`,
