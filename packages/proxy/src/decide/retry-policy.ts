@@ -40,6 +40,7 @@ const CONNECT_FAILURES: ReadonlySet<ResetReason> = new Set([
   'connection timeout',
 ]);
 
+/** Compiles a policy once, when its route table arrives. */
 export function compileRetryPolicy(config: RuntimeRetryPolicy): CompiledRetryPolicy {
   return {
     config,

@@ -15,6 +15,7 @@ const UNUSED_HANDLER: ConnectionHandler = { onData() {}, onEnd() {}, onClose() {
 /** Envoy leaves handshakes unlimited when no timeout is configured; nobody needs longer than this. */
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 15_000;
 
+/** What a chain gets from its listener. */
 export interface FilterChainOptions {
   readonly context: ProxyContext;
   readonly secrets: SecretStore;

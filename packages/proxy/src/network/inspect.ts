@@ -13,6 +13,7 @@ export interface Inspection {
   readonly applicationProtocols: readonly string[];
 }
 
+/** What is looked for, and how long. */
 export interface InspectOptions {
   readonly tls: boolean;
   readonly http: boolean;

@@ -6,6 +6,7 @@ import { FilterChain } from './filter-chain.ts';
 import { Listener } from './listener.ts';
 import type { SocketAddress } from './original-dst.ts';
 
+/** What all listeners of a worker share. */
 export interface ListenerManagerOptions {
   readonly context: ProxyContext;
   readonly secrets: SecretStore;

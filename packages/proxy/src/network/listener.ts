@@ -22,6 +22,7 @@ export interface AcceptedConnection {
   readonly local: SocketAddress;
 }
 
+/** What a listener gets from its manager. */
 export interface ListenerOptions {
   readonly context: ProxyContext;
   readonly chains: readonly FilterChain[];

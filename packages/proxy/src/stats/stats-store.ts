@@ -82,6 +82,7 @@ export interface StatsListener {
   onDefinitions(definitions: readonly StatDefinition[]): void;
 }
 
+/** How a {@link StatsStore} names, buckets and announces. */
 export interface StatsStoreOptions {
   readonly matcher: RuntimeStatsMatcher | undefined;
   readonly histogramBounds: readonly number[] | undefined;

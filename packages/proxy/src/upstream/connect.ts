@@ -31,6 +31,7 @@ export interface ConnectEvents {
   onFailed(reason: ResetReason, detail: string): void;
 }
 
+/** Where and how to connect. */
 export interface ConnectOptions {
   readonly address: RuntimeHostAddress;
   readonly mark: number | undefined;

@@ -19,6 +19,7 @@ interface HostRecord {
   timer: TimerHandle | undefined;
 }
 
+/** What a detector needs from its cluster. */
 export interface OutlierDetectorOptions {
   readonly config: RuntimeOutlierDetection;
   readonly stats: ClusterStats;

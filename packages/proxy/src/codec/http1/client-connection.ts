@@ -136,8 +136,12 @@ export class Http1ClientConnection implements ConnectionHandler, MessageHandler<
 
   onEnd(): void {
     if (this.#tunnel) {
+      // As Envoy: the end of the upgraded response is the end of the stream, whatever the client might still send.
       this.#responseDone = true;
-      this.#sink?.onResponseEnd();
+      this.#requestDone = true;
+      const sink = this.#sink;
+      this.#sink = undefined;
+      sink?.onResponseEnd();
       this.#closeFinishedTunnel();
       return;
     }

@@ -170,7 +170,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
     if (this.#responseDone) return;
     this.#responseDone = true;
     if (this.#tunnel) {
-      this.#connection.end();
+      this.#requestDone = true;
       this.#finishTunnel();
       return;
     }

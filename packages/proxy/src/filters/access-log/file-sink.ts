@@ -16,6 +16,7 @@ interface LogFile {
   isWriting: boolean;
 }
 
+/** How a {@link FileAccessLogSink} writes. */
 export interface FileSinkOptions {
   readonly timers: Timers;
   readonly flushIntervalMs: number;
