@@ -24,6 +24,8 @@ export interface RequestSink {
 export interface ResponseWriter {
   /** Interim response; only before the head. */
   sendContinue(): void;
+  /** The response to come is the connection's last, whatever its client asked. */
+  closeAfterResponse(): void;
   sendHead(status: number, headers: HeaderMap, endStream: boolean): void;
   /** @returns False when the sender should wait for `onDownstreamWritable`. */
   sendData(chunk: Buffer): boolean;

@@ -42,7 +42,7 @@ export interface WorkerInit {
   readonly statsMatcher: RuntimeStatsMatcher | undefined;
   /** Milliseconds, ascending; undefined: Envoy's. */
   readonly histogramBounds: readonly number[] | undefined;
-  /** Offset of this worker's listeners: connections and request ids are drawn from `random`; tests give a seed. */
+  /** Seeds the worker's random numbers, with its index added, so that tests repeat; undefined: they differ each time. */
   readonly randomSeed: number | undefined;
 }
 

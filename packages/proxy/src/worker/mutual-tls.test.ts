@@ -403,7 +403,17 @@ async function startTlsClient(
     secrets: { remove: [], upsert: secrets(client, authority.certificate) },
     ...simpleConfig({
       hosts: [originPort],
-      http: { httpFilters: [alpn, router] },
+      http: {
+        httpFilters: [alpn, router],
+        accessLogs: [
+          {
+            path: 'log',
+            format: { kind: 'text', text: '%RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON%' },
+            omitEmptyValues: false,
+            filter: undefined,
+          },
+        ],
+      },
       cluster: {
         transportMatches: [
           { name: 'tlsMode-istio', match: {}, transport: { kind: 'tls', tls: upstreamTls(sanMatchers) } },
@@ -428,18 +438,16 @@ test('an upstream is reached over mutual TLS with our identity, its SNI, and the
 test('an upstream with another name than expected is not spoken to', async () => {
   await using origin = await startTlsOrigin(server);
   await using proxy = await startTlsClient(origin.port, [uri('spiffe://cluster.local/ns/app1/sa/other')]);
-  const { status, body } = await fetchHttp(proxy.port());
-  assert.equal(status, 503);
-  assert.match(body, /TLS_error: verify SAN list/);
+  assert.equal((await fetchHttp(proxy.port())).status, 503);
+  assert.match(proxy.logLines.join(''), /^UF TLS_error:_verify_SAN_list/);
   assert.equal(proxy.stat('cluster.backend.ssl.fail_verify_san'), 1);
 });
 
 test('an upstream of a foreign authority is not spoken to', async () => {
   await using origin = await startTlsOrigin(foreign.issue([`URI:${SERVER}`]));
   await using proxy = await startTlsClient(origin.port, [uri(SERVER)]);
-  const { status, body } = await fetchHttp(proxy.port());
-  assert.equal(status, 503);
-  assert.match(body, /TLS_error/);
+  assert.equal((await fetchHttp(proxy.port())).status, 503);
+  assert.match(proxy.logLines.join(''), /^UF TLS_error/);
 });
 
 test('a permissive listener takes mutual TLS and plaintext side by side', async () => {

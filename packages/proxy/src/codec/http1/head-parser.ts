@@ -67,6 +67,7 @@ function lineEnd(bytes: Buffer, start: number, end: number): number {
 function parseVersion(text: string): 0 | 1 {
   if (text === 'HTTP/1.1') return 1;
   if (text === 'HTTP/1.0') return 0;
+  if (/^HTTP\/\d\.\d$/.test(text)) fail('low_version', 426);
   return fail('http1.codec_error');
 }
 
@@ -180,7 +181,8 @@ export function parseFields(
     const valueStart = at;
     while (IS_VALUE[bytes[at] as number] === 1) at += 1;
     // The head ends in CRLF CRLF, so a run of value bytes always stops inside the buffer.
-    if (bytes[at] !== CR || bytes[at + 1] !== 0x0a) fail('http1.codec_error');
+    if (bytes[at] !== CR || bytes[at + 1] !== 0x0a)
+      fail(bytes[at] === CR ? 'http1.codec_error' : 'http1.invalid_characters');
     let valueEnd = at;
     while (valueEnd > valueStart && (bytes[valueEnd - 1] === SPACE || bytes[valueEnd - 1] === TAB)) valueEnd -= 1;
     at += 2;

@@ -10,7 +10,7 @@ interface Target {
 
 function parseAbsolute(target: string, isTls: boolean): Target {
   const match = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/i.exec(target);
-  if (match === null) return { path: target, authority: undefined, scheme: undefined };
+  if (match === null) throw new HeadError(400, 'http1.codec_error');
   const scheme = (match[1] as string).toLowerCase();
   const authority = match[2] as string;
   if ((scheme !== 'http' && scheme !== 'https') || authority === '' || authority.includes('@')) {

@@ -133,6 +133,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
     if (!this.#headSent) this.#connection.write('HTTP/1.1 100 Continue\r\n\r\n');
   }
 
+  closeAfterResponse(): void {
+    this.#keepAlive = false;
+  }
+
   sendHead(status: number, headers: HeaderMap, endStream: boolean): void {
     if (this.#headSent || this.#responseDone) return;
     this.#headSent = true;

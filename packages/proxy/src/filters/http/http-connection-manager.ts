@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { assertNever } from '@meltemi/base/pure';
 import { HeaderMap } from '../../codec/header-map.ts';
 import { Http1ServerConnection } from '../../codec/http1/server-connection.ts';
@@ -174,8 +175,8 @@ class HttpSession implements NetworkSession, RequestHandler {
     stats.cxProtocolError.inc();
     if (!hadSink) this.#logInvalid(status, details);
     const headers = new HeaderMap();
-    const body = status === 431 ? '' : status === 501 ? 'Not Implemented' : 'Bad Request';
-    if (body !== '') headers.add('content-type', 'text/plain');
+    const body = STATUS_CODES[status] ?? 'Bad Request';
+    headers.add('content-type', 'text/plain');
     finishResponseHeaders(headers, { config, date, isUpgrade: false, requestId: undefined });
     stats.statuses.count(status);
     return { status, headers, body };

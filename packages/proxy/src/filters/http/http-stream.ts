@@ -261,6 +261,15 @@ export class HttpStream implements RequestSink, StreamRecord {
       this.resetDownstream(reply.details);
       return;
     }
+    // What follows a request that was refused for its form, or an upgrade that was refused, may not be what it seems.
+    if (
+      reply.status === 400 ||
+      reply.status === 426 ||
+      this.request.upgrade !== undefined ||
+      this.request.method === 'CONNECT'
+    ) {
+      this.#writer.closeAfterResponse();
+    }
     const headers = reply.headers ?? new HeaderMap();
     if (this.isGrpc) {
       headers.set('content-type', 'application/grpc');
@@ -304,7 +313,12 @@ export class HttpStream implements RequestSink, StreamRecord {
     const { request, manager } = this;
     const { config } = manager;
     if (request.protocol === 'HTTP/1.0' && !config.acceptHttp10) {
-      this.sendLocalReply({ status: 426, body: '', details: 'low_version' });
+      this.sendLocalReply({
+        status: 426,
+        body: 'Upgrade Required',
+        details: 'low_version',
+        flags: ResponseFlag.downstreamProtocolError,
+      });
       return false;
     }
     if (request.authority === undefined && request.protocol === 'HTTP/1.0')

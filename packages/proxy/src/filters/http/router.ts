@@ -632,14 +632,15 @@ export class Router {
   }
 
   #failWithReset(reason: ResetReason, detail: string): void {
+    const isWorthTelling = detail !== '' && reason !== 'protocol error';
     const retried = this.#stream.attemptCount > 1 ? 'retried and the latest ' : '';
-    const transport = detail === '' || reason === 'protocol error' ? '' : `, transport failure reason: ${detail}`;
     const headers = new HeaderMap();
     if (reason === 'overflow') headers.add('x-envoy-overloaded', 'true');
     this.#fail({
       status: reason === 'protocol error' ? 502 : 503,
-      body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason}${transport}`,
-      details: `upstream_reset_before_response_started{${reason}${transport === '' ? '' : `|${detail}`}}`,
+      body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason}`,
+      // Why it failed is for logs: the client is told no addresses and no names of certificates.
+      details: `upstream_reset_before_response_started{${reason}${isWorthTelling ? `|${detail}` : ''}}`,
       flags: FLAG_OF_RESET[reason],
       headers,
     });
