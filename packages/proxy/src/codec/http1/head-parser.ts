@@ -2,14 +2,6 @@ import { HeaderMap } from '../header-map.ts';
 import { latin1Slice } from '../latin1.ts';
 import { hasToken, IS_TARGET, IS_TOKEN, IS_VALUE, KNOWN_METHODS, lowerCaseName } from './grammar.ts';
 
-/** How the body after a head is delimited. */
-export type BodyFraming =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'length'; readonly bytes: number }
-  | { readonly kind: 'chunked' }
-  /** Responses only: until the peer closes. */
-  | { readonly kind: 'close' };
-
 /** What the fields of a head say about framing and the connection. */
 export interface FieldBlock {
   readonly headers: HeaderMap;
