@@ -1,3 +1,5 @@
+import { MeltemiError } from './pure/errors.ts';
+
 /** Severity, from most to least talkative. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -41,6 +43,29 @@ export function createLogLevels(defaultLevel: LogLevel = 'info'): LogLevels {
     set: (scope, level) => void levels.set(scope, level),
     entries: () => levels,
   };
+}
+
+/**
+ * Reads levels as people write them: `debug` for everything, `kubelet:debug,default:warn` for scopes.
+ *
+ * @throws MeltemiError `USAGE` naming the word that is no level.
+ */
+export function parseLogLevels(text: string): LogLevels {
+  const levels = createLogLevels();
+  for (const part of text.split(',')) {
+    const colon = part.lastIndexOf(':');
+    const scope = colon < 0 ? 'default' : part.slice(0, colon).trim();
+    const name = part.slice(colon + 1).trim();
+    const level = LOG_LEVELS.find((known) => known === name);
+    if (level === undefined || scope === '') {
+      throw new MeltemiError(
+        'USAGE',
+        `Cannot read the log level "${part}"; write a level (${LOG_LEVELS.join(', ')}) or scope:level, joined by commas`,
+      );
+    }
+    levels.set(scope, level);
+  }
+  return levels;
 }
 
 function formatField(value: unknown): string {

@@ -34,6 +34,8 @@ export interface InstallMeshOptions {
   readonly proxyBinary: string | undefined;
   /** The environment's `.meltemi` folder: the mesh's root is kept there. */
   readonly stateDirectory: string;
+  /** Levels of the control plane's log, as its `--log-level` takes them; default: `info`. */
+  readonly logLevel?: string | undefined;
   readonly onProgress: (message: string) => void;
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
@@ -125,7 +127,11 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
         const client = clientOf(cluster);
         const objects =
           cluster === primary
-            ? controlPlaneManifests({ clusterName: primary.spec.name, meshConfig })
+            ? controlPlaneManifests({
+                clusterName: primary.spec.name,
+                meshConfig,
+                ...(options.logLevel === undefined ? {} : { env: { LOG_LEVEL: options.logLevel } }),
+              })
             : remoteClusterManifests({ clusterName: cluster.spec.name, controlPlaneCluster: primary.spec.name });
         const namespaces = objects.filter((object) => object.kind === 'Namespace');
         await applyObjects({ client, objects: namespaces, namespace: SYSTEM_NAMESPACE, fieldManager: FIELD_MANAGER });

@@ -87,8 +87,13 @@ export async function askControlPlane<Answer>(
   }
 }
 
-/** Asks the proxy of a pod for an admin page. */
-export async function askProxy(client: KubeClient, pod: Pod, path: string): Promise<string> {
+/** Asks the proxy of a pod for an admin page, or (`POST`) changes what the page is about. */
+export async function askProxy(
+  client: KubeClient,
+  pod: Pod,
+  path: string,
+  method: 'GET' | 'POST' = 'GET',
+): Promise<string> {
   if (
     ![...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])].some(
       (container) => container.name === 'istio-proxy',
@@ -99,5 +104,5 @@ export async function askProxy(client: KubeClient, pod: Pod, path: string): Prom
       `Pod ${pod.metadata.name}.${pod.metadata.namespace} has no sidecar: it has no container istio-proxy; is its namespace labelled istio-injection=enabled?`,
     );
   }
-  return await execForOutput(client, pod, 'istio-proxy', ['pilot-agent', 'request', 'GET', path]);
+  return await execForOutput(client, pod, 'istio-proxy', ['pilot-agent', 'request', method, path]);
 }

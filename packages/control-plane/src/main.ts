@@ -1,10 +1,8 @@
 import {
-  createLogLevels,
   createProcessLog,
-  LOG_LEVELS,
-  type LogLevel,
   MeltemiError,
   messageOf,
+  parseLogLevels,
   parseOptions,
   systemClock,
   systemRandom,
@@ -34,9 +32,7 @@ function clusterAccess(kubeconfig: string | undefined): Promise<ClusterAccess> {
 }
 
 const settings = readSettings();
-// An unknown name leaves the default in force.
-const level = LOG_LEVELS.find((name) => name === settings.logLevel) ?? ('info' satisfies LogLevel);
-const log = createProcessLog('control-plane', createLogLevels(level));
+const log = createProcessLog('control-plane', parseLogLevels(settings.logLevel));
 const stopped = untilSignal();
 try {
   await using controlPlane = await startControlPlane({

@@ -137,7 +137,7 @@ export const CONTROL_PLANE_OPTIONS = {
     env: 'LOG_LEVEL',
     type: 'string',
     default: 'info',
-    description: 'debug, info, warn or error',
+    description: 'A level (debug, info, warn, error), or scope:level joined by commas',
   },
 } as const;
 

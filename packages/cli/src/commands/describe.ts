@@ -1,9 +1,11 @@
-import { EVENTS, type KubeObject } from '@meltemi/kube';
+import { apiVersionOf, EVENTS, type KubeObject, type Pod } from '@meltemi/kube';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
+import { describePod } from '../describe-pod.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import { formatAge, formatTable } from '../output.ts';
 import { type ClusterFlags, type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
+import { eventTimeMs } from '../server-table.ts';
 
 /** Secrets' values are for programs; a person is told how large they are. */
 function withoutSecrets(object: KubeObject): KubeObject {
@@ -23,16 +25,14 @@ async function eventsOf(context: CommandContext, session: Session, object: KubeO
     fieldSelector: `involvedObject.uid=${object.metadata.uid ?? ''}`,
   });
   if (list.items.length === 0) return 'Events:       none\n';
-  const timeOf = (event: (typeof list.items)[number]): number =>
-    Date.parse(event.lastTimestamp ?? event.metadata.creationTimestamp ?? '') || 0;
   const rows = list.items
-    .toSorted((left, right) => timeOf(left) - timeOf(right))
+    .toSorted((left, right) => eventTimeMs(left) - eventTimeMs(right))
     .map((event) => [
       event.type ?? '',
       event.reason ?? '',
-      formatAge(context.nowMs() - timeOf(event)),
+      formatAge(context.nowMs() - eventTimeMs(event)),
       event.source?.component ?? '',
-      event.message ?? '',
+      `${event.message ?? ''}${(event.count ?? 1) > 1 ? ` (${event.count} times)` : ''}`,
     ]);
   return `Events:\n${formatTable(['TYPE', 'REASON', 'AGE', 'FROM', 'MESSAGE'], rows).replace(/^/gm, '  ').trimEnd()}\n`;
 }
@@ -45,6 +45,9 @@ function section(title: string, value: unknown): string {
 
 /** One object for a person: who it is, what was asked, how it stands, what happened. */
 async function describeObject(context: CommandContext, session: Session, object: KubeObject): Promise<string> {
+  if (object.kind === 'Pod' && object.apiVersion === 'v1')
+    // The server's kind says which type it is.
+    return describePod(object as Pod, context.nowMs()) + (await eventsOf(context, session, object));
   const { metadata, apiVersion: _apiVersion, kind: _kind, ...rest } = withoutSecrets(object);
   const { spec, status, ...others } = rest as { readonly spec?: unknown; readonly status?: unknown };
   const age =
@@ -95,7 +98,9 @@ export function addDescribeCommand(program: Command, context: CommandContext): v
               `No resources found${entry.ref.namespaced ? ` in namespace ${session.namespace}` : ''}`,
             );
           for (const item of list.items)
-            context.terminal.out(`${await describeObject(context, session, { ...item, kind: entry.ref.kind })}\n`);
+            context.terminal.out(
+              `${await describeObject(context, session, { ...item, apiVersion: apiVersionOf(entry.ref), kind: entry.ref.kind })}\n`,
+            );
           return;
         }
         for (const [kind, name] of targets) {
@@ -104,7 +109,9 @@ export function addDescribeCommand(program: Command, context: CommandContext): v
             name,
             namespace: ref.namespaced ? session.namespace : undefined,
           });
-          context.terminal.out(await describeObject(context, session, { ...object, kind: ref.kind }));
+          context.terminal.out(
+            await describeObject(context, session, { ...object, apiVersion: apiVersionOf(ref), kind: ref.kind }),
+          );
         }
       });
     });

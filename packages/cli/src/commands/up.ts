@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { messageOf } from '@meltemi/base';
+import { messageOf, parseLogLevels } from '@meltemi/base';
 import { createKubeClient } from '@meltemi/kube';
 import type { RunningEnvironment } from '@meltemi/local';
 import type { Command } from 'commander';
@@ -18,6 +18,7 @@ interface UpFlags {
   readonly walkthrough?: boolean;
   readonly reset?: boolean;
   readonly proxyBinary?: string;
+  readonly logLevel?: string;
 }
 
 const REPOSITORY_ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
@@ -109,6 +110,10 @@ export function addUpCommand(program: Command, context: CommandContext): void {
     )
     .option('--reset', 'forget the state of earlier runs first')
     .option('--proxy-binary <file>', "an executable that sidecars run instead of Meltemi's own proxy, such as envoy")
+    .option(
+      '--log-level <levels>',
+      'levels of the logs of clusters and control plane: debug, or scope:level joined by commas, such as kubelet:debug,citadel:debug',
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  meltemi up --walkthrough\n  meltemi up examples/walkthrough --proxy-binary /usr/local/bin/envoy',
@@ -116,6 +121,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
     .action(async (folder: string | undefined, flags: UpFlags) => {
       const { terminal } = context;
       const startedMs = context.nowMs();
+      if (flags.logLevel !== undefined) parseLogLevels(flags.logLevel);
       const say = (message: string): void =>
         terminal.err(
           `${paint(terminal, 'dim', `${((context.nowMs() - startedMs) / 1000).toFixed(1).padStart(5)} s`)}  ${message}\n`,
@@ -145,7 +151,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         onProgress: say,
         onLost: (reason) => lost(reason),
         nowMs: context.nowMs,
-        env: context.env,
+        env: flags.logLevel === undefined ? context.env : { ...context.env, MELTEMI_LOG_LEVEL: flags.logLevel },
         signal: context.signal,
       });
       let failure: string | undefined;
@@ -157,6 +163,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
             mesh,
             proxyBinary: flags.proxyBinary ?? mesh.proxyBinary,
             stateDirectory: join(directory, '.meltemi'),
+            logLevel: flags.logLevel,
             onProgress: say,
             nowMs: context.nowMs,
             signal: context.signal,

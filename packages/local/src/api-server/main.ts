@@ -1,10 +1,8 @@
 import {
-  createLogLevels,
   createProcessLog,
-  LOG_LEVELS,
-  type LogLevel,
   MeltemiError,
   messageOf,
+  parseLogLevels,
   parseOptions,
   systemClock,
   systemRandom,
@@ -29,8 +27,7 @@ function parseListen(text: string): ListenTarget {
 
 async function main(): Promise<void> {
   const { values } = parseOptions(API_SERVER_OPTIONS, process.argv.slice(2), process.env);
-  const level = LOG_LEVELS.includes(values.logLevel as LogLevel) ? (values.logLevel as LogLevel) : 'info';
-  const log = createProcessLog('api-server', createLogLevels(level));
+  const log = createProcessLog('api-server', parseLogLevels(values.logLevel));
   const listen: ListenTarget[] = [];
   if (values.listen !== undefined) listen.push(parseListen(values.listen));
   if (values.listenFd !== undefined) listen.push({ fd: values.listenFd });

@@ -21,6 +21,6 @@ export const API_SERVER_OPTIONS = {
     env: 'MELTEMI_LOG_LEVEL',
     type: 'string',
     default: 'info',
-    description: 'debug, info, warn or error',
+    description: 'A level (debug, info, warn, error), or scope:level joined by commas',
   },
 } as const;
