@@ -31,7 +31,7 @@ interface DistributionAnswer {
  * @throws CommandError failed, naming who lags, when the deadline passes.
  */
 export async function waitForDistribution(
-  session: Session,
+  session: Pick<Session, 'controlPlane'>,
   changes: readonly WrittenChange[],
   timeoutMs: number,
   nowMs: () => number,
@@ -54,7 +54,7 @@ export async function waitForDistribution(
           : `not acknowledged by ${answer.lagging.join(', ')}`;
       throw new CommandError(
         EXIT.failed,
-        `${object.kind} ${object.metadata.name} is stored but not distributed after ${timeoutMs / 1000} s: ${answer.error ?? who}; see "meltemi proxy-status"`,
+        `${object.kind} ${object.metadata.name} is ${deleted ? 'deleted, but not everywhere' : 'stored, but not distributed'} after ${timeoutMs / 1000} s: ${answer.error ?? who}; see "meltemi proxy-status"`,
       );
     }
   }

@@ -8,9 +8,22 @@ import { buildProgram } from './program.ts';
 import type { CommandContext } from './session.ts';
 import { createTerminal, paint } from './terminal.ts';
 
+/** Signals within this time of the first are the same wish to stop. */
+const SAME_INTERRUPT_MS = 1000;
+
 const terminal = createTerminal(process.env);
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupted.abort());
+let interruptedAtMs: number | undefined;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    const nowMs = performance.now();
+    interruptedAtMs ??= nowMs;
+    // One Ctrl-C may come several times: the terminal sends it to everybody in the foreground, and npm and the launcher
+    // pass on what they get. A later one is a person who will not wait; what was started ends with this process.
+    if (nowMs - interruptedAtMs > SAME_INTERRUPT_MS) process.exit(EXIT.failed);
+    interrupted.abort();
+  });
+}
 process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
 );

@@ -46,6 +46,11 @@ function nodeOffset(document: Document.Parsed, steps: readonly (string | number)
   return (document.contents as { range?: number[] } | null)?.range?.[0] ?? 0;
 }
 
+/** The parser's message without the place, which is told in our own form, and without its quote of the text. */
+function withoutPlace(message: string): string {
+  return (message.split('\n')[0] as string).replace(/ at line \d+, column \d+:?$/, '');
+}
+
 /** Bound on aliases, so that a few lines cannot become gigabytes. */
 const MAX_ALIAS_COUNT = 100;
 
@@ -62,7 +67,7 @@ export function parseManifest(text: string, file: string): ManifestObject[] {
     const [error] = document.errors;
     if (error !== undefined) {
       const { line, col } = lines.linePos(error.pos[0]);
-      throw new CommandError(EXIT.unreadable, `Cannot read ${file}:${line}:${col}: ${error.message.split('\n')[0]}`);
+      throw new CommandError(EXIT.unreadable, `Cannot read ${file}:${line}:${col}: ${withoutPlace(error.message)}`);
     }
     let value: unknown;
     try {

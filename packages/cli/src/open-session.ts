@@ -53,7 +53,7 @@ export async function openSession(flags: ClusterFlags, env: SessionEnvironment):
     const near = nearestName(flags.cluster, names);
     throw new CommandError(
       EXIT.usage,
-      `No cluster "${flags.cluster}" in ${choice.path}${near === undefined ? `; it has ${names.join(', ') || 'none'}` : `; did you mean ${near}?`}`,
+      `No cluster "${flags.cluster}" in ${choice.path}, which has ${names.join(', ') || 'none'}${near === undefined ? '' : `; did you mean ${near}?`}`,
     );
   }
   const access = await loadKubeconfig({ path: choice.path, context: flags.cluster });

@@ -6,6 +6,9 @@ import { CommandError, EXIT } from './exit-code.ts';
 export const OUTPUT_FORMATS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
+/** The flag `-o`, the same for every command that shows something. */
+export const OUTPUT_FLAG = ['-o, --output <format>', 'table, wide, json, yaml or name', 'table'] as const;
+
 /** Checks the value of `-o`. @throws CommandError usage. */
 export function parseOutputFormat(text: string): OutputFormat {
   const format = OUTPUT_FORMATS.find((known) => known === text);

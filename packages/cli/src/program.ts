@@ -15,6 +15,16 @@ import { addUpCommand } from './commands/up.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWaitCommand } from './commands/wait.ts';
 import type { CommandContext } from './session.ts';
+import { paint } from './terminal.ts';
+
+/** Each command's faults point to its own help. */
+function nameHelp(parent: Command, path: readonly string[] = []): void {
+  for (const command of parent.commands) {
+    const words = [...path, command.name()];
+    if (words[0] !== 'exec') command.showHelpAfterError(`See "meltemi ${words.join(' ')} --help"`);
+    nameHelp(command, words);
+  }
+}
 
 /** The whole command line. A mistyped command or flag is answered with the nearest one. */
 export function buildProgram(context: CommandContext): Command {
@@ -24,13 +34,21 @@ export function buildProgram(context: CommandContext): Command {
     .option('--kubeconfig <file>', 'a kubeconfig instead of an environment')
     .option('--cluster <name>', 'the cluster, a context of the kubeconfig; default: its current context')
     .option('-n, --namespace <name>', "the namespace; default: the context's, or default")
-    .showHelpAfterError('See "meltemi --help" or "meltemi COMMAND --help"')
+    .showHelpAfterError('See "meltemi --help"')
     .showSuggestionAfterError(true)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.terminal.out(text),
       writeErr: (text) => context.terminal.err(text),
-    });
+      outputError: (text, write) =>
+        write(
+          text.replace(
+            /^error: (.)/,
+            (_, first: string) => `${paint(context.terminal, 'red', 'Error')}: ${first.toUpperCase()}`,
+          ),
+        ),
+    })
+    .addHelpText('after', '\nExamples:\n  meltemi up --walkthrough\n  meltemi proxy-status --dir .meltemi/walkthrough');
   for (const add of [
     addUpCommand,
     addGetCommand,
@@ -50,5 +68,6 @@ export function buildProgram(context: CommandContext): Command {
     add(program, context);
   }
   addCompletionCommand(program, context);
+  nameHelp(program);
   return program;
 }

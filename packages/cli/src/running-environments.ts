@@ -4,13 +4,22 @@ import { ENVIRONMENT_SOCKET_PREFIX, type EnvironmentState, readEnvironmentState 
 import { CommandError, EXIT } from './exit-code.ts';
 
 /** The folders of all environments that run on this machine, as the kernel's list of sockets tells them. */
-export function runningEnvironmentDirectories(): string[] {
+function runningEnvironmentDirectories(): string[] {
   const found = new Set<string>();
   for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
     const at = line.indexOf(`@${ENVIRONMENT_SOCKET_PREFIX}`);
     if (at >= 0) found.add(line.slice(at + 1 + ENVIRONMENT_SOCKET_PREFIX.length));
   }
   return [...found].sort();
+}
+
+/** The environments that run and that this user may look at. */
+export function runningEnvironments(): EnvironmentState[] {
+  return runningEnvironmentDirectories().flatMap((path) => readEnvironmentState(path) ?? []);
+}
+
+function list(environments: readonly EnvironmentState[]): string {
+  return environments.map((state) => `  ${state.directory}`).join('\n');
 }
 
 /** How a user may say which environment is meant. */
@@ -32,14 +41,16 @@ export function findEnvironment({ directory, directoryFromEnv }: EnvironmentChoi
     const path = resolve(named);
     const state = readEnvironmentState(path);
     if (state === undefined) {
+      const origin = directory === undefined ? ' (named by MELTEMI_DIR)' : '';
+      const others = runningEnvironments();
       throw new CommandError(
         EXIT.usage,
-        `No environment runs in ${path}; start it with "meltemi up ${named}", or name another with --dir`,
+        `No environment runs in ${path}${origin}; ${others.length === 0 ? `start it with "meltemi up ${named}"` : `these run:\n${list(others)}`}`,
       );
     }
     return state;
   }
-  const running = runningEnvironmentDirectories().flatMap((path) => readEnvironmentState(path) ?? []);
+  const running = runningEnvironments();
   const [only, ...others] = running;
   if (only === undefined)
     throw new CommandError(
@@ -49,7 +60,7 @@ export function findEnvironment({ directory, directoryFromEnv }: EnvironmentChoi
   if (others.length > 0) {
     throw new CommandError(
       EXIT.usage,
-      `${running.length} environments run; name one with --dir or MELTEMI_DIR:\n${running.map((state) => `  ${state.directory}`).join('\n')}`,
+      `${running.length} environments run; name one with --dir or MELTEMI_DIR:\n${list(running)}`,
     );
   }
   return only;

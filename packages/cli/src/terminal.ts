@@ -7,7 +7,7 @@ export interface Terminal {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
-  /** Whether results go to a terminal that shows colour. */
+  /** Whether `err` goes to a terminal that shows colour. Results have none, wherever they go. */
   readonly colour: boolean;
 }
 
@@ -20,13 +20,13 @@ export function createTerminal(env: Readonly<Record<string, string | undefined>>
     stdin,
     stdout,
     stderr,
-    colour: stdout.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    colour: stderr.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
   };
 }
 
 const CODES = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const;
 
-/** Text in a colour or weight where the terminal shows it, plain text elsewhere. */
+/** Text for `err`, in a colour or weight where the terminal shows it, plain text elsewhere. */
 export function paint(terminal: Terminal, style: keyof typeof CODES, text: string): string {
   const [on, off] = CODES[style];
   return terminal.colour ? `\x1b[${on}m${text}\x1b[${off}m` : text;

@@ -27,8 +27,9 @@ export function assertNever(value: never, context: string): never {
   throw new Error(`BUG: unexpected ${context}: ${JSON.stringify(value)}`);
 }
 
-/** The text of anything that was thrown, with the texts of its causes. */
+/** The text of anything that was thrown, with the texts of its causes that it does not quote itself. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${messageOf(error.cause)}`;
+  const cause = error.cause === undefined ? '' : messageOf(error.cause);
+  return cause === '' || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
 }

@@ -19,6 +19,8 @@ interface Target {
   readonly origin: string;
 }
 
+const WHAT_TO_DELETE = 'Name what to delete: KIND NAME…, KIND/NAME…, or -f FILE';
+
 async function readTargets(
   context: CommandContext,
   session: Session,
@@ -27,6 +29,7 @@ async function readTargets(
 ): Promise<Target[]> {
   const catalog = await readCatalog(session);
   if (words.length === 0) {
+    if (flags.filename === undefined) throw new CommandError(EXIT.usage, WHAT_TO_DELETE);
     const objects = await readManifestFlags(context, flags);
     return objects.map((manifest) => {
       const { apiVersion, kind, metadata } = manifest.object;
@@ -47,7 +50,7 @@ async function readTargets(
   const named = words.some((word) => word.includes('/'))
     ? words.map((word) => word.split('/') as [string, string])
     : words.slice(1).map((name) => [words[0] as string, name] as const);
-  if (named.length === 0) throw new CommandError(EXIT.usage, 'Name what to delete: KIND NAME…, KIND/NAME…, or -f FILE');
+  if (named.length === 0) throw new CommandError(EXIT.usage, WHAT_TO_DELETE);
   return named.map(([kind, name]) => {
     const entry = catalog.byName(kind);
     return { entry, name, namespace: entry.ref.namespaced ? session.namespace : undefined, origin: '' };

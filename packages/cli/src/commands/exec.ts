@@ -22,6 +22,9 @@ export function addExecCommand(program: Command, context: CommandContext): void 
       'after',
       '\nExamples:\n  meltemi exec -n app1 deploy/sleep -- curl -s helloworld.app1:5000/hello\n  meltemi exec -n app1 -it deploy/sleep -- sh',
     )
+    .showHelpAfterError(
+      'The command comes after --, as in "meltemi exec deploy/sleep -- curl -s URL"; see "meltemi exec --help"',
+    )
     .action(async (target: string, words: string[], _own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<ExecFlags>();
       await withSession(context, flags, async (session) => {

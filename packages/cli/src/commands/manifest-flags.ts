@@ -75,7 +75,7 @@ export async function readManifestFlags(context: CommandContext, flags: Manifest
   if (chosen.length === 0)
     throw new CommandError(
       EXIT.unreadable,
-      `No objects in ${flags.filename.join(', ')}${flags.selector === undefined ? '' : ` match ${flags.selector}`}`,
+      `No objects in ${flags.filename.join(', ')}${flags.selector === undefined ? '' : ` match ${flags.selector}`}; of a folder the .yaml, .yml and .json files are read, not folders in it`,
     );
   return chosen;
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { askControlPlane, controlPlanePods } from '../mesh-request.ts';
-import { formatTable } from '../output.ts';
+import { OUTPUT_FLAG, parseOutputFormat } from '../output.ts';
+import { printRows, type RowsView } from '../print-rows.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
 
 /** One proxy, as the control plane's /debug/syncz shows it. */
@@ -8,12 +9,34 @@ interface SyncStatus {
   readonly proxy: string;
   readonly cluster_id?: string;
   readonly proxy_version?: string;
+  readonly protocol?: string;
+  readonly connected_at?: string;
   readonly types: Readonly<
     Record<string, { readonly status: string; readonly acknowledgedVersion?: string; readonly lastError?: string }>
   >;
 }
 
-const COLUMNS = ['CDS', 'LDS', 'EDS', 'RDS'] as const;
+type Row = SyncStatus & { readonly controlPlane: string };
+
+const TYPES = ['CDS', 'LDS', 'EDS', 'RDS'] as const;
+
+const VIEW: RowsView<Row> = {
+  columns: [
+    { heading: 'NAME', of: ({ proxy }) => proxy },
+    { heading: 'CLUSTER', of: ({ cluster_id: cluster }) => cluster ?? '' },
+    ...TYPES.map((type) => ({
+      heading: type,
+      of: ({ types }: Row) => types[type.toLowerCase()]?.status ?? 'IGNORED',
+    })),
+    { heading: 'CONFIG VERSION', of: ({ types }) => types['cds']?.acknowledgedVersion ?? '' },
+    { heading: 'ISTIOD', of: ({ controlPlane }) => controlPlane },
+    { heading: 'PROXY VERSION', wide: true, of: ({ proxy_version: version }) => version ?? '' },
+    { heading: 'PROTOCOL', wide: true, of: ({ protocol }) => protocol ?? '' },
+    { heading: 'CONNECTED SINCE', wide: true, of: ({ connected_at: since }) => since ?? '' },
+  ],
+  name: ({ proxy }) => proxy,
+  none: 'No proxy is connected; are there pods in a namespace that is labelled istio-injection=enabled?',
+};
 
 /** `meltemi proxy-status`: which proxies are connected, and whether they have what they were sent. */
 export function addProxyStatusCommand(program: Command, context: CommandContext): void {
@@ -21,45 +44,24 @@ export function addProxyStatusCommand(program: Command, context: CommandContext)
     .command('proxy-status')
     .alias('ps')
     .description('Show the connected proxies and whether each has acknowledged what it was sent')
-    .option('-o, --output <format>', 'table or json', 'table')
+    .option(...OUTPUT_FLAG)
     .addHelpText('after', '\nExamples:\n  meltemi proxy-status\n  meltemi proxy-status -o json')
     .action(async (_own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<ClusterFlags & { readonly output: string }>();
+      parseOutputFormat(flags.output);
       await withSession(context, flags, async (session) => {
         const { client } = session.controlPlane;
-        const rows: { readonly status: SyncStatus; readonly pod: string }[] = [];
+        const rows: Row[] = [];
         for (const pod of await controlPlanePods(client)) {
           for (const status of await askControlPlane<readonly SyncStatus[]>(client, pod, '/debug/syncz'))
-            rows.push({ status, pod: pod.metadata.name });
+            rows.push({ ...status, controlPlane: pod.metadata.name });
         }
-        if (flags.output === 'json') {
-          context.terminal.out(
-            `${JSON.stringify(
-              rows.map(({ status, pod }) => ({ ...status, controlPlane: pod })),
-              null,
-              2,
-            )}\n`,
-          );
-          return;
-        }
-        context.terminal.out(
-          formatTable(
-            ['NAME', 'CLUSTER', ...COLUMNS, 'VERSION', 'ISTIOD'],
-            rows
-              .sort((left, right) => (left.status.proxy < right.status.proxy ? -1 : 1))
-              .map(({ status, pod }) => [
-                status.proxy,
-                status.cluster_id ?? '',
-                ...COLUMNS.map((type) => status.types[type.toLowerCase()]?.status ?? 'IGNORED'),
-                status.types['cds']?.acknowledgedVersion ?? '',
-                pod,
-              ]),
-          ),
-        );
-        for (const { status } of rows) {
-          for (const [type, { lastError }] of Object.entries(status.types)) {
+        rows.sort((left, right) => (left.proxy < right.proxy ? -1 : 1));
+        printRows(context.terminal, flags.output, rows, VIEW);
+        for (const { proxy, types } of rows) {
+          for (const [type, { lastError }] of Object.entries(types)) {
             if (lastError !== undefined && lastError !== '')
-              context.terminal.err(`${status.proxy} rejected ${type.toUpperCase()}: ${lastError}\n`);
+              context.terminal.err(`${proxy} rejected ${type.toUpperCase()}: ${lastError}\n`);
           }
         }
       });

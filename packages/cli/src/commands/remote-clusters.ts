@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { askControlPlane, controlPlanePods } from '../mesh-request.ts';
-import { formatTable } from '../output.ts';
+import { formatAge, OUTPUT_FLAG, parseOutputFormat } from '../output.ts';
+import { printRows, type RowsView } from '../print-rows.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
 
 /** One cluster, as the control plane's /debug/clusterz shows it. */
@@ -8,43 +9,50 @@ interface ClusterStatus {
   readonly id: string;
   readonly secretName?: string;
   readonly syncStatus: string;
+  readonly server?: string;
+  readonly lastSuccessfulWatchAgeMs?: number;
   readonly lastError?: string;
 }
+
+type Row = ClusterStatus & { readonly controlPlane: string };
+
+const VIEW: RowsView<Row> = {
+  columns: [
+    { heading: 'NAME', of: ({ id }) => id },
+    { heading: 'SECRET', of: ({ secretName = '' }) => secretName },
+    { heading: 'STATUS', of: ({ syncStatus }) => syncStatus },
+    { heading: 'ISTIOD', of: ({ controlPlane }) => controlPlane },
+    { heading: 'SERVER', wide: true, of: ({ server = '' }) => server },
+    {
+      heading: 'LAST HEARD',
+      wide: true,
+      of: ({ lastSuccessfulWatchAgeMs: ageMs }) => (ageMs === undefined ? '' : `${formatAge(ageMs)} ago`),
+    },
+  ],
+  name: ({ id }) => id,
+  none: 'The control plane watches no cluster',
+};
 
 /** `meltemi remote-clusters`: the clusters that the control plane watches. */
 export function addRemoteClustersCommand(program: Command, context: CommandContext): void {
   program
     .command('remote-clusters')
     .description('Show the clusters that the control plane watches, and whether it is in sync with them')
-    .option('-o, --output <format>', 'table or json', 'table')
+    .option(...OUTPUT_FLAG)
     .addHelpText('after', '\nExamples:\n  meltemi remote-clusters\n  meltemi remote-clusters -o json')
     .action(async (_own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<ClusterFlags & { readonly output: string }>();
+      parseOutputFormat(flags.output);
       await withSession(context, flags, async (session) => {
         const { client } = session.controlPlane;
-        const rows: { readonly status: ClusterStatus; readonly pod: string }[] = [];
+        const rows: Row[] = [];
         for (const pod of await controlPlanePods(client)) {
           for (const status of await askControlPlane<readonly ClusterStatus[]>(client, pod, '/debug/clusterz'))
-            rows.push({ status, pod: pod.metadata.name });
+            rows.push({ ...status, controlPlane: pod.metadata.name });
         }
-        if (flags.output === 'json')
-          context.terminal.out(
-            `${JSON.stringify(
-              rows.map(({ status, pod }) => ({ ...status, controlPlane: pod })),
-              null,
-              2,
-            )}\n`,
-          );
-        else
-          context.terminal.out(
-            formatTable(
-              ['NAME', 'SECRET', 'STATUS', 'ISTIOD'],
-              rows.map(({ status, pod }) => [status.id, status.secretName ?? '', status.syncStatus, pod]),
-            ),
-          );
-        for (const { status } of rows)
-          if (status.lastError !== undefined && status.lastError !== '')
-            context.terminal.err(`${status.id}: ${status.lastError}\n`);
+        printRows(context.terminal, flags.output, rows, VIEW);
+        for (const { id, lastError } of rows)
+          if (lastError !== undefined && lastError !== '') context.terminal.err(`${id}: ${lastError}\n`);
       });
     });
 }

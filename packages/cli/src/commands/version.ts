@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { OUTPUT_FLAG } from '../output.ts';
+import { printRows } from '../print-rows.ts';
 import type { CommandContext } from '../session.ts';
 
 /** `meltemi version`. */
@@ -6,14 +8,18 @@ export function addVersionCommand(program: Command, context: CommandContext): vo
   program
     .command('version')
     .description('Show the version of this command line and of the Node it runs on')
-    .option('-o, --output <format>', 'text or json', 'text')
+    .option(...OUTPUT_FLAG)
     .addHelpText('after', '\nExamples:\n  meltemi version\n  meltemi version -o json')
     .action((flags: { readonly output: string }) => {
       const versions = { meltemi: context.version, node: process.versions.node };
-      context.terminal.out(
-        flags.output === 'json'
-          ? `${JSON.stringify(versions)}\n`
-          : `meltemi ${versions.meltemi}\nnode    ${versions.node}\n`,
-      );
+      printRows(context.terminal, flags.output, Object.entries(versions), {
+        columns: [
+          { heading: 'PROGRAM', of: ([program]) => program },
+          { heading: 'VERSION', of: ([, version]) => version },
+        ],
+        name: ([program]) => program,
+        document: versions,
+        none: '',
+      });
     });
 }
