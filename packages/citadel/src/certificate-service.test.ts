@@ -246,6 +246,29 @@ test('SEC-10 an unknown cluster is UNAUTHENTICATED, and the log lists the known 
   assert.match(logged.join('\n'), /known clusters: cluster1, cluster2/);
 });
 
+test('callers that nobody knows yet cannot run over the API server: long tokens and too many at once are turned away', async () => {
+  const pending: (() => void)[] = [];
+  const authenticator = createKubernetesTokenAuthenticator({
+    clusters: {
+      find: () => (token, audiences) => new Promise((resolve) => pending.push(() => resolve(review(token, audiences)))),
+      ids: () => [],
+    },
+    localClusterId: 'cluster1',
+    trustDomain: 'cluster.local',
+  });
+  const ask = (bearerToken: string): ReturnType<typeof authenticator.authenticate> =>
+    authenticator.authenticate({ bearerToken });
+  assert.deepEqual(await ask('x'.repeat(17_000)), { ok: false, error: 'the bearer token is too long' });
+  const waiting = Array.from({ length: 500 }, () => ask('app1:sleep@istio-ca'));
+  const refused = await ask('app1:sleep@istio-ca');
+  assert.match(refused.ok ? '' : refused.error, /too many callers/);
+  for (const answer of pending) answer();
+  assert.ok((await Promise.all(waiting)).every(({ ok }) => ok));
+  const later = ask('app1:sleep@istio-ca');
+  pending.at(-1)?.();
+  assert.ok((await later).ok);
+});
+
 test('a call without credentials, with an unreadable request, or for another identity is refused', async () => {
   assert.equal((await refusal({})).code, status.UNAUTHENTICATED);
   assert.equal((await refusal({ token: 'app1:sleep@istio-ca', csrPem: 'nonsense' })).code, status.INVALID_ARGUMENT);

@@ -34,6 +34,11 @@ export interface KubernetesTokenOptions {
   readonly audiences?: readonly string[];
 }
 
+/** A token of a service account has about 1 KiB. */
+const MAX_TOKEN_LENGTH = 16 * 1024;
+/** Reviews under way. Whoever is turned away comes again; the API server must not be run over by callers nobody knows yet. */
+const MAX_REVIEWS = 500;
+
 /**
  * Accepts service account tokens by TokenReview in the cluster that the call names.
  *
@@ -43,16 +48,27 @@ export interface KubernetesTokenOptions {
 export function createKubernetesTokenAuthenticator(options: KubernetesTokenOptions): Authenticator {
   const { clusters, localClusterId, trustDomain, audiences = ['istio-ca'] } = options;
   const name = 'KubernetesTokenAuthenticator';
+  let reviewCount = 0;
+  const reviewWith = async (review: TokenReviewer, token: string): Promise<TokenReviewStatus> => {
+    reviewCount++;
+    try {
+      return await review(token, audiences);
+    } finally {
+      reviewCount--;
+    }
+  };
   return {
     name,
     async authenticate({ bearerToken, clusterId }) {
       if (bearerToken === undefined || bearerToken === '') return err('no bearer token');
+      if (bearerToken.length > MAX_TOKEN_LENGTH) return err('the bearer token is too long');
       const cluster = clusterId === undefined || clusterId === '' ? localClusterId : clusterId;
       const review = clusters.find(cluster);
       if (review === undefined) {
         return err(`cluster "${cluster}" is not known; known clusters: ${clusters.ids().join(', ') || 'none'}`);
       }
-      const status = await review(bearerToken, audiences);
+      if (reviewCount >= MAX_REVIEWS) return err('too many callers are being authenticated; try again');
+      const status = await reviewWith(review, bearerToken);
       const account = readServiceAccount(status, audiences);
       if (!account.ok) return account;
       return ok(toCaller(name, { ...account.value, trustDomain, clusterId: cluster }, status));

@@ -36,5 +36,8 @@ export function checkNodeIdentity(node: DiscoveryNode, identity: CallerIdentity 
     return err(
       `node claims the service account "${node.serviceAccount}", but the caller is "${identity.serviceAccount}"`,
     );
+  // The name under which people and tools find the proxy; it must not be that of another namespace's pod.
+  if (!node.proxyId.endsWith(`.${identity.namespace}`))
+    return err(`node claims the name "${node.proxyId}", but the caller is of "${identity.namespace}"`);
   return ok(undefined);
 }

@@ -55,8 +55,13 @@ class TextServer {
   /** Changes content and sends it out as the next snapshot. */
   push(typeUrl: string, entries: Readonly<Record<string, string>>, dirty: DirtyNames = 'all'): void {
     this.set(typeUrl, entries);
+    this.announce([typeUrl], dirty);
+  }
+
+  /** Sends out what was set, as the next snapshot. */
+  announce(typeUrls: readonly string[], dirty: DirtyNames = 'all'): void {
     this.number++;
-    this.server.push(() => new Map([[typeUrl, dirty]]));
+    this.server.push(() => new Map(typeUrls.map((typeUrl) => [typeUrl, dirty])));
   }
 
   #createSession(): DiscoverySession {
@@ -236,13 +241,70 @@ test('A client has at most one response of a type unacknowledged, and then gets 
   for (const content of ['2', '3', '4']) text.push(CDS, { a: content });
   client.send({ typeUrl: LDS });
   client.send({ typeUrl: EDS, resourceNamesSubscribe: ['x'] });
-  // Endpoints go out; listeners wait for the clusters that they may name.
-  assert.equal((await client.next()).typeUrl, EDS);
+  // Endpoints go out; listeners wait until the client has the clusters that they may name.
+  const endpoints = await client.next();
+  assert.equal(endpoints.typeUrl, EDS);
+  client.send({ typeUrl: EDS, responseNonce: endpoints.nonce });
   client.send({ typeUrl: CDS, responseNonce: first.nonce });
   const second = await client.next();
   assert.equal(second.typeUrl, CDS);
   assert.equal(Buffer.from(second.resources[0]?.resource?.value ?? []).toString(), '4');
+  client.send({ typeUrl: CDS, responseNonce: second.nonce });
   assert.equal((await client.next()).typeUrl, LDS);
+});
+
+test('Make before break, delta: routes follow the ACK of new clusters, removals follow the ACK of routes', async (t) => {
+  const text = await serve(t);
+  text.set(CDS, { old: '1' });
+  text.set(RDS, { http: 'to old' });
+  using client = connectDelta(text.port);
+  client.send({ node: NODE, typeUrl: CDS });
+  client.send({ typeUrl: CDS, responseNonce: (await client.next()).nonce });
+  client.send({ typeUrl: RDS, resourceNamesSubscribe: ['http'] });
+  client.send({ typeUrl: RDS, responseNonce: (await client.next()).nonce });
+
+  text.set(CDS, { new: '1' });
+  text.set(RDS, { http: 'to new' });
+  text.announce([CDS, RDS]);
+  const added = await client.next();
+  assert.deepEqual(
+    [added.typeUrl, added.resources.map(({ name }) => name), added.removedResources],
+    [CDS, ['new'], []],
+  );
+  client.send({ typeUrl: CDS, responseNonce: added.nonce });
+  const routes = await client.next();
+  assert.equal(routes.typeUrl, RDS);
+  assert.equal((await text.server.waitForDistribution(text.number, 0)).complete, false);
+  client.send({ typeUrl: RDS, responseNonce: routes.nonce });
+  const removed = await client.next();
+  assert.deepEqual([removed.typeUrl, removed.resources, removed.removedResources], [CDS, [], ['old']]);
+  client.send({ typeUrl: CDS, responseNonce: removed.nonce });
+  assert.equal((await text.server.waitForDistribution(text.number, 5_000)).complete, true);
+});
+
+test('Make before break, state of the world: what is gone is repeated until routes no longer name it', async (t) => {
+  const text = await serve(t);
+  text.set(CDS, { old: '1' });
+  text.set(RDS, { http: 'to old' });
+  using client = connectSotw(text.port);
+  const take = async (typeUrl: string, resourceNames: readonly string[] = []): Promise<number> => {
+    const response = await client.next();
+    assert.equal(response.typeUrl, typeUrl);
+    client.send({ typeUrl, resourceNames: [...resourceNames], responseNonce: response.nonce });
+    return response.resources.length;
+  };
+  client.send({ node: NODE, typeUrl: CDS });
+  await take(CDS);
+  client.send({ typeUrl: RDS, resourceNames: ['http'] });
+  await take(RDS, ['http']);
+
+  text.set(CDS, { new: '1' });
+  text.set(RDS, { http: 'to new' });
+  text.announce([CDS, RDS]);
+  assert.equal(await take(CDS), 2);
+  await take(RDS, ['http']);
+  assert.equal(await take(CDS), 1);
+  assert.equal((await text.server.waitForDistribution(text.number, 5_000)).complete, true);
 });
 
 test('A push that changes nothing for a client sends nothing, and the client counts as up to date', async (t) => {
@@ -293,9 +355,30 @@ test('A caller may introduce itself only as the workload that it proved to be', 
   using impostor = connectSotw(text.port, { authorization: 'Bearer good' });
   impostor.send({ node: { ...NODE, metadata: { SERVICE_ACCOUNT: 'admin' } }, typeUrl: CDS });
   assert.equal((await impostor.ended()).code, status.PERMISSION_DENIED);
+  using namesake = connectSotw(text.port, { authorization: 'Bearer good' });
+  const name = { id: 'sidecar~1.2.3.4~api.payments~default.svc.cluster.local', metadata: { NAMESPACE: 'default' } };
+  namesake.send({ node: name, typeUrl: CDS });
+  const refusal = await namesake.ended();
+  assert.equal(refusal.code, status.PERMISSION_DENIED);
+  assert.match(refusal.details, /claims the name "api\.payments", but the caller is of "default"/);
   using honest = connectSotw(text.port, { authorization: 'Bearer good' });
   honest.send({ node: { ...NODE, metadata: { SERVICE_ACCOUNT: 'app' } }, typeUrl: CDS });
   assert.equal((await honest.next()).typeUrl, CDS);
+});
+
+test('What one client makes the server remember is bounded: types, and names that do not exist', async (t) => {
+  const text = await serve(t);
+  using collector = connectDelta(text.port);
+  collector.send({ node: NODE, typeUrl: EDS });
+  for (let index = 0; index < 64; index++) collector.send({ typeUrl: `type.googleapis.com/made.up.Type${index}` });
+  assert.equal((await collector.ended()).code, status.RESOURCE_EXHAUSTED);
+  using hoarder = connectDelta(text.port);
+  for (let round = 0; round < 5; round++) {
+    const resourceNamesSubscribe = Array.from({ length: 50_000 }, (_, index) => `${round}-${index}`);
+    hoarder.send({ node: NODE, typeUrl: EDS, resourceNamesSubscribe });
+  }
+  assert.equal((await hoarder.ended()).code, status.RESOURCE_EXHAUSTED);
+  await eventually(() => text.server.statuses().length === 0, 5_000);
 });
 
 test('A client is told to come again while there is nothing to serve', async (t) => {

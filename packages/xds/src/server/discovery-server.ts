@@ -21,17 +21,21 @@ const ADS_SERVICE = 'envoy.service.discovery.v3.AggregatedDiscoveryService';
 const KEEPALIVE_INTERVAL_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-const MAX_STREAMS = 100_000;
+/** A proxy has one stream for discovery and now and then one for a certificate; each costs a token review. */
+const MAX_STREAMS_PER_CONNECTION = 1000;
+/** A connection without any stream is of no use to anybody but an attacker. */
+const MAX_IDLE_MS = 300_000;
 
 /** How long a client may leave a response unread before it is cut off. */
 export const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 
-/** Options that a gRPC server needs to serve ADS: without keepalive a vanished client holds its stream for ever. */
+/** Options that a gRPC server needs to serve ADS: without keepalive a vanished client holds its stream for ever, and nobody may hold many. */
 export const ADS_SERVER_OPTIONS: ServerOptions = {
   'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
-  'grpc.max_concurrent_streams': MAX_STREAMS,
+  'grpc.max_concurrent_streams': MAX_STREAMS_PER_CONNECTION,
+  'grpc.max_connection_idle_ms': MAX_IDLE_MS,
 };
 
 /** What a discovery server is made of. */

@@ -24,6 +24,10 @@ export interface DiscoveryStreamStatus {
 export interface DiscoveryStreamOptions<Session extends DiscoverySession> {
   readonly call: ServerDuplexStream<Buffer, Buffer>;
   readonly protocol: AdsProtocol;
+/** What one client may make the server remember; no mesh comes near, but a client may mean harm. */
+const MAX_TYPES = 64;
+const MAX_REMEMBERED_NAMES = 200_000;
+
   readonly identity: CallerIdentity | undefined;
   readonly connectionId: string;
   readonly open: (client: ConnectedClient) => Session | string;
@@ -164,7 +168,11 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     return true;
   }
 
+    if (this.#subscriptions.size > MAX_TYPES)
+      return this.close(status.RESOURCE_EXHAUSTED, `a client may watch ${MAX_TYPES} types, not more`);
   #onRejected(request: AdsRequest): void {
+    if (subscription.rememberedCount > MAX_REMEMBERED_NAMES)
+      return this.close(status.RESOURCE_EXHAUSTED, `a client may name ${MAX_REMEMBERED_NAMES} resources, not more`);
     const { observer, log } = this.#options;
     const error = request.errorDetail?.message ?? '';
     observer.rejected(request.typeUrl, error);

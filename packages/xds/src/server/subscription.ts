@@ -92,6 +92,11 @@ export class Subscription {
     return this.#nonceSent;
   }
 
+  /** How many names the client makes this server remember. */
+  get rememberedCount(): number {
+    return this.#names.size + this.#known.size;
+  }
+
   /** Number of the newest snapshot whose whole content for this type the client has accepted. */
   get ackedNumber(): number {
     return this.#ackedNumber;
