@@ -114,6 +114,29 @@ test('`wait` ends with 0 when the sidecar is ready, and with an error when time 
   assert.equal(await waiting, 0);
 });
 
+test('a request target that is no URL is refused, and the sidecar goes on', async () => {
+  await using server = await start({ stats: ACCEPTED, ready: { statusCode: 200, body: 'LIVE' } });
+  for (const target of ['//', '//[', 'http://[::1/'])
+    assert.equal((await call(server.port, target)).status, 400, target);
+  assert.equal((await call(server.port, '/healthz/ready')).status, 200);
+});
+
+test('what a sidecar passes on from others may not end the sidecar', async () => {
+  await using server = await start({ stats: ACCEPTED, ready: { statusCode: 200, body: 'LIVE' } });
+  const passedOn = request({
+    host: '127.0.0.1',
+    port: server.port,
+    path: '/quitquitquit',
+    method: 'POST',
+    localAddress: '127.0.0.6',
+    agent: false,
+  });
+  const [refused] = await once(passedOn.end(), 'response');
+  refused.resume();
+  assert.equal(refused.statusCode, 403);
+  assert.deepEqual(server.events, []);
+});
+
 test('`/quitquitquit` and `/drain` take only POST, and only from the pod itself', async () => {
   await using server = await start({ stats: '', ready: { statusCode: 200, body: '' } });
   for (const path of ['/quitquitquit', '/drain']) {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type Log, MeltemiError, messageOf } from '@meltemi/base';
+import { isLoopbackPeer, type Log, MeltemiError, messageOf } from '@meltemi/base';
 import type { ApplicationProbes } from './application-probes.ts';
 import type { MergedMetrics } from './merged-metrics.ts';
 import type { Readiness } from './readiness.ts';
@@ -32,9 +32,11 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   const { log } = options;
   const routes = buildRoutes(options);
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
-    const url = new URL(request.url ?? '/', 'http://agent');
+    // Anybody who reaches the pod can send anything; `//` alone is a target that no URL can be made of.
+    const url = URL.parse(request.url ?? '/', 'http://agent');
+    if (url === null) return send(response, 400, 'the request target cannot be read\n');
     const handle = routes.get(url.pathname) ?? (isProbe(url.pathname) ? probeHandler(options) : notFound);
-    handle(request, response, url).catch((error: unknown) => {
+    return void handle(request, response, url).catch((error: unknown) => {
       log.error('Status request failed', { path: url.pathname, error: messageOf(error) });
       if (!response.headersSent) send(response, 500, 'internal error\n');
     });
@@ -87,16 +89,12 @@ function metricsHandler({ scrape }: StatusServerOptions): Handler {
 /** A command that only processes of the same pod may give. */
 function localPost(run: () => Promise<void>): Handler {
   return async (request, response) => {
-    if (!isLoopback(request.socket.remoteAddress))
+    if (!isLoopbackPeer(request.socket.remoteAddress))
       return send(response, 403, 'only requests from localhost are allowed\n');
     if (request.method !== 'POST') return send(response, 405, 'only POST is allowed\n');
     await run();
     return send(response, 200, 'OK\n');
   };
-}
-
-function isLoopback(address = ''): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }
 
 function isProbe(path: string): boolean {

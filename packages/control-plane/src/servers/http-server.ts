@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import { type Log, messageOf } from '@meltemi/base';
+import { isLoopbackPeer, type Log, messageOf } from '@meltemi/base';
 import { closeHttp, type HttpAnswer, jsonAnswer, listenHttp, sendAnswer, textAnswer } from './http-listener.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { ListeningServer } from './webhook-server.ts';
@@ -41,9 +41,10 @@ async function answer(
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return textAnswer('only GET is served\n', 405);
-  const url = new URL(request.url ?? '/', 'http://control-plane');
+  const url = URL.parse(request.url ?? '/', 'http://control-plane');
+  if (url === null) return textAnswer('the request target cannot be read\n', 400);
   const isRestricted = loopbackOnlyPrefix !== undefined && url.pathname.startsWith(loopbackOnlyPrefix);
-  if (isRestricted && !isLoopback(request.socket.remoteAddress)) {
+  if (isRestricted && !isLoopbackPeer(request.socket.remoteAddress)) {
     return textAnswer('debug pages are served to callers on the same host only\n', 403);
   }
   const page = pages.get(url.pathname);
@@ -51,8 +52,4 @@ async function answer(
     return textAnswer(`no page ${url.pathname}; there are ${[...pages.keys()].join(', ')}\n`, 404);
   }
   return page(url.searchParams, signal);
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && (address === '::1' || address.replace(/^::ffff:/, '').startsWith('127.'));
 }

@@ -6,7 +6,12 @@ import { textAnswer } from './http-listener.ts';
 import { startHttpServer } from './http-server.ts';
 import { parseListenAddress } from './listen-address.ts';
 
-function get(options: { readonly port: number; readonly path: string; readonly method?: string }): Promise<number> {
+function get(options: {
+  readonly port: number;
+  readonly path: string;
+  readonly method?: string;
+  readonly localAddress?: string;
+}): Promise<number> {
   return new Promise((resolve, reject) => {
     const call = request({ host: '127.0.0.1', agent: false, ...options }, (answer) => {
       answer.resume().on('end', () => resolve(answer.statusCode ?? 0));
@@ -45,6 +50,23 @@ test('the HTTP server serves known pages by GET, and its failures do not end it'
   assert.equal(await get({ port, path: '/ready', method: 'POST' }), 405);
   assert.equal(await get({ port, path: '/debug/broken' }), 500);
   assert.equal(await get({ port, path: '/ready' }), 200);
+});
+
+test('pages for the own host are kept from what a sidecar passes on, and from nothing else of the host', async () => {
+  await using server = await startHttpServer({
+    address: { host: '0.0.0.0', port: 0 },
+    pages: new Map([
+      ['/ready', () => textAnswer('')],
+      ['/debug/syncz', () => textAnswer('')],
+    ]),
+    loopbackOnlyPrefix: '/debug',
+    log: silentLog,
+  });
+  const { port } = server;
+  assert.equal(await get({ port, path: '/debug/syncz' }), 200);
+  assert.equal(await get({ port, path: '/debug/syncz', localAddress: '127.0.0.6' }), 403);
+  assert.equal(await get({ port, path: '/ready', localAddress: '127.0.0.6' }), 200);
+  assert.equal(await get({ port, path: '//' }), 400);
 });
 
 test('two servers on one port: the second says what is wrong', async () => {

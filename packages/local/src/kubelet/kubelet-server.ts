@@ -47,6 +47,23 @@ function isApiServer(request: IncomingMessage): boolean {
   return organizations.includes(CLIENT_ORGANIZATION);
 }
 
+interface RequestTarget {
+  readonly path: readonly string[];
+  readonly query: URLSearchParams;
+}
+
+/** @returns `undefined` for a target that is no URL, or whose escapes are broken. */
+function readTarget({ url = '/' }: IncomingMessage): RequestTarget | undefined {
+  const parsed = URL.parse(url, 'https://kubelet');
+  if (parsed === null) return undefined;
+  try {
+    return { path: parsed.pathname.split('/').slice(1).map(decodeURIComponent), query: parsed.searchParams };
+  } catch {
+    // A broken escape.
+    return undefined;
+  }
+}
+
 function numberOf(query: URLSearchParams, name: string): number | undefined {
   const value = query.get(name);
   return value === null || value === '' || !Number.isFinite(Number(value)) ? undefined : Number(value);
@@ -106,14 +123,15 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
   };
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
-    const path = url.pathname.split('/').slice(1).map(decodeURIComponent);
+    const asked = readTarget(request);
+    if (asked === undefined) return void response.writeHead(400).end('the request target cannot be read');
+    const { path, query } = asked;
     if (path[0] === 'healthz') return void response.end('ok');
     if (!isApiServer(request)) return void response.writeHead(403).end('forbidden: for the API server only');
     if (path[0] !== 'containerLogs') return void response.writeHead(404).end('not found');
     const target = findTarget(path);
     if (typeof target === 'string') return void response.writeHead(404).end(target);
-    tasks.run('logs', serveLogs(target, url.searchParams, response));
+    tasks.run('logs', serveLogs(target, query, response));
   };
 
   const refuseUpgrade = (socket: Duplex, status: string, message: string): void => {
@@ -124,9 +142,9 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
   };
 
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
-    const path = url.pathname.split('/').slice(1).map(decodeURIComponent);
-    const query = url.searchParams;
+    const asked = readTarget(request);
+    if (asked === undefined) return refuseUpgrade(socket, '400 Bad Request', 'the request target cannot be read');
+    const { path, query } = asked;
     if (!isApiServer(request)) return refuseUpgrade(socket, '403 Forbidden', 'forbidden: for the API server only');
     if (path[0] !== 'exec') return refuseUpgrade(socket, '404 Not Found', 'not found');
     const target = findTarget(path);

@@ -31,7 +31,8 @@ function homePage(): AdminResponse {
 }
 
 async function answer(context: AdminContext, request: IncomingMessage): Promise<AdminResponse> {
-  const url = new URL(request.url ?? '/', 'http://admin');
+  const url = URL.parse(request.url ?? '/', 'http://admin');
+  if (url === null) return textResponse('the request target cannot be read\n', 400);
   if (url.pathname === '/') return homePage();
   const command = COMMANDS.get(url.pathname);
   if (command === undefined) return textResponse(`invalid path. ${helpText()}`, 404);
