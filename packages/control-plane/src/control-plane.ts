@@ -1,4 +1,5 @@
 import { type Clock, createTaskOwner, disposeAll, type Log, messageOf, type Random } from '@meltemi/base';
+import { createSecretStore } from '@meltemi/citadel';
 import { type ClusterAccess, createKubeClient } from '@meltemi/kube';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { prepareClusters, USER_AGENT } from './assembly/clusters.ts';
@@ -9,7 +10,6 @@ import { type ServedParts, type ServerPorts, startServers } from './assembly/ser
 import { runLocalDuties } from './duties/cluster-duties.ts';
 import { loadMeshCertificates, type MeshCertificates } from './mesh-certificates.ts';
 import type { ControlPlaneSettings } from './options.ts';
-import { createSecretStore } from './secret-store.ts';
 
 /** What a control plane is made of. */
 export interface ControlPlaneOptions {

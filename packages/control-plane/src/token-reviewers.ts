@@ -1,4 +1,4 @@
-import type { TokenReviewClusters, TokenReviewer } from '@meltemi/citadel';
+import { createTokenReviewer, type TokenReviewClusters } from '@meltemi/citadel';
 import type { KubeClient } from '@meltemi/kube';
 import type { RemoteClusters } from '@meltemi/registry';
 
@@ -12,30 +12,8 @@ export function createTokenReviewClusters(options: {
   return {
     find(clusterId) {
       const found = clusterId === localClusterId ? client : remotes.clientOf(clusterId);
-      return found === undefined ? undefined : reviewerOf(found);
+      return found === undefined ? undefined : createTokenReviewer(found);
     },
     ids: () => [localClusterId, ...remotes.list().map(({ id }) => id)],
-  };
-}
-
-function reviewerOf(client: Pick<KubeClient, 'reviewToken'>): TokenReviewer {
-  return async (token, audiences) => {
-    const {
-      authenticated,
-      username,
-      groups,
-      extra,
-      audiences: granted,
-      error,
-    } = await client.reviewToken({
-      token,
-      audiences,
-    });
-    return {
-      authenticated,
-      audiences: granted,
-      user: { groups, extra, ...(username === undefined ? {} : { username }) },
-      ...(error === undefined ? {} : { error }),
-    };
   };
 }

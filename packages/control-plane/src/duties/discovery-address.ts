@@ -1,6 +1,11 @@
 import { type Clock, type Log, messageOf, type Random, sleep } from '@meltemi/base';
 import { ENDPOINT_SLICES, type KubeClient, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from '@meltemi/kube';
-import { CONTROL_PLANE_NAME, controlPlaneLabels, SERVICE_PORTS } from '../manifests/manifest-object.ts';
+import {
+  CONTROL_PLANE_NAME,
+  controlPlaneLabels,
+  REMOTE_DISCOVERY_SLICE,
+  SERVICE_PORTS,
+} from '../manifests/manifest-object.ts';
 
 const RETRY_MS = 2_000;
 const RECHECK_MS = 60_000;
@@ -27,7 +32,7 @@ export async function keepDiscoveryAddress(options: DiscoveryAddressOptions, sig
         apiVersion: 'discovery.k8s.io/v1',
         kind: 'EndpointSlice',
         metadata: {
-          name: `${CONTROL_PLANE_NAME}-remote`,
+          name: REMOTE_DISCOVERY_SLICE,
           namespace,
           labels: {
             ...controlPlaneLabels(),

@@ -36,17 +36,17 @@ function rootSource(first: string): {
   };
 }
 
-test('keepRootCertificates writes the roots to every namespace but those of Kubernetes, and follows changes', async () => {
+test('keepRootCertificates writes the roots to every namespace with workloads, puts back what is changed, and follows new roots', async () => {
   const client = new FakeKubeClient();
   const namespace = (name: string): { apiVersion: string; kind: string; metadata: { name: string } } => ({
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: { name },
   });
-  client.seed(NAMESPACES, namespace('app1'), namespace('kube-system'));
+  client.seed(NAMESPACES, namespace('app1'), namespace('kube-public'));
   const roots = rootSource('one');
   const stop = new AbortController();
-  const running = keepRootCertificates({ ...COMMON, clusterId: 'c1', client, roots }, stop.signal);
+  const running = keepRootCertificates({ ...COMMON, client, roots }, stop.signal);
   const written = (): readonly (readonly [string | undefined, string | undefined])[] =>
     client.objects(CONFIG_MAPS).map(({ metadata, data }) => [metadata.namespace, data?.['root-cert.pem']]);
   await eventually(() => assert.deepEqual(written(), [['app1', 'one']]), DEADLINE_MS, 5);
@@ -61,6 +61,12 @@ test('keepRootCertificates writes the roots to every namespace but those of Kube
     DEADLINE_MS,
     5,
   );
+  await client.patch(
+    CONFIG_MAPS,
+    { name: 'istio-ca-root-cert', namespace: 'app1' },
+    { type: 'merge', body: { data: { 'root-cert.pem': 'forged' } } },
+  );
+  await eventually(() => assert.equal(written()[0]?.[1], 'two'), DEADLINE_MS, 5);
   stop.abort();
   await running;
 });

@@ -5,6 +5,7 @@ import {
   INJECTION_WEBHOOK,
   type ManifestObject,
   READER_SERVICE_ACCOUNT,
+  REMOTE_DISCOVERY_SLICE,
   ROOT_CERTIFICATE_MAP,
   SYSTEM_NAMESPACE,
   VALIDATION_WEBHOOK,
@@ -32,14 +33,17 @@ const TOKEN_REVIEW_RULE: PolicyRule = {
   verbs: ['create'],
 };
 
-/** The root certificates go to every namespace; creation cannot be limited to a name. */
+/**
+ * The root certificates go to every namespace. Creation cannot be limited to a name; lists and watches are, by the
+ * field selector `metadata.name`.
+ */
 const ROOT_CERTIFICATE_RULES: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {
     apiGroups: [''],
     resources: ['configmaps'],
     resourceNames: [ROOT_CERTIFICATE_MAP],
-    verbs: ['get', 'update', 'patch'],
+    verbs: ['list', 'watch', 'patch'],
   },
 ];
 
@@ -47,7 +51,7 @@ function webhookRules(resource: string, names: readonly string[]): readonly Poli
   const apiGroups = ['admissionregistration.k8s.io'];
   return [
     { apiGroups, resources: [resource], verbs: ['list', 'watch'] },
-    { apiGroups, resources: [resource], resourceNames: names, verbs: ['get', 'patch'] },
+    { apiGroups, resources: [resource], resourceNames: names, verbs: ['patch'] },
   ];
 }
 
@@ -118,7 +122,6 @@ export function controlPlaneAccess(): readonly ManifestObject[] {
         // Remote clusters' credentials; the self-signed root, which is kept in a Secret.
         { apiGroups: [''], resources: ['secrets'], verbs: [...READ, 'create'] },
         { apiGroups: [''], resources: ['configmaps'], verbs: READ },
-        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
       ],
     }),
   ];
@@ -144,8 +147,13 @@ export function readerAccess(): readonly ManifestObject[] {
       namespace: SYSTEM_NAMESPACE,
       rules: [
         // The control plane writes its own address behind the Service `istiod`.
-        { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'create', 'update', 'patch'] },
-        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+        { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['create'] },
+        {
+          apiGroups: ['discovery.k8s.io'],
+          resources: ['endpointslices'],
+          resourceNames: [REMOTE_DISCOVERY_SLICE],
+          verbs: ['patch'],
+        },
       ],
     }),
   ];

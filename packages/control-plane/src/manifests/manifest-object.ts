@@ -23,6 +23,8 @@ export const INJECTION_WEBHOOK = 'istio-sidecar-injector';
 export const VALIDATION_WEBHOOK = 'istio-validator-istio-system';
 /** ConfigMap with the mesh's root certificates, in every namespace. */
 export const ROOT_CERTIFICATE_MAP = 'istio-ca-root-cert';
+/** EndpointSlice in a remote cluster with the control plane's address. */
+export const REMOTE_DISCOVERY_SLICE = 'istiod-remote';
 
 const LABELS: Readonly<Record<string, string>> = { app: 'istiod', istio: 'pilot', 'istio.io/rev': 'default' };
 

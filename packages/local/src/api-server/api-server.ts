@@ -76,13 +76,27 @@ function listen(server: Server, target: ListenTarget): Promise<number> {
   });
 }
 
+/** Callers that say nothing must not hold a connection for long. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+const CONNECTIONS_CHECK_MS = 5_000;
+
 function createListener(
   handler: ApiHandler,
   tls: { readonly ca: string; readonly cert: string; readonly key: string },
 ): Server {
   // Certificates of clients are asked for, and judged per request: whoever has none may bring a token.
   const server = createServer(
-    { ...tls, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.2' },
+    {
+      ...tls,
+      requestCert: true,
+      rejectUnauthorized: false,
+      ALPNProtocols: ['http/1.1'],
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+    },
     handler.request,
   );
   server.on('upgrade', handler.upgrade);

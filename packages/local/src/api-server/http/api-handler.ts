@@ -43,10 +43,15 @@ export interface ApiHandler {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
-function attributesOf({ verb, resource, path }: RequestInfo): AccessAttributes {
+function attributesOf({ verb, resource, path, query }: RequestInfo): AccessAttributes {
   if (resource === undefined)
     return { verb, group: '', resource: '', subresource: '', namespace: undefined, name: '', path };
   const { group, plural, subresource, namespace, name } = resource;
+  // A list of one name, by the only selector that says nothing else, counts as that name: roles can then be held to it.
+  const selected =
+    name === undefined && (verb === 'list' || verb === 'watch')
+      ? /^metadata\.name==?([a-z0-9.-]+)$/.exec(query.get('fieldSelector') ?? '')?.[1]
+      : undefined;
   // Running a command changes the pod, whatever the method of the request that asks for it.
   const isExec = subresource === 'exec';
   return {
@@ -55,7 +60,7 @@ function attributesOf({ verb, resource, path }: RequestInfo): AccessAttributes {
     resource: plural,
     subresource,
     namespace,
-    name: name ?? '',
+    name: name ?? selected ?? '',
     path: undefined,
   };
 }
