@@ -7,8 +7,8 @@ import { silentLog, systemClock } from '@meltemi/base';
 import type { MeshInputs } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
 import { eventually, needPeer } from '@meltemi/testing';
-import { ADS_SERVER_OPTIONS } from '@meltemi/xds/server';
 import { TYPE_URLS } from '@meltemi/xds';
+import { ADS_SERVER_OPTIONS } from '@meltemi/xds/server';
 import {
   type FixtureMesh,
   fixtureConfig,

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { MeltemiError } from '@meltemi/base';
-import { DEPLOYMENTS, type KubeClient, type Pod, PODS } from '@meltemi/kube';
+import { DEPLOYMENTS, type KubeClient, PODS, type Pod } from '@meltemi/kube';
 import { CommandError, EXIT } from './exit-code.ts';
 
 /** Where the control plane runs, and how its pods are known. */

@@ -4,8 +4,8 @@ import { stringify } from 'yaml';
 import { describePod } from '../describe-pod.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import { formatAge, formatTable } from '../output.ts';
-import { type ClusterFlags, type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
 import { eventTimeMs } from '../server-table.ts';
+import { type ClusterFlags, type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
 
 /** Secrets' values are for programs; a person is told how large they are. */
 function withoutSecrets(object: KubeObject): KubeObject {

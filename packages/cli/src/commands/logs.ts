@@ -1,5 +1,5 @@
-import { pipeline } from 'node:stream/promises';
 import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { CommandError, EXIT } from '../exit-code.ts';
 import { type ClusterFlags, type CommandContext, resolveContainer, resolvePod, withSession } from '../session.ts';

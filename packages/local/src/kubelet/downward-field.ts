@@ -1,5 +1,5 @@
-import { type Container, type Pod, type ResourceRequirements } from '@meltemi/kube';
 import { err, ok, type Result } from '@meltemi/base';
+import { type Container, type Pod, type ResourceRequirements } from '@meltemi/kube';
 import { parseQuantity } from './quantity.ts';
 
 /** What a pod may be told about itself besides its own object. */

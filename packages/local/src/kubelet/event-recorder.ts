@@ -1,4 +1,4 @@
-import { createTaskOwner, type Clock, type Log, messageOf } from '@meltemi/base';
+import { type Clock, createTaskOwner, type Log, messageOf } from '@meltemi/base';
 import { EVENTS, type KubeClient, type Pod } from '@meltemi/kube';
 import { toTimestamp } from './pod-status.ts';
 

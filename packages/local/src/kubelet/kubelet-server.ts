@@ -1,14 +1,14 @@
-import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
-import type { Duplex } from 'node:stream';
 import { createTaskOwner, type Log, messageOf } from '@meltemi/base';
 import { WebSocketServer } from 'ws';
 import { enterContainer, execEnv } from './container-exec.ts';
 import { containerLogPath } from './container-starter.ts';
-import { endWithStatus, EXEC_PROTOCOL, runExecSession, toFailureStatus, toTerminalCommand } from './exec-session.ts';
+import { EXEC_PROTOCOL, endWithStatus, runExecSession, toFailureStatus, toTerminalCommand } from './exec-session.ts';
 import type { Kubelet } from './kubelet.ts';
 import type { KubeletContext } from './kubelet-context.ts';
 import { readLog } from './log-reader.ts';

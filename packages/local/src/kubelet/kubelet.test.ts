@@ -17,8 +17,8 @@ import {
   isPodReady,
   type KubeClient,
   NAMESPACES,
-  type Pod,
   PODS,
+  type Pod,
   type PodSpec,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/kube/testing';

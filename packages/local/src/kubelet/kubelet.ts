@@ -1,9 +1,9 @@
-import { type Pod, PODS, createInformer, type Informer } from '@meltemi/kube';
+import { createInformer, type Informer, PODS, type Pod } from '@meltemi/kube';
 import type { ProcessState } from '../supervisor/protocol.ts';
 import type { KubeletContext } from './kubelet-context.ts';
 import type { PodRecord } from './pod-records.ts';
-import { PodWorker } from './pod-worker.ts';
 import { removePodVolumes } from './pod-volumes.ts';
+import { PodWorker } from './pod-worker.ts';
 
 /** Runs the pods that are bound to one node. */
 export interface Kubelet extends AsyncDisposable {

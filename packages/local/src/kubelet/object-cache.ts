@@ -1,14 +1,14 @@
 import { type Clock, type Log, MeltemiError } from '@meltemi/base';
 import {
-  type ConfigMap,
   CONFIG_MAPS,
+  type ConfigMap,
   createInformer,
   type Informer,
   type KubeClient,
   type ObjectKey,
   type ResourceRef,
-  type Secret,
   SECRETS,
+  type Secret,
 } from '@meltemi/kube';
 import type { ConfigLookup } from './container-env.ts';
 

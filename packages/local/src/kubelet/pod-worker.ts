@@ -1,5 +1,5 @@
 import { createTaskOwner, messageOf, sleep, stableJson } from '@meltemi/base';
-import { isConflict, isNotFound, type Pod, PODS, type PodStatus } from '@meltemi/kube';
+import { isConflict, isNotFound, PODS, type Pod, type PodStatus } from '@meltemi/kube';
 import type { ProcessState } from '../supervisor/protocol.ts';
 import { ContainerRuns, DEFAULT_GRACE_SECONDS } from './container-runs.ts';
 import { podFacts } from './container-starter.ts';

@@ -1,5 +1,5 @@
 import { type Clock, createBackoff, type Log, messageOf, type Random, sleep, stableJson } from '@meltemi/base';
-import { isConflict, isNotFound, type KubeClient, type Pod, PODS, type PodStatus } from '@meltemi/kube';
+import { isConflict, isNotFound, type KubeClient, PODS, type Pod, type PodStatus } from '@meltemi/kube';
 
 /** Writes one pod's status to the API: always the newest, one write at a time, until it is accepted. */
 export interface StatusPublisher {
