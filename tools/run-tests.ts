@@ -43,10 +43,12 @@ async function runGroup(name: string, files: readonly string[], concurrency: num
   const started = performance.now();
   const stream = run({ files: [...files], concurrency, timeout: 600_000 });
   stream.on('test:pass', (data) => {
-    if (data.details.type === 'suite') return;
+    // A suite that is skipped reports none of its tests, so it counts itself.
+    const isSkipped = data.skip !== undefined && data.skip !== false;
+    if (data.details.type === 'suite' && !isSkipped) return;
     const location = `${relative(root, data.file ?? '')}: ${data.name}`;
     if (data.todo !== undefined && data.todo !== false) tally.todo += 1;
-    else if (data.skip !== undefined && data.skip !== false) {
+    else if (isSkipped) {
       tally.skipped += 1;
       tally.skips.push(`${location}${typeof data.skip === 'string' ? ` (${data.skip})` : ''}`);
     } else tally.passed += 1;
