@@ -1,16 +1,13 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ENVIRONMENT_SOCKET_PREFIX, type EnvironmentState, readEnvironmentState } from '@meltemi/local';
+import { directoriesOfSocketNames, type EnvironmentState, readEnvironmentState } from '@meltemi/local';
 import { CommandError, EXIT } from './exit-code.ts';
 
 /** The folders of all environments that run on this machine, as the kernel's list of sockets tells them. */
 function runningEnvironmentDirectories(): string[] {
-  const found = new Set<string>();
-  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
-    const at = line.indexOf(`@${ENVIRONMENT_SOCKET_PREFIX}`);
-    if (at >= 0) found.add(line.slice(at + 1 + ENVIRONMENT_SOCKET_PREFIX.length));
-  }
-  return [...found].sort();
+  // Abstract names stand at the end of the line, after an @.
+  const names = readFileSync('/proc/net/unix', 'utf8').matchAll(/ @(.+)$/gm);
+  return directoriesOfSocketNames(Array.from(names, ([, name]) => name as string));
 }
 
 /** The environments that run and that this user may look at. */

@@ -1,3 +1,4 @@
 export * from './environment/environment.ts';
+export { directoriesOfSocketNames } from './environment/environment-names.ts';
 export * from './environment/environment-state.ts';
 export * from './environment/mesh-file.ts';

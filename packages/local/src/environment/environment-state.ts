@@ -1,9 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** Abstract Unix sockets with this prefix, followed by an environment's folder, mark the environments that run. */
-export const ENVIRONMENT_SOCKET_PREFIX = 'meltemi-environment:';
-
 /** One cluster, as its users reach it. */
 export interface RunningCluster {
   readonly name: string;

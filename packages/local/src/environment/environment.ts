@@ -7,11 +7,10 @@ import { MeltemiError, messageOf } from '@meltemi/base';
 import { buildKubeconfig, type ClusterAccess } from '@meltemi/kube';
 import { innerCommand, type NamespaceMode, probeNetns } from '../sandbox/index.ts';
 import type { SupervisorConfig, SupervisorOrder, SupervisorReport } from '../supervisor/index.ts';
+import { claimDirectory } from './claim-directory.ts';
 import {
-  ENVIRONMENT_SOCKET_PREFIX,
   processStartTicks,
   type RunningCluster,
-  readEnvironmentState,
   removeEnvironmentState,
   statePath,
   writeEnvironmentState,
@@ -51,29 +50,6 @@ export interface RunningEnvironment extends AsyncDisposable {
   readonly clusters: readonly StartedCluster[];
   readonly kubeconfig: string;
   readonly sandbox: NamespaceMode;
-}
-
-/** Holds the environment's name among the kernel's sockets: the proof that it runs, gone with the process. */
-async function claimName(directory: string): Promise<Server> {
-  const server = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') {
-        reject(error);
-        return;
-      }
-      const pid = readEnvironmentState(directory)?.pid;
-      reject(
-        new MeltemiError(
-          'ENVIRONMENT_RUNS',
-          `Cannot start: the environment in ${directory} runs already${pid === undefined ? '' : ` as process ${pid}`}; stop it with Ctrl-C in its terminal${pid === undefined ? '' : `, or kill ${pid}`}`,
-        ),
-      );
-    });
-    server.listen(`\0${ENVIRONMENT_SOCKET_PREFIX}${directory}`, resolve);
-  });
-  server.unref();
-  return server;
 }
 
 interface HostListener {
@@ -244,7 +220,7 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
     );
   }
   mkdirSync(statePath(directory), { recursive: true, mode: 0o700 });
-  const claim = await claimName(directory);
+  const claim = await claimDirectory(directory);
   const listeners: HostListener[] = [];
   let child: ChildProcess | undefined;
   try {
