@@ -8,6 +8,10 @@ import { parseDiscoveryNode } from './node.ts';
 import type { AdsProtocol, AdsRequest } from './protocol.ts';
 import { type DirtyNames, Subscription, type SubscriptionStatus } from './subscription.ts';
 
+/** What routes and listeners refer to, and they themselves. */
+const REFERRED_TYPES: readonly string[] = [TYPE_URLS.cluster, TYPE_URLS.endpoint];
+const REFERRING_TYPES: readonly string[] = [TYPE_URLS.listener, TYPE_URLS.route];
+
 /** A stream as status pages show it. */
 export interface DiscoveryStreamStatus {
   readonly client: ConnectedClient;
@@ -20,14 +24,14 @@ export interface DiscoveryStreamStatus {
   readonly subscriptions: readonly SubscriptionStatus[];
 }
 
-/** What a stream needs of its server. */
-export interface DiscoveryStreamOptions<Session extends DiscoverySession> {
-  readonly call: ServerDuplexStream<Buffer, Buffer>;
-  readonly protocol: AdsProtocol;
 /** What one client may make the server remember; no mesh comes near, but a client may mean harm. */
 const MAX_TYPES = 64;
 const MAX_REMEMBERED_NAMES = 200_000;
 
+/** What a stream needs of its server. */
+export interface DiscoveryStreamOptions<Session extends DiscoverySession> {
+  readonly call: ServerDuplexStream<Buffer, Buffer>;
+  readonly protocol: AdsProtocol;
   readonly identity: CallerIdentity | undefined;
   readonly connectionId: string;
   readonly open: (client: ConnectedClient) => Session | string;
@@ -76,15 +80,43 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     for (const [typeUrl, names] of dirty) this.#subscriptions.get(typeUrl)?.markDirty(names);
   }
 
-  /** Sends what can be sent now, in push order. */
+  /**
+   * Sends what can be sent now: additions in push order, and last the removals of what nothing refers to any more.
+   *
+   * Make before break: routes and listeners wait until the client has taken the clusters and endpoints that they may
+   * name, and what is gone stays with the client until it has taken the routes and listeners that no longer name it.
+   */
   flush(): void {
     if (this.#closed || this.#session === undefined) return;
+    this.#sendPending(this.#session);
+    if (this.#releaseRemovals()) this.#sendPending(this.#session);
+    this.#options.onProgress();
+  }
+
+  #sendPending(session: Session): void {
     for (const subscription of this.#inPushOrder()) {
       if (subscription.isPending && !subscription.isInFlight && !this.#isHeldBack(subscription.typeUrl))
-        this.#send(subscription, this.#session);
-      subscription.settle(this.#session.number);
+        this.#send(subscription, session);
+      subscription.settle(session.number);
     }
-    this.#options.onProgress();
+  }
+
+  /** @returns Whether there is something to send for it. */
+  #releaseRemovals(): boolean {
+    const holding = REFERRED_TYPES.flatMap((typeUrl) => this.#subscriptions.get(typeUrl) ?? []).filter(
+      ({ holdsRemovals }) => holdsRemovals,
+    );
+    if (holding.length === 0 || this.#isUnsettled(REFERRING_TYPES)) return false;
+    for (const subscription of holding) subscription.releaseRemovals();
+    return true;
+  }
+
+  /** Whether the client has yet to be sent, or to take, something of these types. */
+  #isUnsettled(typeUrls: readonly string[]): boolean {
+    return typeUrls.some((typeUrl) => {
+      const subscription = this.#subscriptions.get(typeUrl);
+      return subscription !== undefined && (subscription.isPending || subscription.isInFlight);
+    });
   }
 
   /** Ends the stream with a gRPC status. */
@@ -136,7 +168,11 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     const known = this.#subscriptions.get(request.typeUrl);
     const subscription = known ?? new Subscription(request.typeUrl, this.#options.protocol.repeatsAll);
     if (known === undefined) this.#subscriptions.set(request.typeUrl, subscription);
+    if (this.#subscriptions.size > MAX_TYPES)
+      return this.close(status.RESOURCE_EXHAUSTED, `a client may watch ${MAX_TYPES} types, not more`);
     const outcome = this.#options.protocol.apply(subscription, request, known === undefined);
+    if (subscription.rememberedCount > MAX_REMEMBERED_NAMES)
+      return this.close(status.RESOURCE_EXHAUSTED, `a client may name ${MAX_REMEMBERED_NAMES} resources, not more`);
     if (outcome === 'unsubscribed') this.#subscriptions.delete(request.typeUrl);
     if (outcome === 'rejected') this.#onRejected(request);
     if (outcome === 'stale') this.#options.observer.staleNonce(request.typeUrl);
@@ -168,11 +204,7 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     return true;
   }
 
-    if (this.#subscriptions.size > MAX_TYPES)
-      return this.close(status.RESOURCE_EXHAUSTED, `a client may watch ${MAX_TYPES} types, not more`);
   #onRejected(request: AdsRequest): void {
-    if (subscription.rememberedCount > MAX_REMEMBERED_NAMES)
-      return this.close(status.RESOURCE_EXHAUSTED, `a client may name ${MAX_REMEMBERED_NAMES} resources, not more`);
     const { observer, log } = this.#options;
     const error = request.errorDetail?.message ?? '';
     observer.rejected(request.typeUrl, error);
@@ -183,10 +215,9 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     });
   }
 
-  /** Routes and listeners wait for the clusters that they may name. */
+  /** Envoy acknowledges clusters once they have warmed, ours once it has asked for their endpoints. */
   #isHeldBack(typeUrl: string): boolean {
-    if (typeUrl !== TYPE_URLS.listener && typeUrl !== TYPE_URLS.route) return false;
-    return this.#subscriptions.get(TYPE_URLS.cluster)?.isPending ?? false;
+    return REFERRING_TYPES.includes(typeUrl) && this.#isUnsettled(REFERRED_TYPES);
   }
 
   #forceEndpoints(): void {
@@ -198,7 +229,8 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   #send(subscription: Subscription, session: Session): void {
     const { protocol, controlPlane, clock, observer } = this.#options;
     const view = session.generate(subscription.typeUrl, subscription.namesToGenerate());
-    const update = subscription.takeUpdate(view);
+    const mayBeReferredTo = REFERRED_TYPES.includes(subscription.typeUrl) && this.#isUnsettled(REFERRING_TYPES);
+    const update = subscription.takeUpdate(view, mayBeReferredTo);
     if (update === undefined) return;
     const { typeUrl } = subscription;
     const nonce = `${view.versionInfo}/${++this.#nonceCount}`;

@@ -63,6 +63,10 @@ export class Subscription {
   readonly #names = new Set<string>();
   /** Version by name of what the client was last sent, or said that it has. */
   readonly #known = new Map<string, string>();
+  /** What a protocol that repeats everything has to repeat of what is gone and not yet to be removed. */
+  readonly #content = new Map<string, EncodedResource>();
+  /** Gone, and the client still has it: something that it was told before may refer to it. */
+  readonly #heldRemovals = new Set<string>();
   #dirty: 'all' | Set<string> = new Set();
   #forced: 'all' | Set<string> = new Set();
   #owesResponse = false;
@@ -88,13 +92,13 @@ export class Subscription {
     return this.#names;
   }
 
-  get nonceSent(): string {
-    return this.#nonceSent;
-  }
-
   /** How many names the client makes this server remember. */
   get rememberedCount(): number {
     return this.#names.size + this.#known.size;
+  }
+
+  get nonceSent(): string {
+    return this.#nonceSent;
   }
 
   /** Number of the newest snapshot whose whole content for this type the client has accepted. */
@@ -105,6 +109,11 @@ export class Subscription {
   /** Whether something may have to be sent. */
   get isPending(): boolean {
     return this.#owesResponse || !isEmpty(this.#dirty) || !isEmpty(this.#forced);
+  }
+
+  /** Whether removals wait for {@link releaseRemovals}. */
+  get holdsRemovals(): boolean {
+    return this.#heldRemovals.size > 0;
   }
 
   /** Whether a response waits for its ACK. */
@@ -118,7 +127,7 @@ export class Subscription {
     if (this.#inFlight === undefined) return true;
     this.#nonceAcked = this.#inFlight.nonce;
     this.#versionAcked = this.#inFlight.versionInfo;
-    this.#ackedNumber = this.#inFlight.number;
+    if (!this.holdsRemovals) this.#ackedNumber = this.#inFlight.number;
     this.#inFlight = undefined;
     this.#lastError = undefined;
     return true;
@@ -154,6 +163,7 @@ export class Subscription {
     for (const name of names) {
       this.#names.delete(name);
       if (!this.#wildcard) this.#known.delete(name);
+      this.#heldRemovals.delete(name);
       if (this.#dirty !== 'all') this.#dirty.delete(name);
       if (this.#forced !== 'all') this.#forced.delete(name);
     }
@@ -193,6 +203,12 @@ export class Subscription {
     if (this.#dirty !== 'all') this.#dirty.add(name);
   }
 
+  /** What refers to the held removals has gone: they are sent at the next occasion. */
+  releaseRemovals(): void {
+    for (const name of this.#heldRemovals) this.#addDirty(name);
+    this.#heldRemovals.clear();
+  }
+
   /** The names that the next update must be made of; `undefined` for everything that exists. */
   namesToGenerate(): ReadonlySet<string> | undefined {
     const wantsAll = this.#dirty === 'all' || this.#forced === 'all';
@@ -208,9 +224,10 @@ export class Subscription {
    * Compares a view with what the client has, and forgets what was pending.
    *
    * @param view The resources of {@link namesToGenerate}.
+   * @param holdsRemovals What the client was told before may refer to what is gone: it keeps that for now.
    * @returns `undefined` when the client has it all.
    */
-  takeUpdate(view: ResourceView): SubscriptionUpdate | undefined {
+  takeUpdate(view: ResourceView, holdsRemovals = false): SubscriptionUpdate | undefined {
     const asked = this.namesToGenerate();
     const forced = this.#forced;
     const owed = this.#owesResponse;
@@ -221,21 +238,28 @@ export class Subscription {
     for (const [name, resource] of view.resources) {
       if (forced === 'all' || forced.has(name) || this.#known.get(name) !== resource.version) changed.push(name);
     }
+    for (const name of view.resources.keys()) this.#heldRemovals.delete(name);
     const removed: string[] = [];
     for (const name of asked ?? this.#known.keys()) {
       if (view.resources.has(name)) continue;
-      if (this.#known.has(name) || forced === 'all' || forced.has(name)) removed.push(name);
+      const isKnown = this.#known.has(name);
+      if (isKnown && (holdsRemovals || this.#heldRemovals.has(name))) this.#heldRemovals.add(name);
+      else if (isKnown || forced === 'all' || forced.has(name)) removed.push(name);
     }
-    for (const name of removed) this.#known.delete(name);
+    for (const name of removed) {
+      this.#known.delete(name);
+      this.#content.delete(name);
+    }
     const repeatsAll = this.#repeatsAll && this.#wildcard;
     const isWorthSending = owed || changed.length > 0 || (removed.length > 0 && (!this.#repeatsAll || repeatsAll));
     if (!isWorthSending) return undefined;
     // The names come from the view itself.
     for (const name of changed) this.#known.set(name, (view.resources.get(name) as EncodedResource).version);
-    const resources = repeatsAll
-      ? [...view.resources.values()]
-      : changed.map((name) => view.resources.get(name) as EncodedResource);
-    return { resources, changed, removed };
+    if (!repeatsAll)
+      return { resources: changed.map((name) => view.resources.get(name) as EncodedResource), changed, removed };
+    for (const [name, resource] of view.resources) this.#content.set(name, resource);
+    const held = [...this.#heldRemovals].flatMap((name) => this.#content.get(name) ?? []);
+    return { resources: [...view.resources.values(), ...held], changed, removed };
   }
 
   /** A response went out. */
@@ -248,7 +272,7 @@ export class Subscription {
 
   /** Called when nothing is pending: if the client also accepted everything, it has snapshot `number`. */
   settle(number: number): void {
-    if (this.isPending || this.isInFlight || this.#lastError !== undefined) return;
+    if (this.isPending || this.isInFlight || this.holdsRemovals || this.#lastError !== undefined) return;
     this.#ackedNumber = number;
   }
 
