@@ -1,4 +1,4 @@
-import type { RuntimeFilterChain } from '../config/listener.ts';
+import type { RuntimeFilterChain, RuntimeListener } from '../config/listener.ts';
 import type { RuntimeRouteConfig } from '../config/route.ts';
 import type { Configuration } from './configuration.ts';
 
@@ -22,14 +22,27 @@ function addChainReferences(chain: RuntimeFilterChain, into: Set<string>): void 
   }
 }
 
+/** The clusters that a table of routes sends traffic to. */
+export function clustersOfRoutes(config: RuntimeRouteConfig): ReadonlySet<string> {
+  const names = new Set<string>();
+  addRouteReferences(config, names);
+  return names;
+}
+
+/** The clusters that a listener sends traffic to without a table of routes that is discovered apart. */
+export function clustersOfListener({ filterChains, defaultFilterChain }: RuntimeListener): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const chain of filterChains) addChainReferences(chain, names);
+  if (defaultFilterChain !== undefined) addChainReferences(defaultFilterChain, names);
+  return names;
+}
+
 /** The clusters that routes and listeners in use send traffic to. */
 export function collectClusterReferences({ routes, listeners }: Configuration): ReadonlySet<string> {
   const names = new Set<string>();
   for (const { compiled } of routes.active.values()) addRouteReferences(compiled, names);
   for (const { compiled } of listeners.active.values()) {
-    const { filterChains, defaultFilterChain } = compiled.runtime;
-    for (const chain of filterChains) addChainReferences(chain, names);
-    if (defaultFilterChain !== undefined) addChainReferences(defaultFilterChain, names);
+    for (const name of clustersOfListener(compiled.runtime)) names.add(name);
   }
   return names;
 }

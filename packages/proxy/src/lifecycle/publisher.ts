@@ -1,7 +1,9 @@
 import type { Log } from '@meltemi/base';
+import type { CompiledListener } from '../compile/listener.ts';
 import type { RuntimeEndpoints } from '../config/endpoints.ts';
 import type { ConfigProblem, ResourceDelta } from '../config/messages.ts';
 import type { RuntimeSecret } from '../config/tls.ts';
+import { clustersOfListener, clustersOfRoutes } from './cluster-references.ts';
 import type { Configuration } from './configuration.ts';
 import type { LingeringClusters } from './lingering-clusters.ts';
 import type { MainStats } from './main-stats.ts';
@@ -51,7 +53,7 @@ function diffMap<Value>(
 /** Takes over into `active` what is wanted and warm, and tells what changed. */
 function diffTable<Compiled, Runtime>(
   table: ResourceTable<Compiled>,
-  isWarm: (compiled: Compiled) => boolean,
+  isWarm: (compiled: Compiled, record: ResourceRecord<Compiled>) => boolean,
   runtimeOf: (compiled: Compiled) => Runtime,
   mayRemove: (name: string) => boolean = () => true,
 ): { readonly delta: ResourceDelta<Runtime> | undefined; readonly added: number; readonly modified: number } {
@@ -62,7 +64,7 @@ function diffTable<Compiled, Runtime>(
     const active = table.active.get(name);
     if (active === record) continue;
     if (active?.compiled !== record.compiled) {
-      if (!isWarm(record.compiled)) continue;
+      if (!isWarm(record.compiled, record)) continue;
       upsert.push(runtimeOf(record.compiled));
       if (active === undefined) added += 1;
     }
@@ -105,15 +107,42 @@ export function createPublisher({ configuration, warming, lingering, pool, stats
     for (const [name, record] of table.wanted) table.active.set(name, record);
   };
 
+  /** Make before break: nothing may point at a cluster that still warms. One that is not known at all never comes. */
+  const areUsable = (names: ReadonlySet<string>): boolean =>
+    [...names].every((name) => {
+      const wanted = clusters.wanted.get(name);
+      return wanted === undefined || clusters.active.has(name) || warming.isClusterWarm(wanted.compiled);
+    });
+  const isRouteUsable = (name: string): boolean => {
+    const wanted = routes.wanted.get(name);
+    return wanted === undefined || routes.active.has(name) || areUsable(clustersOfRoutes(wanted.compiled));
+  };
+  const isListenerWarm = (listener: CompiledListener): boolean =>
+    warming.isListenerWarm(listener) &&
+    areUsable(clustersOfListener(listener.runtime)) &&
+    listener.routes.every(({ name }) => isRouteUsable(name));
+
+  /**
+   * The first listeners of discovery open together: a connection that one of them took in the name of another, which
+   * was still waiting for its routes, would be treated as a stranger's for as long as it lives.
+   */
+  let areListenersOpen = false;
+  const mayOpenListeners = (): boolean => {
+    const discovered = [...listeners.wanted.values()].filter(({ isStatic }) => !isStatic);
+    // Asks all of them, so that every wait is timed.
+    return discovered.length > 0 && discovered.filter(({ compiled }) => !isListenerWarm(compiled)).length === 0;
+  };
+
   const collectChange = (): ConfigChange => {
+    areListenersOpen ||= mayOpenListeners();
     const listenerChange = diffTable(
       listeners,
-      (listener) => warming.isListenerWarm(listener),
+      (listener, { isStatic }) => (isStatic || areListenersOpen) && isListenerWarm(listener),
       ({ runtime }) => runtime,
     );
     const routeChange = diffTable(
       routes,
-      () => true,
+      (runtime) => areUsable(clustersOfRoutes(runtime)),
       (runtime) => runtime,
     );
     // Last, so that clusters which no route needs after this change go with it.

@@ -68,6 +68,38 @@ test('proxy asks in the order CDS, EDS, LDS, RDS and is LIVE only when all of it
   assert.deepEqual(await recording.admin('/ready'), { status: 200, body: 'LIVE\n' });
 });
 
+test('the first listeners open together, and a route waits for the clusters that it names', async () => {
+  await using server = await startScriptedServer();
+  await using recording = await startRecordingProxy(dynamicBootstrap(server.target, 'GRPC'));
+  const stream = await server.nextSotwStream();
+  await stream.next();
+  stream.send({ typeUrl: CDS, versionInfo: '1', nonce: 'c1', resources: [cluster(staticCluster('a', 80))] });
+  await stream.next();
+  assert.equal((await stream.next()).typeUrl, LDS);
+  const listeners = [rdsListener('first', '80'), rdsListener('second', '81')];
+  stream.send({ typeUrl: LDS, versionInfo: '1', nonce: 'l1', resources: listeners });
+  await stream.next();
+  await stream.next();
+  stream.send({ typeUrl: RDS, versionInfo: '1', nonce: 'r1', resources: [route('80', 'a')] });
+  await stream.next();
+  assert.deepEqual(sent(recording.updates, 'listeners'), [], 'the second still waits for its routes');
+  stream.send({ typeUrl: RDS, versionInfo: '2', nonce: 'r2', resources: [route('80', 'a'), route('81', 'a')] });
+  await stream.next();
+  assert.deepEqual(sent(recording.updates, 'listeners'), ['first', 'second']);
+
+  const clusters = [cluster(staticCluster('a', 80)), edsCluster('new')];
+  stream.send({ typeUrl: CDS, versionInfo: '2', nonce: 'c2', resources: clusters });
+  await stream.next();
+  assert.deepEqual((await stream.next()).resourceNames, ['new']);
+  stream.send({ typeUrl: RDS, versionInfo: '3', nonce: 'r3', resources: [route('80', 'new'), route('81', 'a')] });
+  await stream.next();
+  const timesSent = (): number => sent(recording.updates, 'routes').filter((name) => name === '80').length;
+  assert.equal(timesSent(), 1, 'the old routes serve while the cluster warms');
+  stream.send({ typeUrl: EDS, versionInfo: '1', nonce: 'e1', resources: [endpoints('new', 80)] });
+  await stream.next();
+  assert.equal(timesSent(), 2);
+});
+
 test('delta: new clusters of one response with known endpoints are in use when the response is acknowledged; removal reaches the workers', async () => {
   await using server = await startScriptedServer();
   await using recording = await startRecordingProxy(dynamicBootstrap(server.target, 'DELTA_GRPC'));
