@@ -35,13 +35,13 @@ export const runWait: Command = async ({ args, printError }) => {
   return EXIT.failed;
 };
 
-/** Asks once. Returns '' when the proxy is ready, else what was seen. */
+/** Asks once. Returns '' when the proxy is ready, else what was seen: an error of several addresses has no message. */
 function ask(url: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve) => {
     const outgoing = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (incoming) => {
       incoming.resume();
       resolve(incoming.statusCode === 200 ? '' : `status ${incoming.statusCode}`);
     });
-    outgoing.on('error', (error) => resolve(error.message));
+    outgoing.on('error', (error: NodeJS.ErrnoException) => resolve(error.message || (error.code ?? error.name)));
   });
 }
