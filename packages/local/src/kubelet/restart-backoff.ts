@@ -1,8 +1,8 @@
 import type { ContainerRecord } from './pod-records.ts';
 
 /** Shorter than Kubernetes' 10 s to 300 s: on one machine someone sits and waits. */
-const FIRST_DELAY_MS = 1000;
-const MAX_DELAY_MS = 60_000;
+const FIRST_DELAY_MS = 500;
+const MAX_DELAY_MS = 30_000;
 /** After running for this long a container counts as healthy again. */
 const SETTLED_MS = 120_000;
 
