@@ -5,7 +5,7 @@ import { validateObject } from '../kinds/validate-object.ts';
 import { isJsonObject, type JsonObject, setMemberAt } from '../objects/json-value.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import { kubernetesFields } from '../schema/field-table.ts';
-import { checkFields } from '../schema/strict-fields.ts';
+import { checkFields, type FieldFindings, type FieldSuggestions } from '../schema/strict-fields.ts';
 import { applySchemaDefaults, pruneUnknown, validateSchema } from '../schema/structural-schema.ts';
 
 /** What to do about unknown fields: refuse, warn, or drop them silently. */
@@ -20,10 +20,11 @@ export function fieldValidationOf(query: URLSearchParams): FieldValidation {
 }
 
 /** The JSON members that metadata may have, with their shapes, apply to custom kinds too. */
-function checkMetadata(object: JsonObject): { unknown: string[]; mistyped: string[] } {
+function checkMetadata(object: JsonObject): FieldFindings {
   const found = checkFields(kubernetesFields(), 'meta.ObjectMeta', object['metadata'] ?? {});
   const at = (text: string): string => `metadata.${text}`;
-  return { unknown: found.unknown.map(at), mistyped: found.mistyped.map(at) };
+  const suggestions = new Map([...found.suggestions].map(([path, near]) => [at(path), near]));
+  return { unknown: found.unknown.map(at), mistyped: found.mistyped.map(at), suggestions };
 }
 
 /**
@@ -48,7 +49,7 @@ export function decodeObject(
     );
   body['metadata'] ??= {};
   if (!isJsonObject(body['metadata'])) throw new StatusError('BadRequest', 'metadata must be an object');
-  const { unknown, mistyped } =
+  const { unknown, mistyped, suggestions } =
     type.fields !== undefined ? checkFields(kubernetesFields(), type.fields, body) : checkMetadata(body);
   if (mistyped.length > 0)
     throw new StatusError(
@@ -57,19 +58,27 @@ export function decodeObject(
     );
   if (type.schema !== undefined) {
     const { apiVersion: _version, kind: _kind, metadata: _metadata, ...content } = body;
-    const removed = pruneUnknown(content, type.schema);
+    const removed = pruneUnknown(content, type.schema, '', suggestions);
     unknown.push(...removed);
     for (const name of Object.keys(body))
       if (!['apiVersion', 'kind', 'metadata'].includes(name) && !(name in content)) delete body[name];
   }
-  reportUnknown(unknown, validation, warn);
+  reportUnknown(unknown, suggestions, validation, warn);
   // Its kind and the shape of its metadata were checked above; names and times are filled in by the writer.
   return body as KubeObject;
 }
 
-function reportUnknown(unknown: readonly string[], validation: FieldValidation, warn: (text: string) => void): void {
+function reportUnknown(
+  unknown: readonly string[],
+  suggestions: FieldSuggestions,
+  validation: FieldValidation,
+  warn: (text: string) => void,
+): void {
   if (unknown.length === 0 || validation === 'Ignore') return;
-  const texts = unknown.map((path) => `unknown field "${path}"`);
+  const texts = unknown.map((path) => {
+    const near = suggestions.get(path);
+    return `unknown field "${path}"${near === undefined ? '' : `; did you mean "${near}"?`}`;
+  });
   if (validation === 'Strict') throw new StatusError('BadRequest', `strict decoding error: ${texts.join(', ')}`);
   for (const text of texts) warn(text);
 }

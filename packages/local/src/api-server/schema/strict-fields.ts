@@ -1,5 +1,9 @@
+import { nearestName } from '@meltemi/base';
 import { isJsonObject } from '../objects/json-value.ts';
 import type { FieldShape, FieldTable } from './field-table.ts';
+
+/** By the path of an unknown member: the name that was most likely meant. */
+export type FieldSuggestions = Map<string, string>;
 
 /** What a walk over an object of a built-in kind found. */
 export interface FieldFindings {
@@ -7,6 +11,7 @@ export interface FieldFindings {
   readonly unknown: string[];
   /** Values of a wrong type, as sentences with their paths. */
   readonly mistyped: string[];
+  readonly suggestions: FieldSuggestions;
 }
 
 const EXPECTED: Readonly<Record<string, readonly [string, (value: unknown) => boolean]>> = {
@@ -35,7 +40,7 @@ const EXPECTED: Readonly<Record<string, readonly [string, (value: unknown) => bo
  * @param messageName The kind in the table, such as `core.Pod`. `apiVersion` and `kind` are always allowed.
  */
 export function checkFields(table: FieldTable, messageName: string, object: unknown): FieldFindings {
-  const findings: FieldFindings = { unknown: [], mistyped: [] };
+  const findings: FieldFindings = { unknown: [], mistyped: [], suggestions: new Map() };
 
   function walkMessage(name: string, value: unknown, path: string): void {
     if (!isJsonObject(value)) return void findings.mistyped.push(`${path} must be an object`);
@@ -47,6 +52,8 @@ export function checkFields(table: FieldTable, messageName: string, object: unkn
         if (path === '' && (member === 'apiVersion' || member === 'kind')) continue;
         delete value[member];
         findings.unknown.push(memberPath);
+        const near = nearestName(member, byName.keys());
+        if (near !== undefined) findings.suggestions.set(memberPath, near);
       } else if (content === null) delete value[member];
       else walk(field.shape, content, memberPath);
     }

@@ -1,6 +1,8 @@
+import { nearestName } from '@meltemi/base';
 import { RE2JS } from 're2js';
 import type { StatusCause } from '../errors.ts';
 import { isJsonObject, type JsonObject, jsonEquals } from '../objects/json-value.ts';
+import type { FieldSuggestions } from './strict-fields.ts';
 
 /** The part of OpenAPI that CustomResourceDefinitions may use, as far as it is enforced here. CEL rules are not. */
 export interface StructuralSchema {
@@ -68,13 +70,21 @@ export function applySchemaDefaults(value: unknown, schema: StructuralSchema): v
 /**
  * Removes members that the schema does not know, in place.
  *
+ * @param suggestions Takes up, by path, the known name that is nearest.
  * @returns Paths of what was removed, such as `spec.hosts[0].foo`.
  */
-export function pruneUnknown(value: unknown, schema: StructuralSchema, path = ''): string[] {
+export function pruneUnknown(
+  value: unknown,
+  schema: StructuralSchema,
+  path = '',
+  suggestions: FieldSuggestions = new Map(),
+): string[] {
   if (Array.isArray(value))
     return schema.items === undefined
       ? []
-      : value.flatMap((item, index) => pruneUnknown(item, schema.items as StructuralSchema, `${path}[${index}]`));
+      : value.flatMap((item, index) =>
+          pruneUnknown(item, schema.items as StructuralSchema, `${path}[${index}]`, suggestions),
+        );
   if (!isJsonObject(value)) return [];
   const removed: string[] = [];
   const keepsUnknown = schema['x-kubernetes-preserve-unknown-fields'] === true;
@@ -82,10 +92,12 @@ export function pruneUnknown(value: unknown, schema: StructuralSchema, path = ''
   for (const [name, member] of Object.entries(value)) {
     const memberPath = path === '' ? name : `${path}.${name}`;
     const property = propertySchema(schema, name);
-    if (property !== undefined) removed.push(...pruneUnknown(member, property, memberPath));
+    if (property !== undefined) removed.push(...pruneUnknown(member, property, memberPath, suggestions));
     else if (!keepsUnknown && !(isEmbedded && ['apiVersion', 'kind', 'metadata'].includes(name))) {
       delete value[name];
       removed.push(memberPath);
+      const near = nearestName(name, Object.keys(schema.properties ?? {}));
+      if (near !== undefined) suggestions.set(memberPath, near);
     }
   }
   return removed;
