@@ -58,7 +58,7 @@ describe('Wrong input', { skip: probe.ok ? false : `network namespaces are not t
       text: virtualService('        - destinaton:\n            host: helloworld\n'),
       code: 1,
       message:
-        /an-unknown-field\.yaml:10: VirtualService wrong: .*unknown field "spec\.http\[0\]\.route\[0\]\.destinaton"/,
+        /an-unknown-field\.yaml:10: VirtualService wrong: .*unknown field "spec\.http\[0\]\.route\[0\]\.destinaton"; did you mean "destination"\?/,
     },
     {
       name: 'weights that sum to 0',
