@@ -20,6 +20,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   [`${CAPTURE}excludeInterfaces`]: anything,
   [`${SIDECAR}interceptionMode`]: oneOf('REDIRECT', 'NONE'),
   [`${SIDECAR}inject`]: anything,
+  [`${SIDECAR}nativeSidecar`]: oneOf('true', 'false'),
   [`${SIDECAR}status`]: anything,
   [`${SIDECAR}proxyImage`]: notEmpty,
   [`${SIDECAR}proxyCPU`]: quantity,

@@ -4,9 +4,15 @@ import { parse as parseYaml } from 'yaml';
 import { validateAnnotations } from './annotations.ts';
 import { type InjectionStatus, parseInjectionStatus, STATUS_ANNOTATION, stripInjection } from './injection-status.ts';
 import type { InjectorConfig } from './injector-config.ts';
+import { pointApplications } from './sidecar/application-env.ts';
 import { rewriteProbes } from './sidecar/probe-rewrite.ts';
 import { type MergedScrape, mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
-import { buildInitContainer, buildProxyContainer, PROXY_CONTAINER_NAME } from './sidecar/sidecar-containers.ts';
+import {
+  buildInitContainer,
+  buildProxyContainer,
+  PROXY_CONTAINER_NAME,
+  type ProxyPlacement,
+} from './sidecar/sidecar-containers.ts';
 import type { SidecarInput } from './sidecar/sidecar-input.ts';
 import { SIDECAR_VOLUMES } from './sidecar/sidecar-volumes.ts';
 import { resolveWorkload } from './sidecar/workload.ts';
@@ -41,17 +47,21 @@ export function injectPod(pod: Pod, namespace: string, config: InjectorConfig): 
     appProbers: rewritten.probers ?? savedEnv.get('ISTIO_KUBE_APP_PROBERS'),
     prometheusAnnotations: scrape.value.saved,
   };
-  return ok(assemble(stripped, rewritten.containers, input, scrape.value.annotations));
+  const applications = pointApplications(rewritten.containers, config);
+  return ok(assemble(stripped, applications, input, scrape.value.annotations));
 }
 
 function assemble(pod: Pod, applications: readonly Container[], input: SidecarInput, annotations: Annotations): Pod {
-  const holdsApplication = input.proxyConfig['holdApplicationUntilProxyStarts'] === true;
-  const proxy = buildProxyContainer(input, holdsApplication);
-  const init = input.interceptionMode === 'NONE' ? [] : [buildInitContainer(input)];
+  const placement = choosePlacement(annotations, input);
+  const proxy = buildProxyContainer(input, placement);
+  const capture = input.interceptionMode === 'NONE' ? [] : [buildInitContainer(input)];
+  const isNative = placement === 'native';
+  const init = isNative ? [...capture, proxy] : capture;
+  const own = pod.spec.initContainers ?? [];
   const { labels = {} } = pod.metadata;
   const status: InjectionStatus = {
     initContainers: init.map(({ name }) => name),
-    containers: [proxy.name],
+    containers: isNative ? [] : [proxy.name],
     volumes: SIDECAR_VOLUMES.map(({ name }) => name),
     imagePullSecrets: null,
     revision: input.config.revision,
@@ -79,12 +89,26 @@ function assemble(pod: Pod, applications: readonly Container[], input: SidecarIn
     },
     spec: {
       ...pod.spec,
-      // Capture last: the pod's own init containers run before there is a proxy to capture for.
-      initContainers: [...(pod.spec.initContainers ?? []), ...init],
-      containers: holdsApplication ? [proxy, ...applications] : [...applications, proxy],
+      // Capture last, unless there is a proxy already that the pod's own init containers can speak through.
+      initContainers: isNative ? [...init, ...own] : [...own, ...init],
+      containers: withProxy(applications, proxy, placement),
       volumes: [...(pod.spec.volumes ?? []), ...SIDECAR_VOLUMES],
     },
   };
+}
+
+function choosePlacement(annotations: Annotations, { proxyConfig }: SidecarInput): ProxyPlacement {
+  if (annotations['sidecar.istio.io/nativeSidecar'] === 'true') return 'native';
+  return proxyConfig['holdApplicationUntilProxyStarts'] === true ? 'holding' : 'beside';
+}
+
+function withProxy(
+  applications: readonly Container[],
+  proxy: Container,
+  placement: ProxyPlacement,
+): readonly Container[] {
+  if (placement === 'native') return applications;
+  return placement === 'holding' ? [proxy, ...applications] : [...applications, proxy];
 }
 
 type PodInput = Omit<SidecarInput, 'statusPort' | 'proxyConfig' | 'appProbers' | 'prometheusAnnotations'>;
@@ -102,7 +126,10 @@ function readInput(pod: Pod, namespace: string, config: InjectorConfig): PodInpu
     workload: resolveWorkload(pod, namespace),
     applicationContainers: pod.spec.containers.map(({ name }) => name),
     applicationPorts: pod.spec.containers.flatMap(({ ports = [] }) => ports),
-    interceptionMode: sidecar('interceptionMode', 'REDIRECT') === 'NONE' ? 'NONE' : 'REDIRECT',
+    interceptionMode:
+      sidecar('interceptionMode', String(config.proxyConfig['interceptionMode'] ?? 'REDIRECT')) === 'NONE'
+        ? 'NONE'
+        : 'REDIRECT',
     capture: {
       includeOutboundIPRanges: traffic('includeOutboundIPRanges', config.capture.includeOutboundIPRanges),
       excludeOutboundIPRanges: traffic('excludeOutboundIPRanges', config.capture.excludeOutboundIPRanges),

@@ -46,8 +46,11 @@ export function stripInjection(pod: Pod, status: InjectionStatus | undefined): S
   const { spec } = pod;
   const isKept = (names: readonly string[] | null) => (part: { readonly name: string }) =>
     names?.includes(part.name) !== true;
-  const injected = spec.containers.filter((container) => !isKept(status.containers)(container));
   const { initContainers = [], volumes = [] } = spec;
+  const injected = [
+    ...spec.containers.filter((container) => !isKept(status.containers)(container)),
+    ...initContainers.filter((container) => !isKept(status.initContainers)(container)),
+  ];
   return {
     savedEnv: readEnv(injected),
     stripped: {

@@ -22,6 +22,10 @@ export interface InjectorConfig {
   readonly proxyBinary: string | undefined;
   /** MeshConfig's `defaultConfig`, JSON. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
+  /** MeshConfig's `proxyHttpPort`: where sidecars offer an explicit HTTP proxy; 0 for none. */
+  readonly httpProxyPort: number;
+  /** Whether kubelets give each pod a second address for its application, as the `loopback` sandbox does. */
+  readonly separateAddresses: boolean;
   readonly logLevel: string;
   readonly componentLogLevel: string;
   readonly capture: CaptureDefaults;
@@ -67,6 +71,8 @@ export const DEFAULT_INJECTOR_CONFIG: InjectorConfig = {
   imagePullPolicy: '',
   proxyBinary: undefined,
   proxyConfig: {},
+  httpProxyPort: 0,
+  separateAddresses: false,
   logLevel: 'warning',
   componentLogLevel: 'misc:error',
   capture: {

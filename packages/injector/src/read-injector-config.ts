@@ -11,6 +11,8 @@ export interface InjectorDocuments {
   readonly trustDomain: string;
   /** MeshConfig's `defaultConfig`. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
+  /** MeshConfig's `proxyHttpPort`. Default 0. */
+  readonly httpProxyPort?: number;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -22,6 +24,7 @@ export function readInjectorConfig({
   revision,
   trustDomain,
   proxyConfig,
+  httpProxyPort = 0,
 }: InjectorDocuments): InjectorConfig {
   const defaults = DEFAULT_INJECTOR_CONFIG;
   const global = member(values, 'global');
@@ -52,6 +55,8 @@ export function readInjectorConfig({
     imagePullPolicy: text(global, 'imagePullPolicy', ''),
     proxyBinary: text(proxy, 'binary', '') || undefined,
     proxyConfig,
+    httpProxyPort,
+    separateAddresses: flag(proxy, 'separateAddresses', defaults.separateAddresses),
     logLevel: text(proxy, 'logLevel', defaults.logLevel),
     componentLogLevel: text(proxy, 'componentLogLevel', defaults.componentLogLevel),
     capture: {

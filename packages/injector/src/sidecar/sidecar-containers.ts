@@ -13,8 +13,41 @@ const PROXY_ID = 1337;
 const READINESS_PORT = 15_021;
 const PROMETHEUS_PORT = 15_090;
 
+/**
+ * How the sidecar stands beside the application: next to it, before it by a hook that holds the application back, or as
+ * a sidecar container of Kubernetes, which starts before the application, ends after it, and does not keep a job alive.
+ */
+export type ProxyPlacement = 'beside' | 'holding' | 'native';
+
+/** A native sidecar has started when it can take traffic; it may wait for a control plane as long as it takes. */
+const STARTUP_FAILURES = 600;
+
+/** What a placement adds to the container. */
+function placementFields(placement: ProxyPlacement): Partial<Container> {
+  switch (placement) {
+    case 'beside':
+      return {};
+    case 'holding':
+      return { lifecycle: { postStart: { exec: { command: ['pilot-agent', 'wait'] } } } };
+    case 'native':
+      return {
+        restartPolicy: 'Always',
+        startupProbe: {
+          httpGet: { path: '/healthz/ready', port: READINESS_PORT },
+          periodSeconds: 1,
+          timeoutSeconds: 3,
+          failureThreshold: STARTUP_FAILURES,
+        },
+        // Runs while the application ends; the signal comes only then, and finds the connections drained.
+        lifecycle: {
+          preStop: { exec: { command: ['pilot-agent', 'request', '--debug-port=15020', 'POST', 'drain'] } },
+        },
+      };
+  }
+}
+
 /** The container that runs agent and proxy. */
-export function buildProxyContainer(input: SidecarInput, holdsApplication: boolean): Container {
+export function buildProxyContainer(input: SidecarInput, placement: ProxyPlacement): Container {
   const { config, statusPort, readiness } = input;
   return {
     name: PROXY_CONTAINER_NAME,
@@ -43,7 +76,7 @@ export function buildProxyContainer(input: SidecarInput, holdsApplication: boole
             failureThreshold: readiness.failureThreshold,
           },
         }),
-    ...(holdsApplication ? { lifecycle: { postStart: { exec: { command: ['pilot-agent', 'wait'] } } } } : {}),
+    ...placementFields(placement),
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },

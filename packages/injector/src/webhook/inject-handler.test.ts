@@ -261,6 +261,26 @@ test('a proxy that must be ready first comes first and holds the others', () => 
   });
 });
 
+test("a native sidecar is an init container that keeps running, before the pod's own, and can be injected again", () => {
+  const pod = inject(withAnnotations({ 'sidecar.istio.io/nativeSidecar': 'true' }));
+  assert.deepEqual(
+    pod.spec.initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]),
+    [
+      ['istio-init', undefined],
+      ['istio-proxy', 'Always'],
+      ['migrate', undefined],
+    ],
+  );
+  assert.deepEqual(
+    pod.spec.containers.map(({ name }) => name),
+    ['helloworld'],
+  );
+  const proxy = pod.spec.initContainers?.[1];
+  assert.equal(proxy?.startupProbe?.httpGet?.path, '/healthz/ready');
+  assert.deepEqual(proxy?.lifecycle?.preStop?.exec?.command?.slice(-2), ['POST', 'drain']);
+  assert.deepEqual(inject(pod), pod);
+});
+
 test('the configured proxy binary and proxyMetadata reach the sidecar', () => {
   const env = envOf(
     proxyOf(
