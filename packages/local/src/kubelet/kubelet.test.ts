@@ -282,12 +282,13 @@ suite('kubelet', { skip }, () => {
           restartPolicy: 'Always',
           startupProbe: { exec: { command: ['test', '-e', '/shared/sidecar'] }, periodSeconds: 1 },
           volumeMounts,
+          lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo drain >> /shared/order'] } } },
         }),
       ],
       containers: [
         shell('app', `test -e /shared/sidecar && echo sidecar is there; ${note('app')}`, {
           volumeMounts,
-          lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo preStop >> /shared/order'] } } },
+          lifecycle: { preStop: { exec: { command: ['sh', '-c', 'sleep 0.5; echo preStop >> /shared/order'] } } },
         }),
       ],
       volumes: [{ name: 'shared', hostPath: { path: '/ordered' } }],
@@ -296,7 +297,21 @@ suite('kubelet', { skip }, () => {
     await eventually(async () => assert.equal(await logs('ordered', { container: 'app' }), 'sidecar is there\n'));
     await remove('ordered');
     const order = readFileSync(join(directory, '.meltemi/clusters/c1/host/ordered/order'), 'utf8');
-    assert.equal(order, 'preStop\napp\nsidecar\n');
+    // The hooks run at once; the signals come in order.
+    assert.equal(order, 'drain\npreStop\napp\nsidecar\n');
+  });
+
+  test('A pod whose work is done succeeds, though its sidecar would run for ever', async () => {
+    const initContainers = [
+      shell('sidecar', "trap 'exit 0' TERM; while :; do sleep 0.05; done", { restartPolicy: 'Always' }),
+    ];
+    await createPod('job', { restartPolicy: 'Never', initContainers, containers: [shell('app', 'exit 0')] });
+    await eventually(async () => {
+      const { phase, initContainerStatuses } = (await get('job')).status ?? {};
+      assert.equal(phase, 'Succeeded');
+      assert.equal(initContainerStatuses?.[0]?.state?.terminated?.exitCode, 0);
+    });
+    await remove('job');
   });
 
   test('A container that ignores SIGTERM is killed when its grace is over, with all that it started', async () => {

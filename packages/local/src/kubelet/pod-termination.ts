@@ -15,11 +15,13 @@ export interface KillContainerOptions {
   readonly untilEnded: (key: string) => Promise<void>;
   /** Cuts the grace short. */
   readonly hurry: AbortSignal;
+  /** What has to have ended before this container is asked to; its preStop hook does not wait for that. */
+  readonly turn?: Promise<unknown>;
 }
 
 /** Ends one container: preStop hook, SIGTERM, and SIGKILL when the grace is over. Resolves when it has ended. */
 export async function killContainer(options: KillContainerOptions): Promise<void> {
-  const { context, pod, podIp, record, graceMs, untilEnded, hurry } = options;
+  const { context, pod, podIp, record, graceMs, untilEnded, hurry, turn } = options;
   const { run } = record;
   const container = allContainers(pod).find(({ name }) => name === record.name);
   if (run === undefined || container === undefined) return;
@@ -39,6 +41,7 @@ export async function killContainer(options: KillContainerOptions): Promise<void
     });
     await Promise.race([hook, ended, deadline.passed]);
   }
+  await Promise.race([turn, ended, deadline.passed]);
   if (!deadline.signal.aborted) {
     await supervisor.signal(run.key, 'SIGTERM');
     await Promise.race([ended, deadline.passed]);
@@ -67,14 +70,15 @@ export interface KillPodContainersOptions extends Omit<KillContainerOptions, 're
 
 /**
  * Ends a pod's containers within one grace period: all but the sidecars at the same time, then the sidecars, the one
- * that was started last first.
+ * that was started last first. The preStop hooks of all run at once.
  */
-export async function killPodContainers({ podRecord, graceMs, ...options }: KillPodContainersOptions): Promise<void> {
-  const { clock } = options.context;
-  const deadlineMs = clock.monotonicMs() + graceMs;
-  const kill = (record: ContainerRecord): Promise<void> =>
-    killContainer({ ...options, podIp: podRecord.ip, record, graceMs: Math.max(0, deadlineMs - clock.monotonicMs()) });
+export async function killPodContainers({ podRecord, ...options }: KillPodContainersOptions): Promise<void> {
+  const kill = (record: ContainerRecord, turn?: Promise<unknown>): Promise<void> =>
+    killContainer({ ...options, podIp: podRecord.ip, record, ...(turn === undefined ? {} : { turn }) });
   const sidecars = podRecord.containers.filter(({ role }) => role === 'sidecar').toReversed();
-  await Promise.all(podRecord.containers.filter(({ role }) => role !== 'sidecar').map(kill));
-  for (const sidecar of sidecars) await kill(sidecar);
+  let last: Promise<unknown> = Promise.all(
+    podRecord.containers.filter(({ role }) => role !== 'sidecar').map((record) => kill(record)),
+  );
+  for (const sidecar of sidecars) last = Promise.all([last, kill(sidecar, last)]);
+  await last;
 }
