@@ -21,6 +21,13 @@ function rank(object: KubeObject): number {
   return index < 0 ? FIRST_KINDS.length : index;
 }
 
+/** Groups of which each needs those before it. Within a group the order does not matter. */
+export function groupByRank<Item>(items: readonly Item[], objectOf: (item: Item) => KubeObject): Item[][] {
+  return [...Map.groupBy(items, (item) => rank(objectOf(item)))]
+    .sort(([left], [right]) => left - right)
+    .map(([, group]) => group);
+}
+
 /** What {@link applyObjects} is told. */
 export interface ApplyObjectsOptions {
   readonly client: KubeClient;
@@ -38,7 +45,7 @@ export interface ApplyObjectsOptions {
  */
 export async function applyObjects({ client, objects, namespace, fieldManager }: ApplyObjectsOptions): Promise<void> {
   let catalog = await KindsCatalog.read(client);
-  for (const [, group] of [...Map.groupBy(objects, rank)].sort(([left], [right]) => left - right)) {
+  for (const group of groupByRank(objects, (object) => object)) {
     await Promise.all(
       group.map(async (object) => {
         const entry = catalog.byObject(object.apiVersion, object.kind);

@@ -2,7 +2,7 @@ import type { Container, ContainerState, ContainerStatus, Pod, Probe, Volume } f
 import { formatAge, formatTable } from './output.ts';
 
 /** Widest label of a section and two blanks, as kubectl lays it out. */
-const LABEL_WIDTH = 18;
+const LABEL_WIDTH = 20;
 
 function line(label: string, value: string, indent = 0): string {
   return `${' '.repeat(indent)}${`${label}:`.padEnd(LABEL_WIDTH - indent)}${value}`.trimEnd();

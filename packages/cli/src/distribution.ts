@@ -31,7 +31,7 @@ interface DistributionAnswer {
  * @throws CommandError failed, naming who lags, when the deadline passes.
  */
 export async function waitForDistribution(
-  session: Pick<Session, 'controlPlane'>,
+  session: { readonly controlPlane: Pick<Session['controlPlane'], 'client'> },
   changes: readonly WrittenChange[],
   timeoutMs: number,
   nowMs: () => number,

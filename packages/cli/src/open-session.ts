@@ -17,6 +17,7 @@ interface KubeconfigChoice {
   readonly path: string;
   /** The cluster that the environment's control plane runs in. */
   readonly controlPlane: string | undefined;
+  readonly directory?: string;
 }
 
 /** A named kubeconfig wins, then an environment that runs, then the user's own kubeconfig. */
@@ -24,7 +25,7 @@ function chooseKubeconfig(flags: ClusterFlags, env: SessionEnvironment): Kubecon
   if (flags.kubeconfig !== undefined) return { path: flags.kubeconfig, controlPlane: undefined };
   try {
     const environment = findEnvironment({ directory: flags.dir, directoryFromEnv: env.MELTEMI_DIR });
-    return { path: environment.kubeconfig, controlPlane: environment.controlPlane };
+    return { path: environment.kubeconfig, controlPlane: environment.controlPlane, directory: environment.directory };
   } catch (error) {
     if (
       flags.dir !== undefined ||
@@ -63,6 +64,7 @@ export async function openSession(flags: ClusterFlags, env: SessionEnvironment):
   const open = (other: ClusterAccess): SessionCluster => ({
     name: other.name,
     client: createKubeClient({ access: other }),
+    access: other,
   });
   const cluster = open(access);
   const clusters = [cluster, ...others.map(open)];
@@ -72,6 +74,7 @@ export async function openSession(flags: ClusterFlags, env: SessionEnvironment):
     clusters,
     controlPlane,
     namespace: flags.namespace ?? access.namespace ?? 'default',
+    environmentDirectory: choice.directory,
     async internalServer() {
       const slices = await cluster.client.list(ENDPOINT_SLICES, {
         namespace: 'default',

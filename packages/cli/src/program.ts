@@ -8,6 +8,7 @@ import { addEventsCommand } from './commands/events.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addGetCommand } from './commands/get.ts';
 import { addLogsCommand } from './commands/logs.ts';
+import { addPrecheckCommand } from './commands/precheck.ts';
 import { addProxyConfigCommand } from './commands/proxy-config.ts';
 import { addProxyStatusCommand } from './commands/proxy-status.ts';
 import { addRemoteClustersCommand } from './commands/remote-clusters.ts';
@@ -59,6 +60,7 @@ export function buildProgram(context: CommandContext): Command {
     addApplyCommand,
     addDeleteCommand,
     addWaitCommand,
+    addPrecheckCommand,
     addProxyStatusCommand,
     addProxyConfigCommand,
     addRemoteClustersCommand,

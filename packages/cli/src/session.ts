@@ -1,5 +1,5 @@
 import { MeltemiError } from '@meltemi/base';
-import type { KubeClient, Pod } from '@meltemi/kube';
+import type { ClusterAccess, KubeClient, Pod } from '@meltemi/kube';
 import { DEPLOYMENTS, PODS, REPLICA_SETS } from '@meltemi/kube';
 import { CommandError, EXIT } from './exit-code.ts';
 import { KindsCatalog } from './kinds-catalog.ts';
@@ -17,6 +17,7 @@ export interface ClusterFlags {
 export interface SessionCluster {
   readonly name: string;
   readonly client: KubeClient;
+  readonly access: ClusterAccess;
 }
 
 /** A command's view of the clusters: which one it is about, and how to reach the others. */
@@ -28,6 +29,8 @@ export interface Session extends AsyncDisposable {
   /** The cluster that the control plane runs in, when the environment says so; else the current one. */
   readonly controlPlane: SessionCluster;
   readonly namespace: string;
+  /** The folder of the environment that the session is with; `undefined` with a kubeconfig. */
+  readonly environmentDirectory: string | undefined;
   /** Where pods and other clusters reach the API of the session's cluster; `undefined` when the cluster does not say. */
   internalServer(): Promise<string | undefined>;
 }

@@ -4,6 +4,7 @@ import { describeApiError } from '../api-error.ts';
 import { isMeshObject, type WrittenChange, waitForDistribution } from '../distribution.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { KindsCatalog } from '../kinds-catalog.ts';
+import { createListedGuard } from '../listed/refuse-listed.ts';
 import type { ManifestObject } from '../manifest.ts';
 import { objectName } from '../output.ts';
 import { type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
@@ -31,6 +32,19 @@ function refuseUnknownKinds(catalog: KindsCatalog, objects: readonly ManifestObj
 function definitionsFirst(objects: readonly ManifestObject[]): readonly ManifestObject[] {
   const rank = ({ object }: ManifestObject): number => (object.kind === 'VirtualService' ? 1 : 0);
   return objects.toSorted((left, right) => rank(left) - rank(right));
+}
+
+/** Objects of listed files have one place where they are written; as with unknown kinds, before anything is. */
+function refuseListed(session: Session, catalog: KindsCatalog, objects: readonly ManifestObject[]): void {
+  const whyNot = createListedGuard(session);
+  const problems = objects.flatMap(({ object, file, line }) => {
+    const entry = catalog.byObject(object.apiVersion, object.kind);
+    if (entry === undefined) return [];
+    const namespace = entry.ref.namespaced ? (object.metadata.namespace ?? session.namespace) : undefined;
+    const reason = whyNot(entry.ref, namespace, object.metadata.name, file);
+    return reason === undefined ? [] : [`${file}:${line}: ${reason}`];
+  });
+  if (problems.length > 0) throw new CommandError(EXIT.failed, problems.join('\n'));
 }
 
 async function applyOne(
@@ -99,6 +113,7 @@ export function addApplyCommand(program: Command, context: CommandContext): void
       await withSession(context, flags, async (session) => {
         const catalog = await readCatalog(session);
         refuseUnknownKinds(catalog, objects);
+        if (flags.dryRun !== true) refuseListed(session, catalog, objects);
         const changes: WrittenChange[] = [];
         const faults: string[] = [];
         for (const manifest of definitionsFirst(objects)) {

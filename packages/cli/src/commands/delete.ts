@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { isMeshObject, type WrittenChange, waitForDistribution } from '../distribution.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { CatalogEntry } from '../kinds-catalog.ts';
+import { createListedGuard } from '../listed/refuse-listed.ts';
 import { objectName } from '../output.ts';
 import { type CommandContext, readCatalog, type Session, withSession } from '../session.ts';
 import { collectFlag, type ManifestFlags, readManifestFlags, readTimeoutMs, readWait } from './manifest-flags.ts';
@@ -83,7 +84,14 @@ export function addDeleteCommand(program: Command, context: CommandContext): voi
       await withSession(context, flags, async (session) => {
         const changes: WrittenChange[] = [];
         const faults: string[] = [];
-        for (const { entry, name, namespace, origin } of await readTargets(context, session, words, flags)) {
+        const targets = await readTargets(context, session, words, flags);
+        const whyNot = createListedGuard(session);
+        const listed = targets.flatMap(({ entry, name, namespace, origin }) => {
+          const reason = whyNot(entry.ref, namespace, name);
+          return reason === undefined ? [] : [`${origin}${reason}`];
+        });
+        if (listed.length > 0) throw new CommandError(EXIT.failed, listed.join('\n'));
+        for (const { entry, name, namespace, origin } of targets) {
           try {
             await session.cluster.client.delete(entry.ref, { name, namespace }, { propagationPolicy: 'Background' });
             context.terminal.out(`${objectName(entry.singular, entry.ref.group, name)} deleted\n`);
