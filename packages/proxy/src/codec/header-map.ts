@@ -34,6 +34,11 @@ export class HeaderMap {
     return text;
   }
 
+  /** Every value of `name`, in the order received. */
+  all(name: string): readonly string[] {
+    return this.values.filter((_value, at) => this.names[at] === name);
+  }
+
   /** Adds a field at the end, whether or not there is one of that name. */
   add(name: string, value: string): void {
     this.names.push(name);

@@ -6,6 +6,7 @@ import {
 import {
   type Cluster,
   Cluster_LbPolicy,
+  Cluster_RingHashLbConfig_HashFunction,
   type Cluster_TransportSocketMatch,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import type { OutlierDetection } from '@meltemi/xds/types/envoy/config/cluster/v3/outlier_detection_pb.js';
@@ -53,6 +54,17 @@ const DEFAULT_PANIC_PERCENT = 50;
 /** What "no limit" is on the wire; `Infinity` does not survive every clone. */
 const UINT32_MAX = 4_294_967_295;
 
+const DEFAULT_MINIMUM_RING_SIZE = 1024;
+const DEFAULT_MAXIMUM_RING_SIZE = 8_388_608;
+const DEFAULT_MAGLEV_TABLE_SIZE = 65_537;
+const MAXIMUM_MAGLEV_TABLE_SIZE = 5_000_011;
+
+function isPrime(number: number): boolean {
+  if (number < 2) return false;
+  for (let divisor = 2; divisor * divisor <= number; divisor++) if (number % divisor === 0) return false;
+  return true;
+}
+
 function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
   const config = cluster.lbConfig;
   switch (cluster.lbPolicy) {
@@ -69,8 +81,26 @@ function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
         activeRequestBias: leastRequest?.activeRequestBias?.defaultValue ?? 1,
       };
     }
+    case Cluster_LbPolicy.RING_HASH: {
+      const ring = config.case === 'ringHashLbConfig' ? config.value : undefined;
+      if (ring?.hashFunction === Cluster_RingHashLbConfig_HashFunction.MURMUR_HASH_2)
+        throw new CompileError('ring_hash_lb_config.hash_function MURMUR_HASH_2 is not supported');
+      const minimumRingSize = Number(ring?.minimumRingSize ?? DEFAULT_MINIMUM_RING_SIZE);
+      const maximumRingSize = Number(ring?.maximumRingSize ?? DEFAULT_MAXIMUM_RING_SIZE);
+      if (minimumRingSize > maximumRingSize)
+        throw new CompileError(`minimum_ring_size ${minimumRingSize} > maximum_ring_size ${maximumRingSize}`);
+      return { kind: 'ring_hash', minimumRingSize, maximumRingSize };
+    }
+    case Cluster_LbPolicy.MAGLEV: {
+      const size = config.case === 'maglevLbConfig' ? config.value.tableSize : undefined;
+      const tableSize = Number(size ?? DEFAULT_MAGLEV_TABLE_SIZE);
+      // Every target must reach every slot.
+      if (!isPrime(tableSize)) throw new CompileError('The table size of maglev must be prime number');
+      if (tableSize > MAXIMUM_MAGLEV_TABLE_SIZE)
+        throw new CompileError(`maglev_lb_config.table_size must be at most ${MAXIMUM_MAGLEV_TABLE_SIZE}`);
+      return { kind: 'maglev', tableSize };
+    }
     default:
-      // Ring hash and Maglev have runtime types, but no worker balances by them so far.
       throw new CompileError(`unsupported lb_policy ${Cluster_LbPolicy[cluster.lbPolicy] ?? cluster.lbPolicy}`);
   }
 }

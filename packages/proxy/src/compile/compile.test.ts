@@ -131,7 +131,11 @@ test('an Istio cluster compiles: auto mTLS by endpoint metadata, secrets by SDS,
 test("clusters that would not be served as written are refused, by the field's name", () => {
   const table: [JsonObject, RegExp][] = [
     [{ name: 'a', type: 'EDS' }, /eds_cluster_config is required/],
-    [{ name: 'a', lb_policy: 'RING_HASH' }, /unsupported lb_policy RING_HASH/],
+    [
+      { name: 'a', lb_policy: 'RING_HASH', ring_hash_lb_config: { hash_function: 'MURMUR_HASH_2' } },
+      /MURMUR_HASH_2 is not supported/,
+    ],
+    [{ name: 'a', lb_policy: 'MAGLEV', maglev_lb_config: { table_size: '1024' } }, /must be prime/],
     [{ name: 'a', health_checks: [{ timeout: '1s', interval: '1s' }] }, /health_checks is not supported/],
     [
       { name: 'a', cluster_type: { name: 'envoy.clusters.aggregate' } },

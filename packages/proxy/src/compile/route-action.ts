@@ -110,7 +110,11 @@ function compileHashPolicy(policy: RouteAction_HashPolicy): RuntimeHashPolicy[] 
       return [{ kind: 'query', name: specifier.value.name, terminal }];
     case 'cookie': {
       const { name, ttl, path } = specifier.value;
-      return [{ kind: 'cookie', name, ttlMs: durationMsOr(ttl, undefined), path, terminal }];
+      const attributes = specifier.value.attributes.map((attribute) => ({
+        name: attribute.name,
+        value: attribute.value,
+      }));
+      return [{ kind: 'cookie', name, ttlMs: durationMsOr(ttl, undefined), path, attributes, terminal }];
     }
     case 'connectionProperties':
       return specifier.value.sourceIp ? [{ kind: 'source_ip', terminal }] : [];

@@ -156,17 +156,13 @@ export function compileUpstreamTls(
 ): RuntimeUpstreamTls {
   const common = at('common_tls_context', () => compileCommon(context.commonTlsContext, secrets));
   if (context.allowRenegotiation) throw new CompileError('allow_renegotiation is not supported');
-  if (http.autoSanValidation && common.validation !== undefined && common.validation.sanMatchers.length === 0) {
-    throw new CompileError(
-      'auto_san_validation is not supported: name the certificate in match_typed_subject_alt_names',
-    );
-  }
   return {
     ...common,
     sni: context.sni === '' ? undefined : context.sni,
     // The field that would set it is newer than the API version in use.
     autoHostSni: false,
     autoSni: http.autoSni,
+    autoSanValidation: http.autoSanValidation && common.validation !== undefined,
     maxSessionKeys: context.maxSessionKeys ?? 1,
   };
 }

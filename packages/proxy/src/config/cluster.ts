@@ -12,16 +12,11 @@ export type RuntimeDiscovery =
       readonly upstreamPortOverride: number | undefined;
     };
 
-/** How a host is chosen. Kinds a worker does not have are refused when the config is compiled. */
+/** How a host is chosen; rings and tables hash with xxHash64. */
 export type RuntimeLbPolicy =
   | { readonly kind: 'round_robin' | 'random' }
   | { readonly kind: 'least_request'; readonly choiceCount: number; readonly activeRequestBias: number }
-  | {
-      readonly kind: 'ring_hash';
-      readonly minimumRingSize: number;
-      readonly maximumRingSize: number;
-      readonly hashFunction: 'xx_hash' | 'murmur_hash_2';
-    }
+  | { readonly kind: 'ring_hash'; readonly minimumRingSize: number; readonly maximumRingSize: number }
   | { readonly kind: 'maglev'; readonly tableSize: number };
 
 /** Limits of one routing priority; Envoy's defaults are 1024, 1024, 1024, 3. `Infinity` is not cloned well: use 4294967295. */

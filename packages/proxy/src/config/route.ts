@@ -126,7 +126,14 @@ export interface RuntimeMirror {
 /** One source of the hash that consistent balancing goes by. */
 export type RuntimeHashPolicy = { readonly terminal: boolean } & (
   | { readonly kind: 'header' | 'query'; readonly name: string }
-  | { readonly kind: 'cookie'; readonly name: string; readonly ttlMs: number | undefined; readonly path: string }
+  | {
+      readonly kind: 'cookie';
+      readonly name: string;
+      /** Undefined: none is made for a client that sends none. 0: it lasts as long as the client's session. */
+      readonly ttlMs: number | undefined;
+      readonly path: string;
+      readonly attributes: readonly { readonly name: string; readonly value: string }[];
+    }
   | { readonly kind: 'source_ip' }
 );
 

@@ -37,8 +37,10 @@ export interface RuntimeUpstreamTls extends RuntimeTlsCommon {
   readonly sni: string | undefined;
   /** Send the host's `hostname` as SNI instead. */
   readonly autoHostSni: boolean;
-  /** Send the request's authority as SNI, when `sni` is unset. */
+  /** Send the request's host as SNI, when `sni` is unset. */
   readonly autoSni: boolean;
+  /** The certificate must carry the request's host as one of its names. */
+  readonly autoSanValidation: boolean;
   /** Sessions kept for resumption; 0 turns it off. */
   readonly maxSessionKeys: number;
 }

@@ -4,6 +4,8 @@ export interface HeaderView {
   get(name: string): string | undefined;
   /** Repeated fields joined by `,`. */
   joined(name: string): string | undefined;
+  /** Every value, in the order received. */
+  all(name: string): readonly string[];
 }
 
 /** A request as decisions see it; the proxy's own request heads have this shape. */

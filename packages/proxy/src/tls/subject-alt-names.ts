@@ -1,4 +1,5 @@
 import type { RuntimeSanMatcher } from '../config/runtime-config.ts';
+import { parseIp } from '../decide/ip.ts';
 import { compileStringMatcher } from '../decide/string-match.ts';
 
 /** Subject alternative names by kind. */
@@ -70,4 +71,23 @@ export function compileSanMatchers(matchers: readonly RuntimeSanMatcher[]): (nam
       const candidates = type === 'any' ? [...names.uri, ...names.dns] : names[type];
       return candidates.some(test);
     });
+}
+
+/** Whether a certificate is one for this host: by its address, or by a DNS name whose first label may be a wildcard. */
+export function namesHost(names: SubjectAltNames, host: string): boolean {
+  const address = parseIp(host);
+  if (address !== undefined) {
+    return names.ip.some((text) => {
+      const candidate = parseIp(text);
+      return candidate?.version === address.version && candidate.value === address.value;
+    });
+  }
+  const wanted = host.toLowerCase();
+  const parent = wanted.slice(wanted.indexOf('.') + 1);
+  return names.dns.some((text) => {
+    const name = text.toLowerCase();
+    if (!name.startsWith('*.')) return name === wanted && name !== '';
+    // A wildcard stands for one label, and never for all of a top-level domain.
+    return name.slice(2) === parent && parent.includes('.') && parent.length < wanted.length - 1;
+  });
 }

@@ -4,12 +4,14 @@ import type { RuntimeUpstreamTls } from '../config/runtime-config.ts';
 import { offeredAlpn } from './alpn.ts';
 import { ownUri } from './peer-certificate.ts';
 import { isSameMaterial, resolveMaterial, type SecretStore, type TlsMaterial } from './secret-store.ts';
-import { compileSanMatchers, parseSubjectAltNames, type SubjectAltNames } from './subject-alt-names.ts';
+import { compileSanMatchers, namesHost, parseSubjectAltNames, type SubjectAltNames } from './subject-alt-names.ts';
 
 /** Per-connection choices of TLS towards a host. */
 export interface UpstreamTlsTarget {
   /** Undefined: none is sent. */
   readonly serverName: string | undefined;
+  /** A host name or address that the certificate must carry; undefined: only the configured names count. */
+  readonly verifiedHost: string | undefined;
   /** Replaces the configured list (`istio.alpn`). */
   readonly alpnOverride: readonly string[] | undefined;
 }
@@ -61,7 +63,7 @@ export class UpstreamTls {
       secureContext: context.secureContext,
       // Without a validation context there is nothing to verify against, as in Envoy.
       rejectUnauthorized: this.#tls.validation !== undefined,
-      checkServerIdentity: (_host, certificate) => verifyNames(certificate, context.matchesSan),
+      checkServerIdentity: (_host, certificate) => verifyNames(certificate, context.matchesSan, target.verifiedHost),
       ...(target.serverName === undefined ? {} : { servername: target.serverName }),
       ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     });
@@ -99,8 +101,12 @@ export class UpstreamTls {
   }
 }
 
-function verifyNames(certificate: PeerCertificate, matchesSan: (names: SubjectAltNames) => boolean): Error | undefined {
+function verifyNames(
+  certificate: PeerCertificate,
+  matchesSan: (names: SubjectAltNames) => boolean,
+  host: string | undefined,
+): Error | undefined {
   const names = parseSubjectAltNames(certificate.subjectaltname);
-  if (names !== undefined && matchesSan(names)) return undefined;
+  if (names !== undefined && matchesSan(names) && (host === undefined || namesHost(names, host))) return undefined;
   return new Error(`verify SAN list: no name of the certificate matches (${certificate.subjectaltname ?? 'none'})`);
 }

@@ -7,6 +7,8 @@ import type {
   RuntimeLocality,
   RuntimeTransport,
 } from '../config/runtime-config.ts';
+import { parseIp } from '../decide/ip.ts';
+import { stripPort } from '../decide/virtual-host-match.ts';
 import type { Timers } from '../network/timers.ts';
 import { ClusterStats } from '../stats/cluster-stats.ts';
 import type { StatsStore } from '../stats/stats-store.ts';
@@ -41,7 +43,7 @@ export interface AlpnOverride {
 /** How a connection to a host is to be made, where the request has a say. */
 export interface ConnectionNeeds {
   readonly alpnOverride: AlpnOverride | undefined;
-  /** For `autoSni`. */
+  /** For `autoSni` and `autoSanValidation`. */
   readonly authority: string | undefined;
 }
 
@@ -53,6 +55,8 @@ export interface PickOptions {
   readonly originalDstHeader: string | undefined;
   /** Hosts that were tried already. */
   readonly avoid: ReadonlySet<Host> | undefined;
+  /** For consistent balancing; undefined: the request has none. */
+  readonly hash: bigint | undefined;
   /** Draws until a host outside `avoid` comes up; the last one drawn is used. */
   readonly maxAttempts: number;
 }
@@ -148,7 +152,7 @@ export class Cluster {
     if (this.config.discovery.kind === 'original_dst') return this.#originalDstHost(options);
     let host: Host | undefined;
     for (let attempt = 0; attempt < options.maxAttempts; attempt++) {
-      host = this.#balancer.pick(this.#onPanic);
+      host = this.#balancer.pick(this.#onPanic, options.hash, attempt);
       if (host === undefined || options.avoid === undefined || !options.avoid.has(host)) return host;
     }
     return host;
@@ -159,9 +163,10 @@ export class Cluster {
   /** The pool that a request to a host waits in. */
   pool(host: Host, priority: 'default' | 'high', needs: ConnectionNeeds): Http1Pool {
     const transport = this.transportOf(host);
-    const autoSni = transport.tls?.config.autoSni === true ? (needs.authority ?? '') : '';
+    const tls = transport.tls?.config;
+    const hostName = tls?.autoSni === true || tls?.autoSanValidation === true ? hostNameOf(needs) : '';
     const alpn = transport.tls === undefined ? '' : (needs.alpnOverride?.key ?? '');
-    const key = `${transport.key}|${priority}|${alpn}|${autoSni}`;
+    const key = `${transport.key}|${priority}|${alpn}|${hostName}`;
     const known = host.pools.get(key);
     if (known !== undefined) return known;
     const pool = new Http1Pool({
@@ -194,7 +199,11 @@ export class Cluster {
             ? undefined
             : {
                 transport: tls,
-                target: { serverName: serverNameOf(tls, host, needs), alpnOverride: needs.alpnOverride?.protocols },
+                target: {
+                  serverName: serverNameOf(tls, host, needs),
+                  verifiedHost: tls.config.autoSanValidation ? hostNameOf(needs) : undefined,
+                  alpnOverride: needs.alpnOverride?.protocols,
+                },
               },
       },
       events,
@@ -346,7 +355,15 @@ export class Cluster {
 function serverNameOf({ config }: UpstreamTls, host: Host, needs: ConnectionNeeds): string | undefined {
   if (config.autoHostSni && host.config.hostname !== '') return host.config.hostname;
   if (config.sni !== undefined) return config.sni;
-  return config.autoSni ? needs.authority : undefined;
+  if (!config.autoSni) return undefined;
+  const name = hostNameOf(needs);
+  // An address is no server name.
+  return name === '' || parseIp(name) !== undefined ? undefined : name;
+}
+
+/** The host that a request names, without port and brackets. */
+function hostNameOf({ authority }: ConnectionNeeds): string {
+  return stripPort(authority ?? '').replace(/^\[(.*)\]$/, '$1');
 }
 
 function parseHostPort(text: string | undefined): { address: string; port: number } | undefined {

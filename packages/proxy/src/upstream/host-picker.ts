@@ -1,21 +1,26 @@
 import type { Random } from '@meltemi/base';
-import { assertNever, type Result } from '@meltemi/base/pure';
+import { assertNever } from '@meltemi/base/pure';
 import type { RuntimeLbPolicy } from '../config/runtime-config.ts';
+import { buildHashRing, buildMaglevTable, type HashTable } from '../decide/hash-table.ts';
 import { WeightedSchedule } from '../decide/weighted-schedule.ts';
 import type { Host } from './host.ts';
 
 /** Picks one of a fixed list of hosts. */
 export interface HostPicker {
-  /** Undefined when the list is empty. */
-  pick(): Host | undefined;
+  /**
+   * @param hash Of the request; policies that do not go by it take no notice.
+   * @param attempt 0, and more when the host before was one to be avoided.
+   * @returns Undefined when the list is empty.
+   */
+  pick(hash: bigint, attempt: number): Host | undefined;
 }
 
-/** Policies that this worker balances by. */
-export const SUPPORTED_LB_POLICIES: ReadonlySet<RuntimeLbPolicy['kind']> = new Set([
-  'round_robin',
-  'random',
-  'least_request',
-]);
+type HashPolicy = RuntimeLbPolicy & { readonly kind: 'ring_hash' | 'maglev' };
+
+/** Whether hosts are chosen by what the request holds. */
+export function isHashPolicy(policy: RuntimeLbPolicy): policy is HashPolicy {
+  return policy.kind === 'ring_hash' || policy.kind === 'maglev';
+}
 
 function hasEqualWeights(hosts: readonly Host[]): boolean {
   return hosts.every((host) => host.weight === (hosts[0] as Host).weight);
@@ -64,10 +69,36 @@ function createLeastRequest(
   };
 }
 
-/** Says whether a policy is one that this worker has. */
-export function checkLbPolicy(policy: RuntimeLbPolicy): Result<void> {
-  if (SUPPORTED_LB_POLICIES.has(policy.kind)) return { ok: true, value: undefined };
-  return { ok: false, error: `load balancing policy ${policy.kind} is not supported` };
+function hashKeyOf(host: Host): string {
+  const key = host.config.metadata['envoy.lb']?.['hash_key'];
+  return typeof key === 'string' ? key : host.key;
+}
+
+/**
+ * Makes a picker that goes by the request's hash.
+ *
+ * @param weightOf Any positive numbers; only their ratios count.
+ */
+export function createHashPicker(
+  policy: HashPolicy,
+  hosts: readonly Host[],
+  weightOf: (host: Host) => number,
+): HostPicker {
+  if (hosts.length === 1) return { pick: () => hosts[0] };
+  // Large, and most clusters of a sidecar never see a request: made with the first.
+  let table: HashTable | undefined;
+  const build = (): HashTable => {
+    const total = hosts.reduce((sum, host) => sum + weightOf(host), 0);
+    const targets = hosts.map((host) => ({ key: hashKeyOf(host), share: weightOf(host) / total }));
+    if (policy.kind === 'maglev') return buildMaglevTable(targets, policy.tableSize);
+    return buildHashRing(targets, policy.minimumRingSize, policy.maximumRingSize);
+  };
+  return {
+    pick(hash, attempt) {
+      table ??= build();
+      return hosts[table.lookup(hash, attempt)];
+    },
+  };
 }
 
 /** Makes a picker over hosts of one priority and health; a change of the list makes a new one. */
@@ -82,7 +113,7 @@ export function createHostPicker(policy: RuntimeLbPolicy, hosts: readonly Host[]
       return createLeastRequest(hosts, policy, random);
     case 'ring_hash':
     case 'maglev':
-      throw new Error(`BUG: policy ${policy.kind} passed checkLbPolicy`);
+      return createHashPicker(policy, hosts, (host) => host.weight);
     default:
       return assertNever(policy, 'load balancing policy');
   }

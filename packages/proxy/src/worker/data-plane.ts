@@ -20,7 +20,6 @@ import type { Timers } from '../network/timers.ts';
 import { type StatsListener, StatsStore } from '../stats/stats-store.ts';
 import { SecretStore } from '../tls/secret-store.ts';
 import { Cluster, type ClusterContext } from '../upstream/cluster.ts';
-import { checkLbPolicy } from '../upstream/host-picker.ts';
 
 /** What a data plane is made of. */
 export interface DataPlaneOptions {
@@ -109,7 +108,7 @@ class WorkerDataPlane implements DataPlane {
     const problems: ConfigProblem[] = [];
     if (update.secrets !== undefined) this.#secrets.apply(update.secrets);
     if (update.endpoints !== undefined) this.#applyEndpoints(update.endpoints);
-    if (update.clusters !== undefined) problems.push(...this.#applyClusters(update.clusters));
+    if (update.clusters !== undefined) this.#applyClusters(update.clusters);
     if (update.routes !== undefined) problems.push(...this.#applyRoutes(update.routes));
     if (update.listeners !== undefined) problems.push(...(await this.#listeners.apply(update.listeners)));
     return problems;
@@ -162,23 +161,14 @@ class WorkerDataPlane implements DataPlane {
     }
   }
 
-  #applyClusters({ remove, upsert }: ResourceDelta<RuntimeCluster>): readonly ConfigProblem[] {
-    const problems: ConfigProblem[] = [];
+  #applyClusters({ remove, upsert }: ResourceDelta<RuntimeCluster>): void {
     const upserted = new Set(upsert.map(({ name }) => name));
     for (const name of remove) {
       if (upserted.has(name)) continue;
       this.#clusters.get(name)?.cluster.drain();
       this.#clusters.delete(name);
     }
-    for (const config of upsert) {
-      const policy = checkLbPolicy(config.lbPolicy);
-      if (!policy.ok) {
-        problems.push({ kind: 'cluster', name: config.name, message: policy.error });
-        continue;
-      }
-      this.#putCluster(config);
-    }
-    return problems;
+    for (const config of upsert) this.#putCluster(config);
   }
 
   #putCluster(config: RuntimeCluster): void {

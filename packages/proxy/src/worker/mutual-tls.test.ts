@@ -350,6 +350,7 @@ function upstreamTls(sanMatchers: readonly RuntimeSanMatcher[]): RuntimeUpstream
     sni: 'outbound_.80_._.backend.app1.svc.cluster.local',
     autoHostSni: false,
     autoSni: false,
+    autoSanValidation: false,
     maxSessionKeys: 0,
   };
 }
@@ -390,6 +391,7 @@ async function startTlsOrigin(pair: KeyPair) {
 async function startTlsClient(
   originPort: number,
   sanMatchers: readonly RuntimeSanMatcher[],
+  fields: Partial<RuntimeUpstreamTls> = {},
 ): Promise<DataPlaneFixture> {
   const proxy = createDataPlaneFixture();
   const alpn = {
@@ -416,7 +418,11 @@ async function startTlsClient(
       },
       cluster: {
         transportMatches: [
-          { name: 'tlsMode-istio', match: {}, transport: { kind: 'tls', tls: upstreamTls(sanMatchers) } },
+          {
+            name: 'tlsMode-istio',
+            match: {},
+            transport: { kind: 'tls', tls: { ...upstreamTls(sanMatchers), ...fields } },
+          },
         ],
       },
     }),
@@ -433,6 +439,21 @@ test('an upstream is reached over mutual TLS with our identity, its SNI, and the
     alpn: 'istio-http/1.1',
     peer: `URI:${CLIENT}`,
   });
+});
+
+test("a server outside the mesh is called by each request's host, and must have a certificate for it", async () => {
+  await using origin = await startTlsOrigin(authority.issue(['DNS:a.example.com', 'DNS:*.wild.example.com']));
+  await using proxy = await startTlsClient(origin.port, [], { sni: undefined, autoSni: true, autoSanValidation: true });
+  const statusFor = async (host: string): Promise<number> =>
+    (await fetchHttp(proxy.port(), { headers: { host } })).status;
+  assert.equal(await statusFor('a.example.com:8443'), 200);
+  assert.equal(origin.seen.sni, 'a.example.com');
+  assert.equal(await statusFor('b.wild.example.com'), 200);
+  assert.equal(origin.seen.sni, 'b.wild.example.com');
+  assert.equal(await statusFor('b.example.com'), 503);
+  assert.match(proxy.logLines.join(''), /UF TLS_error:_verify_SAN_list/);
+  assert.equal(await statusFor('127.0.0.1'), 503, 'the certificate names no address');
+  assert.equal(await statusFor('a.example.com'), 200);
 });
 
 test('an upstream with another name than expected is not spoken to', async () => {

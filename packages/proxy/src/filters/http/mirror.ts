@@ -84,6 +84,7 @@ export function sendMirrors(mirrors: readonly RuntimeMirror[], mirrored: Mirrore
     const host = cluster?.pick({
       originalDestination: undefined,
       originalDstHeader: undefined,
+      hash: undefined,
       avoid: undefined,
       maxAttempts: 1,
     });

@@ -10,6 +10,7 @@ import {
   shouldRetryReset,
   shouldRetryResponse,
 } from '../../decide/retry-policy.ts';
+import { hashRequest } from '../../decide/request-hash.ts';
 import type { CompiledForward } from '../../decide/route-table.ts';
 import { parseGrpcTimeoutMs, parseMsHeader } from '../../decide/timeout-headers.ts';
 import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
@@ -173,6 +174,9 @@ export class Router {
   #requestPaused = false;
   #attempt: Attempt | undefined;
   #retriesLeft = 0;
+  /** For consistent balancing; undefined without hash policies. */
+  #hash: bigint | undefined;
+  #setCookies: readonly string[] = [];
   #holdsRetryBreaker = false;
   #retryCondemned = false;
   #tried: Set<Host> | undefined;
@@ -213,6 +217,7 @@ export class Router {
       stream.route?.virtualHost.config.perRequestBufferLimitBytes ??
       this.#cluster.config.perConnectionBufferLimitBytes;
     this.#readPolicies(forward);
+    if (forward.action.hashPolicies.length > 0) this.#hashRequest(forward);
     this.#finishRequestHead(forward);
     // What came before the router was started is in `#kept`.
     if (forward.action.mirrors.length > 0 && stream.request.upgrade === undefined) {
@@ -345,6 +350,7 @@ export class Router {
     if (stream.route?.virtualHost.config.includeAttemptCountInResponse === true) {
       head.headers.set('x-envoy-attempt-count', String(stream.attemptCount));
     }
+    for (const cookie of this.#setCookies) head.headers.add('set-cookie', cookie);
     if (head.status === 101) {
       this.#switchProtocols(attempt, head);
       return;
@@ -388,6 +394,16 @@ export class Router {
       parseMsHeader(headers.get('x-envoy-upstream-rq-per-try-timeout-ms')) ?? policy?.config.perTryTimeoutMs ?? 0;
     this.#perTryTimeoutMs = this.#timeoutMs > 0 && perTryMs >= this.#timeoutMs ? 0 : perTryMs;
     for (const name of CONSUMED_HEADERS) headers.remove(name);
+  }
+
+  /** Of the request as it came, before it is rewritten. */
+  #hashRequest(forward: CompiledForward): void {
+    const { connection, request, clientIp } = this.#stream;
+    const { remoteIp, remotePort, localIp, localPort } = connection;
+    const origin = { clientIp, connectionText: `${remoteIp}:${remotePort}${localIp}:${localPort}` };
+    const { hash, setCookies } = hashRequest(forward.action.hashPolicies, request, origin);
+    this.#hash = hash;
+    this.#setCookies = setCookies;
   }
 
   #finishRequestHead(forward: CompiledForward): void {
@@ -441,6 +457,7 @@ export class Router {
     const host = cluster.pick({
       originalDestination: { address: stream.connection.localIp, port: stream.connection.localPort },
       originalDstHeader: stream.request.headers.get('x-envoy-original-dst-host'),
+      hash: this.#hash,
       avoid: policy?.avoidPreviousHosts === true ? this.#tried : undefined,
       maxAttempts: this.#tried === undefined ? 1 : (policy?.hostSelectionMaxAttempts ?? 1),
     });

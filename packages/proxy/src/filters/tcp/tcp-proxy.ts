@@ -190,6 +190,7 @@ class TcpSession implements NetworkSession, ConnectionHandler, StreamRecord {
     const host = cluster.pick({
       originalDestination: { address: this.connection.localIp, port: this.connection.localPort },
       originalDstHeader: undefined,
+      hash: undefined,
       avoid: undefined,
       maxAttempts: 1,
     });
