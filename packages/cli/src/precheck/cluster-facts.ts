@@ -11,8 +11,8 @@ import {
   type NodeObject,
   type ResourceRef,
   SECRETS,
-  type Secret,
   SERVICES,
+  type Secret,
   type Service,
 } from '@meltemi/kube';
 import { CONTROL_PLANE_NAMESPACE } from '../mesh-request.ts';

@@ -1,4 +1,4 @@
-import { type Terminal, paint } from '../terminal.ts';
+import { paint, type Terminal } from '../terminal.ts';
 
 /** How bad a finding is. */
 export const PRECHECK_LEVELS = ['pass', 'warning', 'error'] as const;

@@ -29,8 +29,8 @@ export function checkMachine(options: MachineCheckOptions): PrecheckFinding[] {
   const probe = probeNetns(options.uid, options.env);
   if (probe.ok)
     sandbox.pass('machine', `pods can have networks of their own, ${probe.mode.root ? 'as root' : 'without root'}`);
+  // Not a failure: an environment comes up all the same, with less.
   else
-    // Not a failure: an environment comes up all the same, with less.
     sandbox.warn(
       'machine',
       `pods cannot have networks of their own, only the loopback sandbox works here (HTTP only, no capture, no boundary between pods): step "${probe.step}" failed: ${probe.reason}`,
