@@ -24,6 +24,12 @@ export interface HarnessOptions {
   readonly proxyBinary?: string;
   /** Changes the example's mesh.yaml before the start. */
   readonly edit?: (meshYaml: string) => string;
+  /** A folder of the caller's, with what an earlier start left in it; it stays. Default: a new one, removed at the end. */
+  readonly directory?: string;
+  /** More flags of `meltemi up`. */
+  readonly flags?: readonly string[];
+  /** More variables of its environment. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A running walkthrough. */
@@ -43,8 +49,17 @@ export interface Walkthrough extends AsyncDisposable {
   ): Promise<CommandResult>;
   /** Runs a command beside the clusters: in the network that routes to all pods, outside every pod. */
   outside(command: readonly string[]): Promise<CommandResult>;
-  /** Process ids of containers, by pod name and container name: from the command lines inside the environment. */
+  /** The environment's processes, the first process itself among them, as the host sees them. */
+  processes(): readonly EnvironmentProcess[];
+  /** The `meltemi up` that was started. */
   readonly upProcess: ChildProcess;
+}
+
+/** A process of an environment. */
+export interface EnvironmentProcess {
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly argv: readonly string[];
 }
 
 /** Runs a program to its end; never rejects for an exit code. */
@@ -95,9 +110,28 @@ function supervisorPid(directory: string): number {
   throw new Error(`No supervisor runs for ${directory}`);
 }
 
+/** A process and all that descend from it. */
+function descendantsOf(rootPid: number): readonly EnvironmentProcess[] {
+  const found = new Map<number, EnvironmentProcess>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const parentPid = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+      const argv = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').slice(0, -1);
+      found.set(Number(name), { pid: Number(name), parentPid, argv });
+    } catch {
+      // The process ended between the listing and the look.
+    }
+  }
+  const descends = (process: EnvironmentProcess | undefined): boolean =>
+    process !== undefined && (process.pid === rootPid || descends(found.get(process.parentPid)));
+  return [...found.values()].filter(descends);
+}
+
 /** Starts the walkthrough and waits until it says that everything is up. */
 export async function startWalkthrough(options: HarnessOptions = {}): Promise<Walkthrough> {
-  const directory = mkdtempSync(join(tmpdir(), 'meltemi-walkthrough-'));
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'meltemi-walkthrough-'));
   const example = readFileSync(join(REPOSITORY_ROOT, 'examples/walkthrough/mesh.yaml'), 'utf8').replace(
     /^root: .*$/m,
     `root: ${REPOSITORY_ROOT}`,
@@ -106,9 +140,15 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
   const startedMs = performance.now();
   const child = spawn(
     join(REPOSITORY_ROOT, 'meltemi'),
-    ['up', directory, ...(options.proxyBinary === undefined ? [] : ['--proxy-binary', options.proxyBinary])],
+    [
+      'up',
+      directory,
+      ...(options.proxyBinary === undefined ? [] : ['--proxy-binary', options.proxyBinary]),
+      ...(options.flags ?? []),
+    ],
     {
       cwd: REPOSITORY_ROOT,
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
@@ -124,7 +164,8 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
       await exited;
       clearTimeout(timer);
     }
-    if (process.env['MELTEMI_KEEP'] !== '1') rmSync(directory, { recursive: true, force: true });
+    if (options.directory === undefined && process.env['MELTEMI_KEEP'] !== '1')
+      rmSync(directory, { recursive: true, force: true });
   };
 
   try {
@@ -157,6 +198,7 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
     kubeconfig,
     startupMs,
     upProcess: child,
+    processes: () => descendantsOf(supervisorPid(directory)),
     output: () => output,
     meltemi: (args, input) =>
       runCommand(join(REPOSITORY_ROOT, 'meltemi'), args, {
