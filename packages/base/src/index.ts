@@ -6,3 +6,4 @@ export * from './log.ts';
 export * from './loopback-peer.ts';
 export * from './options.ts';
 export * from './pure/index.ts';
+export * from './request-target.ts';

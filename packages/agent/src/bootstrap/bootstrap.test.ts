@@ -61,6 +61,12 @@ test('discovery is delta by default and state of the world on demand', () => {
   assert.equal(apiType(false), 'GRPC');
 });
 
+test('the listeners for everybody lead to one page each, not to the server behind it', () => {
+  const text = JSON.stringify(buildBootstrap(INPUT)['static_resources']);
+  const matches = [...text.matchAll(/"match":(\{[^}]*\})/g)].map(([, match = '']) => JSON.parse(match) as unknown);
+  assert.deepEqual(matches, [{ path: '/stats/prometheus' }, { path: '/healthz/ready' }]);
+});
+
 test('only a mark brings a bind configuration', () => {
   assert.equal(buildBootstrap({ ...INPUT, soMark: undefined })['cluster_manager'], undefined);
   assert.match(

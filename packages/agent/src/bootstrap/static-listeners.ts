@@ -9,27 +9,28 @@ export function buildPrometheusListener(port: number): Json {
     name: 'prometheus',
     statPrefix: 'stats',
     port,
-    prefix: '/stats/prometheus',
+    path: '/stats/prometheus',
     cluster: 'prometheus_stats',
   });
 }
 
 /** The listener at which kubelets ask whether the sidecar is ready: it answers only when the proxy itself runs. */
 export function buildReadinessListener(port: number): Json {
-  return buildListener({ name: 'readiness', statPrefix: 'agent', port, prefix: '/healthz/ready', cluster: 'agent' });
+  return buildListener({ name: 'readiness', statPrefix: 'agent', port, path: '/healthz/ready', cluster: 'agent' });
 }
 
 interface ListenerInput {
   readonly name: string;
   readonly statPrefix: string;
   readonly port: number;
-  readonly prefix: string;
+  /** The whole path: a prefix would let `/metrics/../quit` through to the server behind. */
+  readonly path: string;
   readonly cluster: string;
 }
 
-function buildListener({ name, statPrefix, port, prefix, cluster }: ListenerInput): Json {
+function buildListener({ name, statPrefix, port, path, cluster }: ListenerInput): Json {
   const routeConfig = {
-    virtual_hosts: [{ name: 'backend', domains: ['*'], routes: [{ match: { prefix }, route: { cluster } }] }],
+    virtual_hosts: [{ name: 'backend', domains: ['*'], routes: [{ match: { path }, route: { cluster } }] }],
   };
   const connectionManager = {
     '@type': `type.googleapis.com/${CONNECTION_MANAGER}`,

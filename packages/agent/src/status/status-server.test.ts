@@ -114,10 +114,13 @@ test('`wait` ends with 0 when the sidecar is ready, and with an error when time 
   assert.equal(await waiting, 0);
 });
 
-test('a request target that is no URL is refused, and the sidecar goes on', async () => {
+test('request targets are taken as they are sent: none is resolved to another one, and none ends the sidecar', async () => {
   await using server = await start({ stats: ACCEPTED, ready: { statusCode: 200, body: 'LIVE' } });
-  for (const target of ['//', '//[', 'http://[::1/'])
+  for (const target of ['*', 'http://[::1/', 'http://127.0.0.1/healthz/ready'])
     assert.equal((await call(server.port, target)).status, 400, target);
+  for (const target of ['//', '//[', '/healthz/ready/../../quitquitquit', '/healthz/ready/%2e%2e/../quitquitquit'])
+    assert.equal((await call(server.port, target, { method: 'POST' })).status, 404, target);
+  assert.deepEqual(server.events, []);
   assert.equal((await call(server.port, '/healthz/ready')).status, 200);
 });
 

@@ -1,5 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isLoopbackPeer, type Log, MeltemiError, messageOf } from '@meltemi/base';
+import {
+  isLoopbackPeer,
+  type Log,
+  MeltemiError,
+  messageOf,
+  parseRequestTarget,
+  type RequestTarget,
+} from '@meltemi/base';
 import type { ApplicationProbes } from './application-probes.ts';
 import type { MergedMetrics } from './merged-metrics.ts';
 import type { Readiness } from './readiness.ts';
@@ -23,7 +30,7 @@ export interface StatusServer extends AsyncDisposable {
   readonly port: number;
 }
 
-type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void>;
+type Handler = (request: IncomingMessage, response: ServerResponse, target: RequestTarget) => Promise<void>;
 
 const MAX_SCRAPE_TIMEOUT_MS = 30_000;
 
@@ -32,12 +39,11 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   const { log } = options;
   const routes = buildRoutes(options);
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
-    // Anybody who reaches the pod can send anything; `//` alone is a target that no URL can be made of.
-    const url = URL.parse(request.url ?? '/', 'http://agent');
-    if (url === null) return send(response, 400, 'the request target cannot be read\n');
-    const handle = routes.get(url.pathname) ?? (isProbe(url.pathname) ? probeHandler(options) : notFound);
-    return void handle(request, response, url).catch((error: unknown) => {
-      log.error('Status request failed', { path: url.pathname, error: messageOf(error) });
+    const target = parseRequestTarget(request.url);
+    if (target === undefined) return send(response, 400, 'the request target cannot be read\n');
+    const handle = routes.get(target.path) ?? (isProbe(target.path) ? probeHandler(options) : notFound);
+    return void handle(request, response, target).catch((error: unknown) => {
+      log.error('Status request failed', { path: target.path, error: messageOf(error) });
       if (!response.headersSent) send(response, 500, 'internal error\n');
     });
   });
@@ -75,11 +81,11 @@ function readinessHandler({ readiness, log }: StatusServerOptions): Handler {
 }
 
 function metricsHandler({ scrape }: StatusServerOptions): Handler {
-  return async (request, response, url) => {
+  return async (request, response, { search }) => {
     const seconds = Number(request.headers['x-prometheus-scrape-timeout-seconds']);
     const merged = await scrape({
       accept: request.headers.accept ?? '',
-      query: url.search,
+      query: search,
       ...(seconds > 0 ? { timeoutMs: Math.min(seconds * 1000, MAX_SCRAPE_TIMEOUT_MS) } : {}),
     });
     send(response, 200, merged.body, merged.contentType);
@@ -102,8 +108,8 @@ function isProbe(path: string): boolean {
 }
 
 function probeHandler({ probes }: StatusServerOptions): Handler {
-  return async (request, response, url) => {
-    const result = await probes.run(url.pathname, request.headers);
+  return async (request, response, { path }) => {
+    const result = await probes.run(path, request.headers);
     send(response, result.statusCode, result.body);
   };
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import { isLoopbackPeer, type Log, messageOf } from '@meltemi/base';
+import { isLoopbackPeer, type Log, messageOf, parseRequestTarget } from '@meltemi/base';
 import { closeHttp, type HttpAnswer, jsonAnswer, listenHttp, sendAnswer, textAnswer } from './http-listener.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { ListeningServer } from './webhook-server.ts';
@@ -41,15 +41,16 @@ async function answer(
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return textAnswer('only GET is served\n', 405);
-  const url = URL.parse(request.url ?? '/', 'http://control-plane');
-  if (url === null) return textAnswer('the request target cannot be read\n', 400);
-  const isRestricted = loopbackOnlyPrefix !== undefined && url.pathname.startsWith(loopbackOnlyPrefix);
+  const target = parseRequestTarget(request.url);
+  if (target === undefined) return textAnswer('the request target cannot be read\n', 400);
+  const { path, query } = target;
+  const isRestricted = loopbackOnlyPrefix !== undefined && path.startsWith(loopbackOnlyPrefix);
   if (isRestricted && !isLoopbackPeer(request.socket.remoteAddress)) {
     return textAnswer('debug pages are served to callers on the same host only\n', 403);
   }
-  const page = pages.get(url.pathname);
+  const page = pages.get(path);
   if (page === undefined) {
-    return textAnswer(`no page ${url.pathname}; there are ${[...pages.keys()].join(', ')}\n`, 404);
+    return textAnswer(`no page ${path}; there are ${[...pages.keys()].join(', ')}\n`, 404);
   }
-  return page(url.searchParams, signal);
+  return page(query, signal);
 }

@@ -66,7 +66,8 @@ test('pages for the own host are kept from what a sidecar passes on, and from no
   assert.equal(await get({ port, path: '/debug/syncz' }), 200);
   assert.equal(await get({ port, path: '/debug/syncz', localAddress: '127.0.0.6' }), 403);
   assert.equal(await get({ port, path: '/ready', localAddress: '127.0.0.6' }), 200);
-  assert.equal(await get({ port, path: '//' }), 400);
+  assert.equal(await get({ port, path: '*' }), 400);
+  assert.equal(await get({ port, path: '/ready/../debug/syncz' }), 404);
 });
 
 test('two servers on one port: the second says what is wrong', async () => {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { MeltemiError, messageOf } from '@meltemi/base';
+import { MeltemiError, messageOf, parseRequestTarget } from '@meltemi/base';
 import type { RuntimeHostAddress } from '../config/endpoints.ts';
 import { type AdminContext, type AdminResponse, textResponse } from './admin-context.ts';
 import { COMMANDS, helpText } from './commands.ts';
@@ -31,16 +31,17 @@ function homePage(): AdminResponse {
 }
 
 async function answer(context: AdminContext, request: IncomingMessage): Promise<AdminResponse> {
-  const url = URL.parse(request.url ?? '/', 'http://admin');
-  if (url === null) return textResponse('the request target cannot be read\n', 400);
-  if (url.pathname === '/') return homePage();
-  const command = COMMANDS.get(url.pathname);
+  // As it was sent: the listener for metrics leads here, and must not lead to any other command.
+  const target = parseRequestTarget(request.url);
+  if (target === undefined) return textResponse('the request target cannot be read\n', 400);
+  if (target.path === '/') return homePage();
+  const command = COMMANDS.get(target.path);
   if (command === undefined) return textResponse(`invalid path. ${helpText()}`, 404);
   if (command.isMutation && request.method !== 'POST') {
     return textResponse(`Method ${request.method} not allowed, POST required.`, 405);
   }
   try {
-    return await command.run(context, url.searchParams);
+    return await command.run(context, target.query);
   } catch (error) {
     return textResponse(`${messageOf(error)}\n`, 400);
   }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -46,6 +47,18 @@ test('admin answers probes, refuses GET on mutations as Envoy does, and lists it
   assert.match(unknown.body, /\/quitquitquit \(POST\)/);
   assert.equal((await recording.admin('/config_dump?resource=nothing')).status, 404);
   assert.equal((await recording.admin('/stats?filter=(')).status, 400);
+});
+
+test('admin takes paths as they are sent: what passes for metrics in front of it is no other command here', async () => {
+  const port = await freePort();
+  await using recording = await startRecordingProxy(bootstrapOf(port, 10_080));
+  for (const path of ['/stats/prometheus/../../quitquitquit', '/stats/%2e%2e/quitquitquit', '//quitquitquit', '//']) {
+    const outgoing = request({ host: '127.0.0.1', port, path, method: 'POST', agent: false });
+    const [incoming] = await once(outgoing.end(), 'response');
+    incoming.resume();
+    assert.equal(incoming.statusCode, 404, path);
+  }
+  assert.deepEqual(recording.exits, []);
 });
 
 test('PROXY-75 drain_listeners?inboundonly drains inbound listeners; graceful keeps accepting first', async () => {
