@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { probeNetns } from '@meltemi/local/sandbox';
+import { eventually, findPeer } from '@meltemi/testing';
+import { REPOSITORY_ROOT, startWalkthrough, type Walkthrough } from './environment-harness.ts';
+import { failuresOf, type LoadAnswer, RecordedLoad, versionsOf, withLoadImage } from './load/recorded-load.ts';
+
+const probe = probeNetns(process.getuid?.() ?? 0, process.env);
+const noSandbox = probe.ok ? false : `network namespaces are not to be had: ${probe.reason}; ${probe.remedy}`;
+const envoy = findPeer('envoy');
+const dataPlanes: readonly {
+  readonly name: string;
+  readonly proxyBinary?: string;
+  readonly missing: string | false;
+}[] = [
+  { name: "Meltemi's proxy", missing: noSandbox },
+  {
+    name: 'Envoy',
+    ...(envoy === undefined ? {} : { proxyBinary: envoy }),
+    missing: noSandbox !== false ? noSandbox : envoy === undefined ? 'envoy is missing; run "npm run peers"' : false,
+  },
+];
+
+/** Before and after each change the load runs for so long by itself. */
+const QUIET_MS = 3_000;
+const ROTATION_TIMEOUT_MS = 75_000;
+const HELLOWORLD_FILES = [
+  '-f',
+  'examples/helloworld/virtualservice.yaml',
+  '-f',
+  'examples/helloworld/destinationrule.yaml',
+];
+
+/** The Deployment of helloworld v1, in a version of its own or as it is. */
+function helloworldV1(version?: string, replicas = 1): string {
+  const manifest = readFileSync(join(REPOSITORY_ROOT, 'examples/helloworld/helloworld.yaml'), 'utf8');
+  const deployment = manifest.split('---\n').find((document) => document.includes('name: helloworld-v1')) ?? '';
+  const env = `          env:\n            - { name: SERVICE_VERSION, value: ${version} }\n          ports:`;
+  return deployment
+    .replace('replicas: 1', `replicas: ${replicas}`)
+    .replace('          ports:', version === undefined ? '          ports:' : env);
+}
+
+interface DeploymentFacts {
+  readonly metadata: { readonly generation: number };
+  readonly spec: { readonly replicas: number };
+  readonly status: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly readyReplicas?: number;
+  };
+}
+
+for (const plane of dataPlanes) {
+  describe(`Under load, with ${plane.name} as every sidecar`, { skip: plane.missing }, () => {
+    let mesh: Walkthrough;
+    let load: RecordedLoad;
+    before(async () => {
+      mesh = await startWalkthrough({
+        // What the environment's own file lists is not ours to change: v1 is applied by hand.
+        edit: (text) => withLoadImage(text).replace(/^.*selector: version=v1 .*\n/m, ''),
+        ...(plane.proxyBinary === undefined ? {} : { proxyBinary: plane.proxyBinary }),
+      });
+      await succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1());
+      await rolledOut('helloworld-v1');
+      load = await RecordedLoad.start(mesh);
+    });
+    after(async () => {
+      await mesh?.[Symbol.asyncDispose]();
+    });
+
+    const succeed = async (args: readonly string[], input?: string): Promise<string> => {
+      const result = await mesh.meltemi(args, input);
+      assert.equal(result.code, 0, `meltemi ${args.join(' ')}: ${result.stderr}`);
+      return result.stdout;
+    };
+
+    /** Does something under load. @returns All that was sent from a while before to a while after. */
+    const underLoad = async (change: () => Promise<unknown>): Promise<readonly LoadAnswer[]> => {
+      const startedMs = Date.now();
+      await delay(QUIET_MS);
+      await change();
+      await delay(QUIET_MS);
+      const answers = load.since(startedMs);
+      const expected = ((Date.now() - startedMs) / 1000) * 200;
+      assert.deepEqual(
+        failuresOf(answers).map(
+          ({ sentMs, durationMs, result }) => `+${sentMs - startedMs} (${durationMs} ms): ${result}`,
+        ),
+        [],
+      );
+      assert.ok(answers.length > expected * 0.9, `${answers.length} answers of about ${Math.round(expected)}`);
+      return answers;
+    };
+
+    const processIdsOf = (script: string, ...words: readonly string[]): readonly number[] =>
+      mesh
+        .processes()
+        .filter(({ argv }) => argv[1]?.endsWith(script) === true && words.every((word) => argv.includes(word)))
+        .map(({ pid }) => pid);
+    /** Kills one process at once, and waits until another one has taken its place. */
+    const kill = async (script: string, ...words: readonly string[]): Promise<void> => {
+      const [pid, ...others] = processIdsOf(script, ...words);
+      assert.ok(pid !== undefined && others.length === 0, `one process runs ${script}`);
+      process.kill(pid, 'SIGKILL');
+      await eventually(() => processIdsOf(script, ...words).some((other) => other !== pid), 20_000);
+    };
+    const allInSync = async (count: number): Promise<void> => {
+      await eventually(
+        async () => {
+          const rows = (await succeed(['proxy-status'])).trim().split('\n').slice(1);
+          assert.equal(rows.length, count, rows.join('\n'));
+          for (const row of rows) assert.match(row, /SYNCED\s+SYNCED\s+SYNCED\s+SYNCED/);
+        },
+        30_000,
+        500,
+      );
+    };
+    const bothVersionsAnswer = async (): Promise<void> => {
+      await eventually(() => {
+        const { v1 = 0, v2 = 0 } = versionsOf(load.since(Date.now() - 1_000));
+        assert.ok(v1 > 0 && v2 > 0, `v1 ${v1}, v2 ${v2}`);
+      }, 10_000);
+    };
+    const rolledOut = async (deployment: string): Promise<void> => {
+      await eventually(
+        async () => {
+          const text = await succeed(['get', 'deployment', deployment, '-n', 'app1', '-o', 'json']);
+          const { metadata, spec, status } = JSON.parse(text) as DeploymentFacts;
+          assert.equal(status.observedGeneration, metadata.generation);
+          assert.equal(status.replicas, spec.replicas);
+          assert.equal(status.updatedReplicas, spec.replicas);
+          assert.equal(status.readyReplicas, spec.replicas);
+        },
+        60_000,
+        300,
+      );
+      await eventually(async () => {
+        const pods = JSON.parse(await succeed(['get', 'pods', '-n', 'app1', '-o', 'json'])) as {
+          readonly items: readonly { readonly metadata: { readonly deletionTimestamp?: string } }[];
+        };
+        assert.ok(pods.items.every(({ metadata }) => metadata.deletionTimestamp === undefined));
+      }, 60_000);
+    };
+
+    test('apply of VirtualService and DestinationRule fails nothing, and nothing sent afterwards is answered by v1', async () => {
+      let appliedMs = 0;
+      const answers = await underLoad(async () => {
+        await succeed(['apply', '-n', 'app1', ...HELLOWORLD_FILES]);
+        appliedMs = Date.now();
+      });
+      const later = versionsOf(answers.filter(({ sentMs }) => sentMs > appliedMs));
+      assert.deepEqual(Object.keys(later), ['v2']);
+    });
+
+    test('delete of both fails nothing, and both versions answer again', async () => {
+      await underLoad(() => succeed(['delete', '-n', 'app1', ...HELLOWORLD_FILES]));
+      await bothVersionsAnswer();
+    });
+
+    test('the control plane is killed and comes back: nothing fails', async () => {
+      await underLoad(async () => {
+        await kill('control-plane/src/main.ts');
+        await allInSync(5);
+      });
+      const applied = await underLoad(() => succeed(['apply', '-n', 'app1', ...HELLOWORLD_FILES]));
+      assert.ok((versionsOf(applied.slice(-200))['v1'] ?? 0) === 0, 'changes reach the sidecars again');
+      await succeed(['delete', '-n', 'app1', ...HELLOWORLD_FILES]);
+    });
+
+    test("the control plane's pod is replaced by one with another address: nothing fails, also the other cluster follows", async () => {
+      const addressOf = async (): Promise<string> => {
+        const list = JSON.parse(
+          await succeed(['get', 'pods', '-n', 'istio-system', '-l', 'app=istiod', '-o', 'json']),
+        ) as { readonly items: readonly { readonly status?: { readonly podIP?: string } }[] };
+        assert.equal(list.items.length, 1);
+        return list.items[0]?.status?.podIP ?? '';
+      };
+      const before = await addressOf();
+      await underLoad(async () => {
+        await succeed(['delete', 'pod', '-n', 'istio-system', '-l', 'app=istiod']);
+        await eventually(async () => assert.notEqual(await addressOf(), before), 40_000, 500);
+        await allInSync(5);
+      });
+    });
+
+    test('the API servers are killed and come back: nothing fails', async () => {
+      await underLoad(async () => {
+        await kill('api-server/main.ts', 'cluster1');
+        await kill('api-server/main.ts', 'cluster2');
+        await eventually(async () => {
+          assert.equal((await mesh.meltemi(['get', 'pods', '-n', 'app1'])).code, 0);
+          assert.equal((await mesh.meltemi(['get', 'pods', '-n', 'app1', '--cluster', 'cluster2'])).code, 0);
+        }, 20_000);
+      });
+      await bothVersionsAnswer();
+    });
+
+    test('a cluster is detached and attached: nothing fails', async () => {
+      const name = (await succeed(['get', 'secret', '-n', 'istio-system', '-l', 'istio/multiCluster=true']))
+        .trim()
+        .split('\n')[1]
+        ?.split(/\s+/)[0] as string;
+      const { apiVersion, kind, type, data, metadata } = JSON.parse(
+        await succeed(['get', 'secret', name, '-n', 'istio-system', '-o', 'json']),
+      ) as { readonly [field: string]: object } & { readonly metadata: { readonly labels: object } };
+      const secret = JSON.stringify({ apiVersion, kind, type, data, metadata: { name, labels: metadata.labels } });
+      await underLoad(async () => {
+        await succeed(['delete', 'secret', name, '-n', 'istio-system']);
+        await eventually(() => {
+          const { v1 = 0, v2 = 0 } = versionsOf(load.since(Date.now() - 1_000));
+          assert.ok(v1 > 0 && v2 === 0, `v1 ${v1}, v2 ${v2}`);
+        }, 20_000);
+      });
+      await underLoad(async () => {
+        await succeed(['apply', '-n', 'istio-system', '-f', '-'], secret);
+        await bothVersionsAnswer();
+      });
+    });
+
+    test('a rolling update from v1 to v1b fails nothing', async () => {
+      const answers = await underLoad(async () => {
+        await succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1('v1b'));
+        await rolledOut('helloworld-v1');
+      });
+      assert.deepEqual(Object.keys(versionsOf(answers.slice(-200))).sort(), ['v1b', 'v2']);
+    });
+
+    test('scaling from 1 to 3 and back to 1 fails nothing', async () => {
+      const scaled = async (replicas: number): Promise<void> => {
+        await succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1('v1b', replicas));
+        await rolledOut('helloworld-v1');
+      };
+      await underLoad(() => scaled(3));
+      await underLoad(() => scaled(1));
+    });
+
+    test('three rotations of the certificates cut neither requests nor an open download', async () => {
+      const serialNumber = async (): Promise<string> => {
+        const request = ['exec', '-n', 'app1', 'deploy/load', '-c', 'istio-proxy', '--'];
+        const dump = await succeed([...request, 'pilot-agent', 'request', 'GET', '/certs']);
+        const { certificates } = JSON.parse(dump) as {
+          readonly certificates: readonly { readonly cert_chain?: readonly { readonly serial_number: string }[] }[];
+        };
+        return certificates.map(({ cert_chain }) => cert_chain?.[0]?.serial_number ?? '').join();
+      };
+      const seen = new Set<string>();
+      await underLoad(() =>
+        eventually(
+          async () => {
+            seen.add(await serialNumber());
+            assert.ok(seen.size > 3, `${seen.size - 1} rotations`);
+          },
+          ROTATION_TIMEOUT_MS,
+          1_000,
+        ),
+      );
+      const failures = failuresOf(load.since(0)).filter(({ result }) => result.includes('download'));
+      assert.deepEqual(failures, [], 'the download has been open since the first test');
+    });
+  });
+}
