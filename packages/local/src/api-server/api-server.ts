@@ -38,8 +38,6 @@ export interface ApiServerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Called once when the disk refuses a write; the server then is of no use any more. */
-  readonly onStoreFailure: (error: Error) => void;
 }
 
 /** A running API server. */
@@ -120,7 +118,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     directory: join(options.dataDirectory, 'store'),
     log,
     onRecord: replay,
-    onFailure: options.onStoreFailure,
     snapshot,
   });
   start(journal);

@@ -33,6 +33,7 @@ const HTTP_CODES = {
   Invalid: 422,
   InternalError: 500,
   ServiceUnavailable: 503,
+  InsufficientStorage: 507,
 } as const;
 
 /** A reason of {@link StatusError}. */

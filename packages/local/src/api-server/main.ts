@@ -41,11 +41,6 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    onStoreFailure(error) {
-      // Started again by its supervisor, the server has what is on disk.
-      log.error(messageOf(error));
-      process.exit(EXIT_FAILED_START);
-    },
   });
   log.info('API server is ready', {
     cluster: values.cluster,

@@ -6,6 +6,8 @@ import { kubernetesFields } from '../schema/field-table.ts';
 import { decodeEnvelope, decodeKubernetesProtobuf, isKubernetesProtobuf } from '../schema/protobuf.ts';
 
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** A body that is too large is read, and dropped, up to here: whoever is cut off while writing never sees the answer. */
+const MAX_DROPPED_BYTES = 64 * 1024 * 1024;
 
 /** Collects a request's body. */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
@@ -13,10 +15,12 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY_BYTES)
-      throw new StatusError('RequestEntityTooLarge', `limit is ${MAX_BODY_BYTES} bytes for one request`);
-    chunks.push(chunk);
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks.length = 0;
+    if (length > MAX_DROPPED_BYTES) break;
   }
+  if (length > MAX_BODY_BYTES)
+    throw new StatusError('RequestEntityTooLarge', `limit is ${MAX_BODY_BYTES} bytes for one request`);
   return Buffer.concat(chunks);
 }
 

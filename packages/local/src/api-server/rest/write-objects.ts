@@ -202,6 +202,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
   const writer: ObjectWriter = {
     async create(context, body) {
       const { type } = context;
+      await store.writable();
       let object = decodeObject(type, body, fieldValidationOf(context.info.query), (text) =>
         context.warnings.push(text),
       );
@@ -233,6 +234,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
       return result;
     },
     async change(context, change) {
+      await store.writable();
       for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
         const done = await attempt(context, readObject(store, context), change);
         if (done !== undefined) return done;
@@ -252,6 +254,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
       });
     },
     async put(type, object, stored) {
+      await store.writable();
       const result = await commit(type, object, stored);
       if (result === undefined) throw conflict(type, object.metadata.name);
       return result;

@@ -22,7 +22,6 @@ async function open(
   const journal = await openJournal({
     directory,
     log: silentLog,
-    onFailure: (error) => assert.fail(error),
     onRecord,
     snapshot,
     ...(snapshotAfterBytes !== undefined && { snapshotAfterBytes }),

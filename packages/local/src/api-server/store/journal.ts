@@ -1,16 +1,43 @@
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { Log } from '@meltemi/base';
+import { type Log, MeltemiError, messageOf } from '@meltemi/base';
+
+/** What becomes of a record; exactly one of the two is called, in the order of the records or, for losses, against it. */
+export interface RecordOutcome {
+  /** The record is on disk. */
+  readonly onDurable: () => void;
+  /** The disk refused the record; it is not in the journal, and will not be. */
+  readonly onLost: () => void;
+}
 
 /** Where changes are kept so that they outlive the process. */
 export interface Journal {
-  /** Adds one record: text without line ends. It is on disk when {@link durable} resolves. */
-  append(record: string): void;
-  /** Resolves when everything appended so far is on disk; rejects for good after a failed write. */
+  /**
+   * Adds one record: text without line ends. A record without `outcome` is never lost while the process lives: when the disk
+   * refuses it, it is written once the disk takes it.
+   */
+  append(record: string, outcome?: RecordOutcome): void;
+  /** Resolves when everything appended so far is on disk; rejects with {@link StoreRefusedError} when that was not to be. */
   durable(): Promise<void>;
+  /** Resolves when writes can be expected to succeed; rejects with {@link StoreRefusedError} while the disk has no room. */
+  writable(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The disk did not take a write. Nothing of the write is stored. */
+export class StoreRefusedError extends MeltemiError {
+  constructor(directory: string, cause: unknown) {
+    const isFull = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
+    super(
+      'STORE_REFUSED',
+      isFull
+        ? `the disk is full: nothing more can be stored in ${directory}; free some space there, and try again`
+        : `the disk refuses to store in ${directory}: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
 }
 
 /** What {@link openJournal} needs. */
@@ -22,15 +49,26 @@ export interface JournalOptions {
   readonly onRecord: (record: string) => void;
   /** The whole state as records, to begin a new file with; read at once, without a pause. */
   readonly snapshot: () => Iterable<string>;
-  /**
-   * Called once when a write failed. What is in memory then is ahead of the disk for good, so the owner has to end.
-   */
-  readonly onFailure: (error: Error) => void;
   /** Bytes appended since the last snapshot that cause the next; default 4 MiB. */
   readonly snapshotAfterBytes?: number;
 }
 
+/** After a refused write this much must be free before the next is tried, so that writes do not fail one by one at the brim. */
+const FREE_BYTES_TO_GO_ON = 64 * 1024;
 const END_OF_SNAPSHOT = 'end-of-snapshot';
+
+interface Entry {
+  readonly framed: string;
+  readonly number: number;
+  readonly outcome: RecordOutcome | undefined;
+}
+
+/** A caller of `durable`: its records are those up to a number. */
+interface Waiter {
+  readonly upTo: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
 
 function frame(record: string): string {
   return `${crc32(record).toString(16).padStart(8, '0')} ${record}\n`;
@@ -68,9 +106,12 @@ function generationsIn(directory: string, prefix: string): number[] {
  * Files: `snapshot-N` holds the whole state at the moment `journal-N` began. A crash may tear the last records of the newest
  * journal; they were never acknowledged, so they are cut off. A snapshot counts only once it is whole and renamed into place;
  * until then the older snapshot and all journals from its number on are replayed.
+ *
+ * When the disk refuses a write, what it took of it is cut off again, so that the journal ends with the last acknowledged
+ * record; everything that was waiting is lost and its writers are told so. The next write tries anew.
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
-  const { directory, log, onRecord, onFailure, snapshot, snapshotAfterBytes = 4 * 1024 * 1024 } = options;
+  const { directory, log, onRecord, snapshot, snapshotAfterBytes = 4 * 1024 * 1024 } = options;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const base = generationsIn(directory, 'snapshot').at(-1) ?? 0;
   if (base > 0) {
@@ -92,10 +133,18 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   }
 
   let file: FileHandle = await open(join(directory, `journal-${generation}`), 'a', 0o600);
-  let pending: string[] = [];
+  /** Length of the file up to which it holds whole, acknowledged records. */
+  let goodBytes = (await file.stat()).size;
+  let hasTail = false;
+  let pending: Entry[] = [];
+  /** What is being written right now. */
+  let inFlight: readonly Entry[] = [];
+  let appendedCount = 0;
+  let waiters: Waiter[] = [];
   let appendedBytes = 0;
   let flushing: Promise<void> | undefined;
-  let failure: Error | undefined;
+  /** Why the last write failed; absent once one has succeeded. */
+  let refusal: StoreRefusedError | undefined;
 
   async function syncDirectory(): Promise<void> {
     const handle = await open(directory, 'r');
@@ -111,29 +160,108 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     const nextFile = await open(join(directory, `journal-${next}`), 'a', 0o600);
     await file.close();
     file = nextFile;
+    generation = next;
+    goodBytes = 0;
+    appendedBytes = 0;
     const temporary = join(directory, `snapshot-${next}.tmp`);
-    const handle = await open(temporary, 'w', 0o600);
-    await handle.writeFile(state);
-    await handle.sync();
-    await handle.close();
-    await rename(temporary, join(directory, `snapshot-${next}`));
+    try {
+      const handle = await open(temporary, 'w', 0o600);
+      try {
+        await handle.writeFile(state);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, join(directory, `snapshot-${next}`));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
     await syncDirectory();
     for (const prefix of ['snapshot', 'journal'])
       for (const number of generationsIn(directory, prefix).filter((candidate) => candidate < next))
         await rm(join(directory, `${prefix}-${number}`), { force: true });
-    generation = next;
-    appendedBytes = 0;
+  }
+
+  /** Cuts off what a refused write left behind the good records. */
+  async function cutTail(): Promise<void> {
+    await file.truncate(goodBytes);
+    await file.datasync();
+    hasTail = false;
+  }
+
+  async function write(entries: readonly Entry[]): Promise<void> {
+    const data = Buffer.from(entries.map(({ framed }) => framed).join(''));
+    if (hasTail) await cutTail();
+    hasTail = true;
+    await file.writeFile(data);
+    await file.datasync();
+    hasTail = false;
+    goodBytes += data.length;
+    appendedBytes += data.length;
+  }
+
+  function tell(call: (() => void) | undefined): void {
+    try {
+      call?.();
+    } catch (error) {
+      // A fault of one listener must not keep the others' records from the disk.
+      log.error('A change was stored, and telling of it failed', { error });
+    }
+  }
+
+  function settleDurable(entries: readonly Entry[]): void {
+    inFlight = [];
+    if (refusal !== undefined) log.info('The store takes writes again', { directory });
+    refusal = undefined;
+    for (const { outcome } of entries) tell(outcome?.onDurable);
+    const last = entries.at(-1)?.number ?? 0;
+    const done = waiters.filter(({ upTo }) => upTo <= last);
+    waiters = waiters.filter(({ upTo }) => upTo > last);
+    for (const { resolve } of done) resolve();
+  }
+
+  function settleLost(entries: readonly Entry[], cause: unknown): void {
+    const error = new StoreRefusedError(directory, cause);
+    if (refusal === undefined) log.error('The store refuses writes until its disk takes them again', { error });
+    refusal = error;
+    const told = waiters;
+    waiters = [];
+    inFlight = [];
+    // Kept ones go first: losing a record may append one that makes up for it.
+    pending = entries.filter(({ outcome }) => outcome === undefined);
+    for (const { outcome } of entries.toReversed()) tell(outcome?.onLost);
+    for (const { reject } of told) reject(error);
   }
 
   async function flush(): Promise<void> {
     while (pending.length > 0) {
-      const data = pending.join('');
+      const batch = pending;
       pending = [];
-      await file.writeFile(data);
-      await file.datasync();
-      appendedBytes += data.length;
-      if (appendedBytes > snapshotAfterBytes) await rotate();
+      inFlight = batch;
+      try {
+        await write(batch);
+      } catch (error) {
+        // Where even this fails, the next write begins with it.
+        await cutTail().catch(() => {});
+        settleLost([...batch, ...pending], error);
+        return;
+      }
+      settleDurable(batch);
+      if (appendedBytes <= snapshotAfterBytes) continue;
+      // The records themselves are safe: without a snapshot the older files stay, and the next is tried later.
+      await rotate().catch((error: unknown) =>
+        log.warn('Cannot begin a new snapshot of the store', { directory, error }),
+      );
     }
+  }
+
+  function startFlush(): void {
+    flushing ??= flush().finally(() => {
+      flushing = undefined;
+      // Whoever came while the last round ended, with a record of theirs.
+      if (waiters.length > 0) startFlush();
+    });
   }
 
   if (existsSync(join(directory, `snapshot-${generation + 1}.tmp`)))
@@ -141,27 +269,34 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   await syncDirectory();
 
   const journal: Journal = {
-    append(record) {
-      pending.push(frame(record));
+    append(record, outcome) {
+      appendedCount += 1;
+      pending.push({ framed: frame(record), number: appendedCount, outcome });
     },
-    async durable() {
-      // A write that is on its way may have been collected before the caller's record: go round until none is pending.
-      while (pending.length > 0 || flushing !== undefined) {
-        if (failure !== undefined) throw failure;
-        flushing ??= flush()
-          .catch((error: unknown) => {
-            failure = new Error('Cannot write the store', { cause: error });
-            onFailure(failure);
-          })
-          .finally(() => {
-            flushing = undefined;
-          });
-        await flushing;
-      }
-      if (failure !== undefined) throw failure;
+    durable() {
+      const newest = pending.at(-1) ?? inFlight.at(-1);
+      if (newest === undefined) return Promise.resolve();
+      return new Promise((resolve, reject) => {
+        waiters.push({ upTo: newest.number, resolve, reject });
+        startFlush();
+      });
+    },
+    async writable() {
+      if (refusal === undefined) return;
+      const { bavail, bsize } = await statfs(directory);
+      // Free again, or already written to by another caller meanwhile?
+      if (refusal !== undefined && bavail * bsize < FREE_BYTES_TO_GO_ON) throw refusal;
+      await journal.durable();
     },
     async [Symbol.asyncDispose]() {
-      await journal.durable().finally(() => file.close());
+      try {
+        await journal.durable();
+      } catch (error) {
+        // Its writers were told. What is kept only takes lost records back, and those are not on this disk.
+        if (!(error instanceof StoreRefusedError)) throw error;
+      } finally {
+        await file.close();
+      }
     },
   };
   return journal;

@@ -62,7 +62,14 @@ test('a watch from a revision that was forgotten, or has not been yet, is refuse
 test('a store that starts again has the same objects and gives no revision twice', () => {
   const records: string[] = [];
   const before = createObjectStore();
-  before.start({ append: (record) => void records.push(record), durable: () => Promise.resolve() });
+  const onDisk = { durable: () => Promise.resolve(), writable: () => Promise.resolve() };
+  before.start({
+    ...onDisk,
+    append(record, outcome) {
+      records.push(record);
+      outcome?.onDurable();
+    },
+  });
   const kept = stored(before.store.create('core/configmaps', configMap('kept', { key: 'a b\nc' })));
   const gone = stored(before.store.create('core/configmaps', configMap('gone')));
   stored(before.store.remove('core/configmaps', gone.object, gone.revision));
@@ -71,7 +78,7 @@ test('a store that starts again has the same objects and gives no revision twice
   for (const source of [records, [...before.snapshot()]]) {
     const after = createObjectStore();
     for (const record of source) after.replay(record);
-    after.start({ append: () => {}, durable: () => Promise.resolve() });
+    after.start({ ...onDisk, append: () => {} });
     assert.deepEqual(
       after.store.list('core/configmaps').map(({ json }) => json),
       [kept.json],

@@ -1,5 +1,6 @@
+import { StatusError } from '../errors.ts';
 import { type KubeObject, objectKey } from '../objects/kube-object.ts';
-import type { Journal } from './journal.ts';
+import { type Journal, StoreRefusedError } from './journal.ts';
 
 /** One object at one revision, with its JSON text made once for the journal and every reader. */
 export interface StoredObject {
@@ -29,7 +30,10 @@ export interface ObjectStore {
   /** Objects in the order of namespace and name. */
   list(resource: string, namespace?: string): StoredObject[];
   count(resource: string): number;
-  /** Adds an object. It becomes visible at once, and safe when {@link durable} resolves. */
+  /**
+   * Adds an object. Readers see it at once, watchers when it is safe: when {@link durable} resolves. When that rejects, the
+   * object is gone again.
+   */
   create(resource: string, object: KubeObject): StoredObject | WriteFailure;
   /** Replaces an object when its revision is still `expectedRevision`. */
   update(resource: string, object: KubeObject, expectedRevision: number): StoredObject | WriteFailure;
@@ -41,8 +45,13 @@ export interface ObjectStore {
    * @returns A function that ends it, or `undefined` when changes after `fromRevision` have been forgotten.
    */
   watch(resource: string, fromRevision: number, listener: (event: StoreEvent) => void): (() => void) | undefined;
-  /** Resolves when every change so far would survive a crash. */
+  /**
+   * Resolves when every change so far would survive a crash. To be called at once after a change: it rejects with StatusError
+   * (507) when the disk refused the change, which is undone then.
+   */
   durable(): Promise<void>;
+  /** To be awaited before a change is begun: rejects with StatusError (507) while the disk takes none. */
+  writable(): Promise<void>;
 }
 
 interface Collection {
@@ -54,6 +63,9 @@ interface Collection {
   forgottenUntil: number;
 }
 
+/** The part of a journal that the store writes to. */
+type WritableJournal = Pick<Journal, 'append' | 'durable' | 'writable'>;
+
 /** What {@link createObjectStore} hands out: the store, and what the journal needs of it. */
 export interface ReplayableStore {
   readonly store: ObjectStore;
@@ -62,12 +74,12 @@ export interface ReplayableStore {
   /** The whole state as records. */
   readonly snapshot: () => Iterable<string>;
   /** Begins to write to the journal. */
-  readonly start: (journal: Pick<Journal, 'append' | 'durable'>) => void;
+  readonly start: (journal: WritableJournal) => void;
 }
 
 /**
- * Revisions that a start leaves out. Writes that were seen by watchers but lost in a crash had revisions of this range;
- * none of them is given again, so such a watcher is told to list anew.
+ * Revisions that a start leaves out. Writes that were read but lost in a crash had revisions of this range; none of them is
+ * given again, so a watcher from there is told to list anew.
  */
 const REVISIONS_SKIPPED_AT_START = 1000;
 
@@ -76,7 +88,7 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
   const collections = new Map<string, Collection>();
   let revision = 1;
   let startRevision = 1;
-  let journal: Pick<Journal, 'append' | 'durable'> | undefined;
+  let journal: WritableJournal | undefined;
 
   function collectionOf(resource: string): Collection {
     let collection = collections.get(resource);
@@ -94,13 +106,61 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
       const dropped = collection.window.splice(0, collection.window.length - windowSize);
       collection.forgottenUntil = dropped.at(-1)?.revision ?? collection.forgottenUntil;
     }
-    for (const listener of collection.listeners) listener(event);
+    const faults: unknown[] = [];
+    for (const listener of collection.listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) throw new AggregateError(faults, 'A listener of the store failed');
   }
 
   function stamp(object: KubeObject): StoredObject {
     revision += 1;
     const stamped: KubeObject = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
     return { object: stamped, json: JSON.stringify(stamped), revision };
+  }
+
+  /** Keeps a change: watchers hear of it once it is safe; when the disk refuses it, the object is as it was. */
+  function keep(resource: string, record: string, event: StoreEvent): void {
+    const collection = collectionOf(resource);
+    if (journal === undefined) return publish(collection, event);
+    journal.append(record, {
+      onDurable: () => publish(collection, event),
+      onLost: () => undo(resource, event),
+    });
+  }
+
+  /**
+   * Takes back a change, the newest of its object first. The revision is not given again, and whoever read the object meanwhile
+   * and watches from there has to hear that it is otherwise: the state before comes back as a change of its own.
+   */
+  function undo(resource: string, { current, previous }: StoreEvent): void {
+    const collection = collectionOf(resource);
+    const { namespace, name } = current.object.metadata;
+    const key = objectKey(namespace, name);
+    const restored = stamp((previous ?? current).object);
+    if (previous === undefined) collection.objects.delete(key);
+    else collection.objects.set(key, restored);
+    journal?.append(previous === undefined ? `D ${resource} ${revision} ${key}` : `P ${resource} ${restored.json}`);
+    publish(collection, {
+      type: previous === undefined ? 'DELETED' : 'MODIFIED',
+      revision,
+      current: restored,
+      previous: current,
+    });
+  }
+
+  /** Runs a call of the journal; a refusal of its disk becomes the answer that clients get. */
+  async function refusing(call: (() => Promise<void>) | undefined): Promise<void> {
+    try {
+      await call?.();
+    } catch (error) {
+      if (error instanceof StoreRefusedError) throw new StatusError('InsufficientStorage', error.message);
+      throw error;
+    }
   }
 
   const store: ObjectStore = {
@@ -118,8 +178,7 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
       if (collection.objects.has(key)) return 'exists';
       const current = stamp(object);
       collection.objects.set(key, current);
-      journal?.append(`P ${resource} ${current.json}`);
-      publish(collection, { type: 'ADDED', revision, current, previous: undefined });
+      keep(resource, `P ${resource} ${current.json}`, { type: 'ADDED', revision, current, previous: undefined });
       return current;
     },
     update(resource, object, expectedRevision) {
@@ -130,8 +189,7 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
       if (previous.revision !== expectedRevision) return 'conflict';
       const current = stamp(object);
       collection.objects.set(key, current);
-      journal?.append(`P ${resource} ${current.json}`);
-      publish(collection, { type: 'MODIFIED', revision, current, previous });
+      keep(resource, `P ${resource} ${current.json}`, { type: 'MODIFIED', revision, current, previous });
       return current;
     },
     remove(resource, object, expectedRevision) {
@@ -142,18 +200,22 @@ export function createObjectStore({ windowSize = 1024 }: { readonly windowSize?:
       if (previous.revision !== expectedRevision) return 'conflict';
       const current = stamp(object);
       collection.objects.delete(key);
-      journal?.append(`D ${resource} ${revision} ${key}`);
-      publish(collection, { type: 'DELETED', revision, current, previous });
+      keep(resource, `D ${resource} ${revision} ${key}`, { type: 'DELETED', revision, current, previous });
       return current;
     },
     watch(resource, fromRevision, listener) {
       const collection = collectionOf(resource);
       if (fromRevision < collection.forgottenUntil || fromRevision > revision) return undefined;
       for (const event of collection.window) if (event.revision > fromRevision) listener(event);
-      collection.listeners.add(listener);
-      return () => void collection.listeners.delete(listener);
+      // What the caller has read may be ahead of what is safe and published.
+      const follow = (event: StoreEvent): void => {
+        if (event.revision > fromRevision) listener(event);
+      };
+      collection.listeners.add(follow);
+      return () => void collection.listeners.delete(follow);
     },
-    durable: () => journal?.durable() ?? Promise.resolve(),
+    durable: () => refusing(journal?.durable),
+    writable: () => refusing(journal?.writable),
   };
 
   return {

@@ -78,9 +78,6 @@ export async function createTestCluster({
       clock: systemClock,
       random: systemRandom,
       log: silentLog,
-      onStoreFailure(error) {
-        throw error;
-      },
     });
   let server = await start(0);
   const [port] = server.ports as [number];
