@@ -92,7 +92,7 @@ test('SEC-05 a certificate that is no CA is a start error', async () => {
   });
 });
 
-test('a new intermediate written to the mount signs within a second; a foreign root and half a mount change nothing', async () => {
+test('a new intermediate written to the mount signs within a second; a foreign root, half a mount and an expired one change nothing', async () => {
   mount(intermediate(), 'v1');
   for (const name of ['ca-cert.pem', 'ca-key.pem', 'root-cert.pem', 'cert-chain.pem']) {
     symlinkSync(join('..data', name), join(directory, name));
@@ -118,5 +118,9 @@ test('a new intermediate written to the mount signs within a second; a foreign r
     'v4',
   );
   await eventually(() => assert.match(errors.join('\n'), /root certificates changed/));
+  mount(createIntermediate(root, { organization: 'Test', lifetimeMs: 60_000, nowMs: Date.now() - DAY_MS }), 'v5');
+  await eventually(() =>
+    assert.match(errors.join('\n'), /the signing certificate in .* expired at 20\S+Z; put a valid/),
+  );
   assert.equal(inForce(), nextFingerprint);
 });

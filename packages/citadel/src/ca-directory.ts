@@ -26,6 +26,12 @@ export async function loadCaDirectory(directory: string): Promise<SigningBundle 
   throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot use the signing CA in ${directory}: ${bundle.error}`);
 }
 
+/** What is wrong with a signing CA whose time is over, and what to do. */
+export function describeExpiry(directory: string, bundle: SigningBundle): string {
+  const expiredAt = new Date(bundle.notAfterMs).toISOString();
+  return `the signing certificate in ${directory}, or one of its chain, expired at ${expiredAt}; put a valid one there (Secret cacerts)`;
+}
+
 /** What {@link watchCaDirectory} works with. */
 export interface CaDirectoryWatchOptions {
   readonly directory: string;
@@ -52,6 +58,8 @@ export function watchCaDirectory({ directory, ca, clock, log }: CaDirectoryWatch
         next.rootPem === ca.bundle().rootPem
       )
         return;
+      if (next.notAfterMs <= clock.nowMs())
+        throw new MeltemiError('CA_BUNDLE_INVALID', describeExpiry(directory, next));
       const replaced = ca.replaceBundle(next);
       if (!replaced.ok) throw new MeltemiError('CA_BUNDLE_INVALID', replaced.error);
       log.info('Signing CA replaced', { directory, serial: next.certificate.serialNumber });

@@ -1,9 +1,10 @@
-import { type Clock, disposeAll, type Log } from '@meltemi/base';
+import { type Clock, disposeAll, type Log, MeltemiError } from '@meltemi/base';
 import {
   type CertificateAuthority,
   controlPlaneDnsNames,
   createCertificateAuthority,
   createServingCertificate,
+  describeExpiry,
   loadCaDirectory,
   loadSelfSignedCa,
   type SecretStore,
@@ -36,6 +37,8 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
   const { caDirectory, secrets, trustDomain, namespace, revision, customHosts, clock, log } = options;
   const pluggedIn = await loadCaDirectory(caDirectory);
   const bundle = pluggedIn ?? (await loadSelfSignedCa({ secrets, trustDomain, clock, log }));
+  if (pluggedIn !== undefined && pluggedIn.notAfterMs <= clock.nowMs())
+    throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot start the CA: ${describeExpiry(caDirectory, pluggedIn)}`);
   const ca = createCertificateAuthority({ bundle, clock });
   const serving = createServingCertificate({
     ca,
