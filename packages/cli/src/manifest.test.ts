@@ -75,7 +75,17 @@ for (const { name, text, message } of [
   {
     name: 'a YAML bomb',
     text: `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n`,
-    message: /alias/i,
+    message: /^Cannot read f\.yaml:1: its aliases multiply to more than 100; write the values out$/,
+  },
+  {
+    name: 'an alias within itself',
+    text: 'a: 1\nb: &b [*b]\n',
+    message: /^Cannot read f\.yaml:1: an alias stands inside the value that it names$/,
+  },
+  {
+    name: 'brackets without an end',
+    text: `a: 1\nb: ${'['.repeat(50_000)}${']'.repeat(50_000)}\n`,
+    message: /^Cannot read f\.yaml:2:\d+: nested too deeply to be read$/,
   },
 ]) {
   test(`parseManifest refuses ${name}`, () => {

@@ -46,9 +46,27 @@ function nodeOffset(document: Document.Parsed, steps: readonly (string | number)
   return (document.contents as { range?: number[] } | null)?.range?.[0] ?? 0;
 }
 
+const TOO_DEEP = 'nested too deeply to be read';
+
+/** The parser goes one call deeper at every level. */
+function isStackOverflow(message: string): boolean {
+  return message.includes('Maximum call stack size exceeded');
+}
+
 /** The parser's message without the place, which is told in our own form, and without its quote of the text. */
 function withoutPlace(message: string): string {
+  if (isStackOverflow(message)) return TOO_DEEP;
   return (message.split('\n')[0] as string).replace(/ at line \d+, column \d+:?$/, '');
+}
+
+/** What is wrong with a document that is well-formed and has no value. */
+function describeValueFault(cause: unknown): string {
+  const message = messageOf(cause);
+  if (isStackOverflow(message)) return TOO_DEEP;
+  if (message.includes('Excessive alias count'))
+    return `its aliases multiply to more than ${MAX_ALIAS_COUNT}; write the values out`;
+  if (message.includes('circular structure')) return 'an alias stands inside the value that it names';
+  return message;
 }
 
 /** Bound on aliases, so that a few lines cannot become gigabytes. */
@@ -69,14 +87,16 @@ export function parseManifest(text: string, file: string): ManifestObject[] {
       const { line, col } = lines.linePos(error.pos[0]);
       throw new CommandError(EXIT.unreadable, `Cannot read ${file}:${line}:${col}: ${withoutPlace(error.message)}`);
     }
+    const line = lines.linePos((document.contents as { range?: number[] } | null)?.range?.[0] ?? 0).line;
     let value: unknown;
     try {
       value = document.toJS({ maxAliasCount: MAX_ALIAS_COUNT });
+      // An alias inside its own anchor makes a value without an end, which no server can be sent.
+      JSON.stringify(value);
     } catch (cause) {
-      throw new CommandError(EXIT.unreadable, `Cannot read ${file}: ${messageOf(cause)}`, { cause });
+      throw new CommandError(EXIT.unreadable, `Cannot read ${file}:${line}: ${describeValueFault(cause)}`, { cause });
     }
     if (value === null || value === undefined) continue;
-    const line = lines.linePos((document.contents as { range?: number[] } | null)?.range?.[0] ?? 0).line;
     const add = (candidate: unknown, prefix: readonly (string | number)[]): void => {
       const object = candidate as Partial<KubeObject> & { readonly items?: unknown };
       const at = prefix.length === 0 ? line : lines.linePos(nodeOffset(document, prefix)).line;
