@@ -241,10 +241,8 @@ test('A client has at most one response of a type unacknowledged, and then gets 
   for (const content of ['2', '3', '4']) text.push(CDS, { a: content });
   client.send({ typeUrl: LDS });
   client.send({ typeUrl: EDS, resourceNamesSubscribe: ['x'] });
-  // Endpoints go out; listeners wait until the client has the clusters that they may name.
-  const endpoints = await client.next();
-  assert.equal(endpoints.typeUrl, EDS);
-  client.send({ typeUrl: EDS, responseNonce: endpoints.nonce });
+  // Endpoints go out, and hold nobody back; listeners wait until the client has the clusters that they may name.
+  assert.equal((await client.next()).typeUrl, EDS);
   client.send({ typeUrl: CDS, responseNonce: first.nonce });
   const second = await client.next();
   assert.equal(second.typeUrl, CDS);
@@ -271,7 +269,12 @@ test('Make before break, delta: routes follow the ACK of new clusters, removals 
     [added.typeUrl, added.resources.map(({ name }) => name), added.removedResources],
     [CDS, ['new'], []],
   );
+  // The client asks for the endpoints of the new cluster before it says that it has it.
+  client.send({ typeUrl: EDS, resourceNamesSubscribe: ['new'] });
+  const endpoints = await client.next();
+  assert.equal(endpoints.typeUrl, EDS);
   client.send({ typeUrl: CDS, responseNonce: added.nonce });
+  client.send({ typeUrl: EDS, responseNonce: endpoints.nonce });
   const routes = await client.next();
   assert.equal(routes.typeUrl, RDS);
   assert.equal((await text.server.waitForDistribution(text.number, 0)).complete, false);

@@ -56,6 +56,8 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   readonly #subscriptions = new Map<string, Subscription>();
   /** Clusters sent whose endpoints the client has yet to be sent: they warm until then. */
   readonly #warmingClusters = new Set<string>();
+  /** The last response with endpoints had some that a cluster warms for. */
+  #isWarmingInFlight = false;
   readonly #connectedAtMs: number;
   #client: ConnectedClient | undefined;
   #session: Session | undefined;
@@ -217,7 +219,17 @@ export class DiscoveryStream<Session extends DiscoverySession> {
 
   /** Envoy acknowledges clusters once they have warmed, ours once it has asked for their endpoints. */
   #isHeldBack(typeUrl: string): boolean {
-    return REFERRING_TYPES.includes(typeUrl) && this.#isUnsettled(REFERRED_TYPES);
+    if (!REFERRING_TYPES.includes(typeUrl)) return false;
+    return this.#isUnsettled([TYPE_URLS.cluster]) || this.#owesWarmingEndpoints();
+  }
+
+  /** Other endpoints hold nobody back: they may change faster than a slow client takes them. */
+  #owesWarmingEndpoints(): boolean {
+    const endpoints = this.#subscriptions.get(TYPE_URLS.endpoint);
+    if (endpoints === undefined) return false;
+    if (endpoints.isInFlight && this.#isWarmingInFlight) return true;
+    for (const name of this.#warmingClusters) if (endpoints.names.has(name)) return true;
+    return false;
   }
 
   #forceEndpoints(): void {
@@ -238,7 +250,10 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     subscription.sent({ nonce, number: view.number, versionInfo: view.versionInfo }, clock.nowMs());
     this.#write(bytes);
     observer.pushed(typeUrl, bytes.byteLength);
-    if (typeUrl === TYPE_URLS.endpoint) for (const name of update.changed) this.#warmingClusters.delete(name);
+    if (typeUrl === TYPE_URLS.endpoint) {
+      const warmed = [...update.changed, ...update.removed].filter((name) => this.#warmingClusters.delete(name));
+      this.#isWarmingInFlight = warmed.length > 0;
+    }
     if (typeUrl !== TYPE_URLS.cluster) return;
     for (const name of update.changed) this.#warmingClusters.add(name);
     for (const name of update.removed) this.#warmingClusters.delete(name);
