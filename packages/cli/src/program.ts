@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addAnalyzeCommand } from './commands/analyze.ts';
 import { addApplyCommand } from './commands/apply.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addCreateRemoteSecretCommand } from './commands/create-remote-secret.ts';
@@ -61,6 +62,7 @@ export function buildProgram(context: CommandContext): Command {
     addDeleteCommand,
     addWaitCommand,
     addPrecheckCommand,
+    addAnalyzeCommand,
     addProxyStatusCommand,
     addProxyConfigCommand,
     addRemoteClustersCommand,
