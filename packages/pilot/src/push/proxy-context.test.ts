@@ -33,3 +33,17 @@ test('A proxy that lists no extensions, or is our own, is trusted to have all', 
     assert.ok(Object.values(features).every((isOn) => isOn));
   }
 });
+
+test('An application with an address of its own is known by metadata, with the TCP ports that its pod declares', () => {
+  const podPorts = JSON.stringify([
+    { containerPort: 7000 },
+    { containerPort: 53, protocol: 'UDP' },
+    { containerPort: 80 },
+  ]);
+  const metadata = { ...NODE.metadata, APP_ADDRESS: '127.11.129.5', POD_PORTS: podPorts };
+  const node = buildProxyNode({ ...NODE, metadata: { ...metadata, INTERCEPTION_MODE: 'NONE' } }, fixtureSnapshot({}));
+  assert.deepEqual(node.application, { address: '127.11.129.5', ports: [80, 7000] });
+  assert.equal(buildProxyNode({ ...NODE, metadata }, fixtureSnapshot({})).application, undefined);
+  const broken = { ...metadata, INTERCEPTION_MODE: 'NONE', POD_PORTS: '{' };
+  assert.deepEqual(buildProxyNode({ ...NODE, metadata: broken }, fixtureSnapshot({})).application?.ports, []);
+});

@@ -1,6 +1,6 @@
 import { addressKey, type Labels, type MeshSnapshot, type Workload } from '@meltemi/model';
 import type { DiscoveryNode } from '@meltemi/xds/server';
-import { type ProxyNode, resolveProxyFeatures } from '../translate/proxy-node.ts';
+import { type Application, type ProxyNode, resolveProxyFeatures } from '../translate/proxy-node.ts';
 
 /**
  * Joins what a proxy says of itself with what the registry knows of its workload.
@@ -23,6 +23,7 @@ export function buildProxyNode(node: DiscoveryNode, snapshot: MeshSnapshot): Pro
     locality: workload?.locality ?? node.locality,
     nodeName: workload?.nodeName ?? textOf(metadata['NODE_NAME']),
     interceptionMode: interceptionOf(metadata['INTERCEPTION_MODE']),
+    ...applicationOf(metadata),
     features: resolveProxyFeatures(node.extensions, node.userAgentName),
   };
 }
@@ -48,4 +49,27 @@ function labelsOf(value: unknown): Labels {
 
 function interceptionOf(value: unknown): ProxyNode['interceptionMode'] {
   return value === 'TPROXY' || value === 'NONE' ? value : 'REDIRECT';
+}
+
+/** The metadata of Meltemi's agents in the `loopback` sandbox. */
+function applicationOf(metadata: DiscoveryNode['metadata']): { readonly application?: Application } {
+  const address = textOf(metadata['APP_ADDRESS']);
+  if (address === '' || interceptionOf(metadata['INTERCEPTION_MODE']) !== 'NONE') return {};
+  return { application: { address, ports: podPortsOf(metadata['POD_PORTS']) } };
+}
+
+/** `POD_PORTS` is JSON text: the injector writes it, and agents pass variables on as they are. */
+function podPortsOf(value: unknown): readonly number[] {
+  let ports: unknown;
+  try {
+    ports = typeof value === 'string' ? JSON.parse(value) : value;
+  } catch {
+    return [];
+  }
+  if (!Array.isArray(ports)) return [];
+  const numbers = ports.flatMap((port: unknown) => {
+    const { containerPort, protocol = 'TCP' } = (port ?? {}) as { containerPort?: unknown; protocol?: unknown };
+    return typeof containerPort === 'number' && protocol === 'TCP' ? [containerPort] : [];
+  });
+  return [...new Set(numbers)].sort((left, right) => left - right);
 }

@@ -1,5 +1,5 @@
 import { addressKey, type Service, type ServiceInstance } from '@meltemi/model';
-import type { InboundPort } from './listeners/virtual-inbound.ts';
+import type { InboundPort } from './listeners/inbound-chains.ts';
 import type { ProxyNode } from './proxy-node.ts';
 import type { NamespaceScope } from './scope/namespace-scope.ts';
 
@@ -26,4 +26,25 @@ export function resolveInboundPorts(input: { readonly instances: readonly Servic
   return [...byTarget]
     .sort(([left], [right]) => left - right)
     .map(([targetPort, { port, services }]) => ({ targetPort, port, services }));
+}
+
+/**
+ * The ports of a workload whose sidecar binds them itself: those that its pod declares, and no other. A service may lead
+ * to a port that nobody serves, or that the sidecar has no right to bind.
+ */
+export function resolveBoundPorts({
+  ports,
+  declared,
+}: {
+  readonly ports: readonly InboundPort[];
+  readonly declared: readonly number[];
+}): readonly InboundPort[] {
+  return declared.map(
+    (number): InboundPort =>
+      ports.find(({ targetPort }) => targetPort === number) ?? {
+        targetPort: number,
+        port: { name: '', number, protocol: 'auto' },
+        services: [],
+      },
+  );
 }

@@ -10,6 +10,9 @@ export const SDS_CLUSTER = 'sds-grpc';
 export const VIRTUAL_OUTBOUND = 'virtualOutbound';
 export const VIRTUAL_INBOUND = 'virtualInbound';
 
+/** The route configuration of the explicit proxy, for all ports. */
+export const HTTP_PROXY_ROUTES = 'http_proxy';
+
 /** A cluster's identity; `subset` is empty for all endpoints. */
 export interface OutboundClusterKey {
   readonly port: number;

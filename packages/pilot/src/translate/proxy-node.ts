@@ -14,7 +14,16 @@ export interface ProxyNode {
   readonly locality: Locality;
   readonly nodeName: string;
   readonly interceptionMode: 'REDIRECT' | 'TPROXY' | 'NONE';
+  /** Set where the application has an address of its own, beside the pod's, and nothing is captured. */
+  readonly application?: Application;
   readonly features: ProxyFeatures;
+}
+
+/** Where a sidecar without capture hands connections to. */
+export interface Application {
+  readonly address: string;
+  /** The TCP ports that the pod declares: the sidecar binds them on the pod's address. Ascending. */
+  readonly ports: readonly number[];
 }
 
 /** Extensions beyond plain Envoy that a proxy was built with. */

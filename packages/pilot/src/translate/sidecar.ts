@@ -17,13 +17,23 @@ import { isPassthroughBalancing } from './clusters/load-balancer.ts';
 import { buildOutboundCluster } from './clusters/outbound-cluster.ts';
 import { hasAutoMtls } from './clusters/upstream-tls.ts';
 import { buildLoadAssignment } from './endpoints/load-assignment.ts';
-import { resolveInboundPorts, serviceInstancesOf } from './inbound-ports.ts';
+import { resolveBoundPorts, resolveInboundPorts, serviceInstancesOf } from './inbound-ports.ts';
+import { buildBoundInbound } from './listeners/bound-inbound.ts';
+import { buildHttpProxyListener } from './listeners/http-proxy-listener.ts';
+import type { InboundPort } from './listeners/inbound-chains.ts';
 import { buildOutboundListeners } from './listeners/outbound-listeners.ts';
-import { buildVirtualInbound, type InboundPort } from './listeners/virtual-inbound.ts';
+import { buildVirtualInbound } from './listeners/virtual-inbound.ts';
 import { buildVirtualOutbound } from './listeners/virtual-outbound.ts';
 import type { TranslationMemo } from './memo.ts';
-import { outboundClusterName, parseOutboundClusterName, VIRTUAL_INBOUND, VIRTUAL_OUTBOUND } from './names.ts';
+import {
+  HTTP_PROXY_ROUTES,
+  outboundClusterName,
+  parseOutboundClusterName,
+  VIRTUAL_INBOUND,
+  VIRTUAL_OUTBOUND,
+} from './names.ts';
 import { featuresKey, type ProxyNode } from './proxy-node.ts';
+import { buildHttpProxyRoutes, type PortRoutes } from './routes/http-proxy-routes.ts';
 import type { RouteDestinationHost } from './routes/http-routes.ts';
 import { buildRouteConfiguration, servicesOf } from './routes/route-configuration.ts';
 import { isClusterLocal } from './scope/cluster-local.ts';
@@ -108,7 +118,9 @@ function serverModeOf(scope: NamespaceScope, service: Service) {
 }
 
 function inboundPortsOf({ scope, node, memo }: Context): readonly InboundPort[] {
-  return memo.resolve(resolveInboundPorts, node.id, { instances: serviceInstancesOf(scope, node) });
+  const ports = memo.resolve(resolveInboundPorts, node.id, { instances: serviceInstancesOf(scope, node) });
+  if (node.application === undefined) return ports;
+  return memo.resolve(resolveBoundPorts, node.id, { ports, declared: node.application.ports });
 }
 
 function inboundClusters(context: Context): Translated<Cluster>[] {
@@ -117,7 +129,14 @@ function inboundClusters(context: Context): Translated<Cluster>[] {
     const [oldest] = services;
     const rule = oldest === undefined ? undefined : scope.destinationRuleOf(oldest, node.labels);
     const { meshConfig } = scope.snapshot;
-    return memo.resolve(buildInboundCluster, String(targetPort), { services, port, targetPort, rule, meshConfig });
+    return memo.resolve(buildInboundCluster, String(targetPort), {
+      services,
+      port,
+      targetPort,
+      rule,
+      meshConfig,
+      applicationAddress: node.application?.address,
+    });
   });
 }
 
@@ -174,17 +193,50 @@ function endpointsOf({ scope, node, memo }: Context, name: string): Translated<C
 
 function listeners(context: Context): readonly Translated<Listener>[] {
   const { scope, node, memo } = context;
-  // Without interception nothing is captured, so there is nothing to listen for.
-  if (node.interceptionMode === 'NONE') return [];
   const { meshConfig } = scope.snapshot;
   const features = featuresKey(node.features);
+  const httpProxy = httpProxyListener(context);
+  // Without interception nothing is captured: what listens is what clients call by its own address.
+  if (node.interceptionMode === 'NONE') return [...boundListeners(context), ...httpProxy];
   const ports = inboundPortsOf(context);
   return [
+    ...httpProxy,
     memo.resolve(buildVirtualOutbound, VIRTUAL_OUTBOUND, { meshConfig, features }),
     memo.resolve(buildVirtualInbound, VIRTUAL_INBOUND, { ports, mtls: workloadMtlsOf(context), meshConfig, features }),
     ...buildOutboundListeners(scope, node, memo),
   ];
 }
+
+/** Where the pod's address ends at the sidecar and the application has another. */
+function boundListeners(context: Context): readonly Translated<Listener>[] {
+  const { scope, node, memo } = context;
+  const [bind] = node.addresses;
+  if (node.application === undefined || bind === undefined) return [];
+  const { meshConfig } = scope.snapshot;
+  const features = featuresKey(node.features);
+  const mtls = workloadMtlsOf(context);
+  return inboundPortsOf(context).map((inbound) =>
+    memo.resolve(buildBoundInbound, `${bind}_${inbound.targetPort}`, { bind, inbound, mtls, meshConfig, features }),
+  );
+}
+
+/** On the loopback address of the pod: its own where it has one, else everybody's. */
+function httpProxyListener({ scope, node, memo }: Context): readonly Translated<Listener>[] {
+  const { meshConfig } = scope.snapshot;
+  const port = meshConfig.proxyHttpPort;
+  if (port === 0) return [];
+  const bind = node.application === undefined ? LOOPBACK_ADDRESS : (node.addresses[0] ?? LOOPBACK_ADDRESS);
+  return [
+    memo.resolve(buildHttpProxyListener, `${bind}_${port}`, {
+      bind,
+      port,
+      meshConfig,
+      features: featuresKey(node.features),
+    }),
+  ];
+}
+
+const LOOPBACK_ADDRESS = '127.0.0.1';
 
 function workloadMtlsOf({ scope, node, memo }: Context): WorkloadMtls {
   return memo.resolve(resolveWorkloadMtls, node.id, {
@@ -196,13 +248,30 @@ function workloadMtlsOf({ scope, node, memo }: Context): WorkloadMtls {
 }
 
 function* routeNames({ scope }: Context): Iterable<string> {
+  if (scope.snapshot.meshConfig.proxyHttpPort !== 0) yield HTTP_PROXY_ROUTES;
   for (const [number, entries] of scope.httpServicesByPort) {
     if (entries.some(({ port }) => isHttpProtocol(port.protocol))) yield String(number);
     for (const { service, port } of entries) if (port.protocol === 'auto') yield `${service.hostname}:${port.number}`;
   }
 }
 
+function httpProxyRoutes(context: Context): Translated<RouteConfiguration> {
+  const configurations = [...context.scope.httpServicesByPort.keys()]
+    .sort((left, right) => left - right)
+    .flatMap((port): PortRoutes[] => {
+      const routes = routesOf(context, String(port));
+      return routes === undefined ? [] : [context.memo.resolve(joinPort, String(port), { port, routes })];
+    });
+  return context.memo.resolve(buildHttpProxyRoutes, HTTP_PROXY_ROUTES, { configurations });
+}
+
+/** Through the memo, so that unchanged routes are the same object and the whole is not built anew. */
+function joinPort(routes: PortRoutes): PortRoutes {
+  return routes;
+}
+
 function routesOf(context: Context, name: string): Translated<RouteConfiguration> | undefined {
+  if (name === HTTP_PROXY_ROUTES) return httpProxyRoutes(context);
   const separator = name.lastIndexOf(':');
   const listenerPort = Number(name.slice(separator + 1));
   if (!Number.isInteger(listenerPort) || listenerPort <= 0) return undefined;

@@ -29,7 +29,6 @@ const TRAFFIC_POLICY = [
 const PORT_BLOCKS = /^(loadBalancer|connectionPool|outlierDetection|tls)\./;
 
 const MESH_CONFIG = [
-  'proxyHttpPort',
   'dnsRefreshRate',
   'localityLbSetting',
   'zoneAwareLbSetting',

@@ -40,11 +40,13 @@ export interface InboundClusterInput {
   /** The rule of the oldest service; only its connection pool counts. */
   readonly rule: MergedDestinationRule | undefined;
   readonly meshConfig: MeshConfig;
+  /** Where the application listens, when that is not where the connection was going. */
+  readonly applicationAddress?: string | undefined;
 }
 
 /** Builds the cluster that leads from the sidecar to a port of its own workload. */
 export function buildInboundCluster(input: InboundClusterInput): Translated<Cluster> {
-  const { services, port, targetPort, rule, meshConfig } = input;
+  const { services, port, targetPort, rule, meshConfig, applicationAddress } = input;
   const name = inboundClusterName(targetPort);
   const { connectionPool } = resolveTrafficPolicy({
     policy: rule?.trafficPolicy,
@@ -64,7 +66,7 @@ export function buildInboundCluster(input: InboundClusterInput): Translated<Clus
       { name, altStatName: statName(name), metadata: filterMetadata('istio', { services: owners }) },
       buildConnectionPool(connectionPool, meshConfig),
       buildHttpOptions(http, connectionPool, { sni: false, sanValidation: false }),
-      buildDestination(targetPort, name, meshConfig),
+      buildDestination(targetPort, name, applicationAddress ?? localhostOf(meshConfig)),
       INBOUND_SOURCE,
     ),
   );
@@ -72,10 +74,13 @@ export function buildInboundCluster(input: InboundClusterInput): Translated<Clus
   return { name, resource, sources: [...services.map((service) => serviceSource(service)), ...ruleSources] };
 }
 
-function buildDestination(targetPort: number, name: string, meshConfig: MeshConfig): ClusterInit {
-  if (meshConfig.inboundTrafficPolicy.mode !== 'LOCALHOST')
-    return join<typeof ClusterSchema>(ORIGINAL_DESTINATION, { cleanupInterval: NEVER });
-  const address = { address: { case: 'socketAddress' as const, value: ipAddress('127.0.0.1', targetPort) } };
+function localhostOf({ inboundTrafficPolicy }: MeshConfig): string | undefined {
+  return inboundTrafficPolicy.mode === 'LOCALHOST' ? '127.0.0.1' : undefined;
+}
+
+function buildDestination(targetPort: number, name: string, host: string | undefined): ClusterInit {
+  if (host === undefined) return join<typeof ClusterSchema>(ORIGINAL_DESTINATION, { cleanupInterval: NEVER });
+  const address = { address: { case: 'socketAddress' as const, value: ipAddress(host, targetPort) } };
   return {
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     loadAssignment: {

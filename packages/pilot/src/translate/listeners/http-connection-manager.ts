@@ -22,6 +22,8 @@ export interface HttpConnectionManagerInput {
   readonly statPrefix: string;
   /** The name of a route configuration that comes by RDS, or the configuration itself. */
   readonly routes: string | Init<typeof RouteConfigurationSchema>;
+  /** Whether requests may name the whole URL, as they do to an explicit proxy. Default: as the proxy does by itself. */
+  readonly allowsAbsoluteUrls?: boolean;
   readonly meshConfig: MeshConfig;
   readonly features: ProxyFeatures;
 }
@@ -41,6 +43,7 @@ export function buildHttpConnectionManager(input: HttpConnectionManagerInput): N
     proxy100Continue: true,
     upgradeConfigs: [{ upgradeType: 'websocket' }],
     ...buildPathNormalization(meshConfig),
+    ...(input.allowsAbsoluteUrls === true ? { httpProtocolOptions: { allowAbsoluteUrl: true } } : {}),
   };
   const inbound: ManagerInit = {
     serverName: 'istio-envoy',

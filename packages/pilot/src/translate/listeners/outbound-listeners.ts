@@ -31,6 +31,7 @@ function reservedPorts(scope: NamespaceScope): ReadonlySet<number> {
   return new Set([
     meshConfig.proxyListenPort,
     meshConfig.proxyInboundListenPort,
+    meshConfig.proxyHttpPort,
     meshConfig.defaultConfig.statusPort,
     PROMETHEUS_PORT,
   ]);

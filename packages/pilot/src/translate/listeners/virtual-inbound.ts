@@ -1,39 +1,20 @@
 import { create } from '@bufbuild/protobuf';
 import type { MeshConfig } from '@meltemi/api';
-import { isHttpProtocol, type Protocol, type Service, type ServicePort } from '@meltemi/model';
 import { TrafficDirection } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import type { FilterChainSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { toAddress } from '../addresses.ts';
-import {
-  BLACK_HOLE_CLUSTER,
-  INBOUND_PASSTHROUGH_CLUSTER,
-  inboundClusterName,
-  listenerName,
-  VIRTUAL_INBOUND,
-} from '../names.ts';
+import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, VIRTUAL_INBOUND } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
-import { type ProxyFeatures, parseFeaturesKey } from '../proxy-node.ts';
-import { buildInboundRoutes } from '../routes/inbound-routes.ts';
-import { type MtlsMode, mtlsModeOfPort, type WorkloadMtls } from '../scope/peer-authentication.ts';
+import { parseFeaturesKey } from '../proxy-node.ts';
+import { mtlsModeOfPort, type WorkloadMtls } from '../scope/peer-authentication.ts';
 import { serviceSource, type Translated } from '../translated.ts';
 import { buildListenerAccessLogs } from './access-log.ts';
-import { buildMeshServerTls } from './downstream-tls.ts';
-import { buildHttpConnectionManager } from './http-connection-manager.ts';
-import { type InboundChainMatch, type InboundProtocol, inboundChainMatches } from './inbound-chain-matches.ts';
+import { buildChains, type InboundPort, type InboundTarget, inboundProtocol, serviceTarget } from './inbound-chains.ts';
 import { detectionTimeout, httpInspector, originalDst, tlsInspector } from './listener-filters.ts';
-import { buildTcpProxy, buildTcpTelemetry } from './tcp-proxy.ts';
+import { buildTcpProxy } from './tcp-proxy.ts';
 
 type FilterChainInit = Init<typeof FilterChainSchema>;
-
-/** A port of the workload that services lead to. */
-export interface InboundPort {
-  readonly targetPort: number;
-  /** Of the oldest service. */
-  readonly port: ServicePort;
-  /** Oldest first, at least one. */
-  readonly services: readonly Service[];
-}
 
 /** Everything that the inbound listener is made of. */
 export interface VirtualInboundInput {
@@ -42,18 +23,6 @@ export interface VirtualInboundInput {
   readonly mtls: WorkloadMtls;
   readonly meshConfig: MeshConfig;
   readonly features: string;
-}
-
-/** Where connections to one group of inbound chains go. */
-interface InboundTarget {
-  readonly chainName: string;
-  readonly httpChainName: string;
-  readonly destinationPort: number | undefined;
-  readonly cluster: string;
-  readonly statPrefix: string;
-  readonly servicePort: number;
-  readonly operation: string;
-  readonly isGrpc: boolean;
 }
 
 const ANY_ADDRESS = '0.0.0.0';
@@ -75,7 +44,7 @@ export function buildVirtualInbound(input: VirtualInboundInput): Translated<List
     ),
     ...ports.flatMap((inbound) =>
       buildChains(
-        serviceTarget(inbound),
+        serviceTarget(inbound, ANY_ADDRESS),
         mtlsModeOfPort(mtls, inbound.targetPort),
         inboundProtocol(inbound.port.protocol),
         { meshConfig, features },
@@ -104,11 +73,6 @@ export function buildVirtualInbound(input: VirtualInboundInput): Translated<List
   };
 }
 
-function inboundProtocol(protocol: Protocol): InboundProtocol {
-  if (protocol === 'auto') return 'auto';
-  return isHttpProtocol(protocol) ? 'http' : 'tcp';
-}
-
 /** Nothing may be sent to the listener itself: it would call itself for ever. */
 function buildBlackHole(listenPort: number, meshConfig: MeshConfig): FilterChainInit {
   return {
@@ -134,64 +98,6 @@ function passthroughTarget(destinationPort: number | undefined): InboundTarget {
     servicePort: 0,
     operation: ':0/*',
     isGrpc: false,
-  };
-}
-
-function serviceTarget({ targetPort, port, services }: InboundPort): InboundTarget {
-  const chainName = listenerName(ANY_ADDRESS, targetPort);
-  return {
-    chainName,
-    httpChainName: chainName,
-    destinationPort: targetPort,
-    cluster: inboundClusterName(targetPort),
-    statPrefix: `inbound_${chainName}`,
-    servicePort: port.number,
-    operation: `${services[0]?.hostname ?? ''}:${port.number}/*`,
-    isGrpc: port.protocol === 'grpc' || port.protocol === 'grpc-web',
-  };
-}
-
-function buildChains(
-  target: InboundTarget,
-  mode: MtlsMode,
-  protocol: InboundProtocol,
-  context: { readonly meshConfig: MeshConfig; readonly features: ProxyFeatures },
-): FilterChainInit[] {
-  return inboundChainMatches(mode, protocol).map((match) => buildChain(target, match, context));
-}
-
-function buildChain(
-  target: InboundTarget,
-  match: InboundChainMatch,
-  { meshConfig, features }: { readonly meshConfig: MeshConfig; readonly features: ProxyFeatures },
-): FilterChainInit {
-  const isHttp = match.kind === 'http';
-  return {
-    name: isHttp ? target.httpChainName : target.chainName,
-    filterChainMatch: {
-      transportProtocol: match.transport,
-      applicationProtocols: [...match.alpn],
-      ...(target.destinationPort === undefined ? {} : { destinationPort: target.destinationPort }),
-    },
-    ...(match.endsTls ? { transportSocket: buildMeshServerTls(meshConfig, match.kind) } : {}),
-    filters: isHttp
-      ? [
-          buildHttpConnectionManager({
-            direction: 'inbound',
-            statPrefix: target.statPrefix,
-            routes: buildInboundRoutes(target),
-            meshConfig,
-            features,
-          }),
-        ]
-      : [
-          ...buildTcpTelemetry(features, true),
-          buildTcpProxy({
-            targets: [{ cluster: target.cluster, weight: 1 }],
-            statPrefix: target.cluster,
-            meshConfig,
-          }),
-        ],
   };
 }
 

@@ -20,7 +20,8 @@ import { buildDomains } from './virtual-host-domains.ts';
 
 type VirtualHostInit = Init<typeof VirtualHostSchema>;
 
-const MAX_DIRECT_RESPONSE_BYTES = 1024 * 1024;
+/** The most that a route may answer by itself. */
+export const MAX_DIRECT_RESPONSE_BYTES: number = 1024 * 1024;
 const HTTP_PORT = 80;
 
 /** Everything that a route configuration is made of. */
@@ -171,7 +172,8 @@ function withoutDuplicateDomains(hosts: readonly BuiltHost[]): readonly BuiltHos
   return kept;
 }
 
-function buildCatchAllHost(allowsUnknownHosts: boolean): VirtualHostInit {
+/** The host of all names that no other has. */
+export function buildCatchAllHost(allowsUnknownHosts: boolean): VirtualHostInit {
   if (!allowsUnknownHosts)
     return {
       name: 'block_all',
@@ -206,7 +208,8 @@ function buildCatchAllHost(allowsUnknownHosts: boolean): VirtualHostInit {
   };
 }
 
-function uniqueSources(sources: readonly SourceRef[]): readonly SourceRef[] {
+/** Each source once, in order. */
+export function uniqueSources(sources: readonly SourceRef[]): readonly SourceRef[] {
   const byKey = new Map(sources.map((source) => [`${source.resourceKey} ${source.fieldPath}`, source]));
   return [...byKey.values()];
 }
