@@ -1,4 +1,5 @@
-import { apiVersionOf, type KubeObject, resourcePath } from '@meltemi/kube';
+import { nearestName } from '@meltemi/base';
+import { apiVersionOf, type KubeObject, NAMESPACES, resourcePath } from '@meltemi/kube';
 import type { Command } from 'commander';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { CatalogEntry } from '../kinds-catalog.ts';
@@ -72,6 +73,17 @@ async function readRequests(session: Session, words: readonly string[]): Promise
     : entries.flatMap((entry) => names.map((name) => ({ entry, name })));
 }
 
+/** An empty answer about a namespace that does not exist is a typing mistake. @throws CommandError naming the nearest. */
+async function refuseUnknownNamespace(session: Session): Promise<void> {
+  const names = (await session.cluster.client.list(NAMESPACES)).items.map(({ metadata }) => metadata.name);
+  if (names.includes(session.namespace)) return;
+  const near = nearestName(session.namespace, names);
+  throw new CommandError(
+    EXIT.failed,
+    `Namespace ${session.namespace} not found in ${session.cluster.name}${near === undefined ? '' : `; did you mean ${near}?`}`,
+  );
+}
+
 /** Oldest first: a server lists events by their names, which say nothing. */
 function sortEvents(table: ServerTable): ServerTable {
   return {
@@ -109,7 +121,8 @@ async function printTables(
   wide: boolean,
 ): Promise<void> {
   let printed = 0;
-  for (const [kind, group] of Map.groupBy(requests, (request) => request.entry)) {
+  const kinds = Map.groupBy(requests, (request) => request.entry);
+  for (const [kind, group] of kinds) {
     let columns: TableColumns | undefined;
     const rows: string[][] = [];
     for (const request of group) {
@@ -118,11 +131,18 @@ async function printTables(
       rows.push(...columns.rowsOf(table));
     }
     if (columns === undefined || rows.length === 0) continue;
+    // Of several kinds, names say which: as the next command wants them.
+    const nameColumn = columns.headings.indexOf('NAME');
+    if (kinds.size > 1 && nameColumn >= 0)
+      for (const cells of rows) cells[nameColumn] = objectName(kind.singular, kind.ref.group, cells[nameColumn] ?? '');
     if (printed > 0) context.terminal.out('\n');
     context.terminal.out(formatTable(columns.headings, rows));
     printed += rows.length;
   }
-  if (printed === 0) context.terminal.err(`No resources found${whereText(session, requests, flags)}\n`);
+  if (printed > 0) return;
+  const where = whereText(session, requests, flags);
+  if (where !== '') await refuseUnknownNamespace(session);
+  context.terminal.err(`No resources found${where}\n`);
 }
 
 async function printObjects(
