@@ -7,9 +7,11 @@ import {
   type Cluster,
   Cluster_LbPolicy,
   Cluster_RingHashLbConfig_HashFunction,
+  type Cluster_SlowStartConfig,
   type Cluster_TransportSocketMatch,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import type { OutlierDetection } from '@meltemi/xds/types/envoy/config/cluster/v3/outlier_detection_pb.js';
+import type { TcpKeepalive } from '@meltemi/xds/types/envoy/config/core/v3/address_pb.js';
 import { RoutingPriority, type TransportSocket } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import { RawBufferSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -18,6 +20,8 @@ import type {
   RuntimeCluster,
   RuntimeLbPolicy,
   RuntimeOutlierDetection,
+  RuntimeSlowStart,
+  RuntimeTcpKeepalive,
   RuntimeThresholds,
   RuntimeTransport,
   RuntimeTransportMatch,
@@ -54,6 +58,9 @@ const DEFAULT_PANIC_PERCENT = 50;
 /** What "no limit" is on the wire; `Infinity` does not survive every clone. */
 const UINT32_MAX = 4_294_967_295;
 
+const DEFAULT_MIN_WEIGHT_PERCENT = 10;
+/** The kernel's own, where the bootstrap or the mesh gives none. */
+const DEFAULT_KEEPALIVE_TIME_SECONDS = 7200;
 const DEFAULT_MINIMUM_RING_SIZE = 1024;
 const DEFAULT_MAXIMUM_RING_SIZE = 8_388_608;
 const DEFAULT_MAGLEV_TABLE_SIZE = 65_537;
@@ -65,12 +72,33 @@ function isPrime(number: number): boolean {
   return true;
 }
 
+function compileSlowStart(config: Cluster_SlowStartConfig | undefined): { slowStart?: RuntimeSlowStart } {
+  const windowMs = durationMsOr(config?.slowStartWindow, 0);
+  if (config === undefined || windowMs === 0) return {};
+  const aggression = config.aggression?.defaultValue ?? 1;
+  if (aggression <= 0) throw new CompileError('slow_start_config.aggression must be greater than 0');
+  return {
+    slowStart: { windowMs, aggression, minWeightPercent: config.minWeightPercent?.value ?? DEFAULT_MIN_WEIGHT_PERCENT },
+  };
+}
+
+function compileKeepalive(keepalive: TcpKeepalive): RuntimeTcpKeepalive {
+  return {
+    timeMs: (keepalive.keepaliveTime ?? DEFAULT_KEEPALIVE_TIME_SECONDS) * 1000,
+    intervalMs: keepalive.keepaliveInterval === undefined ? undefined : keepalive.keepaliveInterval * 1000,
+    probes: keepalive.keepaliveProbes,
+  };
+}
+
 function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
   const config = cluster.lbConfig;
   switch (cluster.lbPolicy) {
-    case Cluster_LbPolicy.ROUND_ROBIN:
     case Cluster_LbPolicy.CLUSTER_PROVIDED:
       return { kind: 'round_robin' };
+    case Cluster_LbPolicy.ROUND_ROBIN: {
+      const roundRobin = config.case === 'roundRobinLbConfig' ? config.value : undefined;
+      return { kind: 'round_robin', ...compileSlowStart(roundRobin?.slowStartConfig) };
+    }
     case Cluster_LbPolicy.RANDOM:
       return { kind: 'random' };
     case Cluster_LbPolicy.LEAST_REQUEST: {
@@ -79,6 +107,7 @@ function compileLbPolicy(cluster: Cluster): RuntimeLbPolicy {
         kind: 'least_request',
         choiceCount: leastRequest?.choiceCount ?? 2,
         activeRequestBias: leastRequest?.activeRequestBias?.defaultValue ?? 1,
+        ...compileSlowStart(leastRequest?.slowStartConfig),
       };
     }
     case Cluster_LbPolicy.RING_HASH: {
@@ -226,11 +255,12 @@ export function compileCluster(cluster: Cluster, slots: BreakerSlots): CompiledC
     ),
     protocol: http.protocol,
     bindSourceAddress: bind === undefined || bind.address === '' ? undefined : bind.address,
-    tcpKeepaliveMs: keepalive === undefined ? undefined : (keepalive.keepaliveTime ?? 7200) * 1000,
+    tcpKeepalive: keepalive === undefined ? undefined : compileKeepalive(keepalive),
     outlierDetection:
       cluster.outlierDetection === undefined ? undefined : compileOutlierDetection(cluster.outlierDetection),
     maxRequestsPerConnection: Math.min(http.maxRequestsPerConnection, UINT32_MAX),
     idleTimeoutMs: http.idleTimeoutMs,
+    maxConnectionDurationMs: http.maxConnectionDurationMs,
     metadata: compileMetadata(cluster.metadata),
   };
   return {

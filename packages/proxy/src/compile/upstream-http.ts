@@ -19,6 +19,7 @@ const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 export interface UpstreamHttp {
   readonly protocol: RuntimeCluster['protocol'];
   readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
 }
 
@@ -55,6 +56,7 @@ export function compileUpstreamHttp(cluster: Cluster): UpstreamHttp {
   return {
     protocol: options === undefined ? protocolOfCluster(cluster) : protocolOfOptions(options),
     idleTimeoutMs: durationMsOr(common?.idleTimeout, DEFAULT_IDLE_TIMEOUT_MS),
+    maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? cluster.maxRequestsPerConnection ?? 0,
   };
 }

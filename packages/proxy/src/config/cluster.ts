@@ -12,10 +12,35 @@ export type RuntimeDiscovery =
       readonly upstreamPortOverride: number | undefined;
     };
 
+/** How the share of a new host grows: to all of its weight within the window. */
+export interface RuntimeSlowStart {
+  readonly windowMs: number;
+  /** 1 is linear; more is quicker at first. */
+  readonly aggression: number;
+  /** Least share, percent of the weight. */
+  readonly minWeightPercent: number;
+}
+
+/** When and how dead connections are noticed by the kernel. */
+export interface RuntimeTcpKeepalive {
+  /** Quiet time before the first probe. */
+  readonly timeMs: number;
+  /** Between probes; undefined: the system's choice. */
+  readonly intervalMs: number | undefined;
+  /** Unanswered ones that end the connection; undefined: the system's choice. */
+  readonly probes: number | undefined;
+}
+
 /** How a host is chosen; rings and tables hash with xxHash64. */
 export type RuntimeLbPolicy =
-  | { readonly kind: 'round_robin' | 'random' }
-  | { readonly kind: 'least_request'; readonly choiceCount: number; readonly activeRequestBias: number }
+  | { readonly kind: 'random' }
+  | { readonly kind: 'round_robin'; readonly slowStart?: RuntimeSlowStart | undefined }
+  | {
+      readonly kind: 'least_request';
+      readonly choiceCount: number;
+      readonly activeRequestBias: number;
+      readonly slowStart?: RuntimeSlowStart | undefined;
+    }
   | { readonly kind: 'ring_hash'; readonly minimumRingSize: number; readonly maximumRingSize: number }
   | { readonly kind: 'maglev'; readonly tableSize: number };
 
@@ -81,12 +106,14 @@ export interface RuntimeCluster {
   readonly protocol: 'http1' | 'http2' | 'use_downstream';
   /** Source address of upstream sockets, as Istio's inbound clusters have 127.0.0.6. */
   readonly bindSourceAddress: string | undefined;
-  readonly tcpKeepaliveMs: number | undefined;
+  readonly tcpKeepalive: RuntimeTcpKeepalive | undefined;
   readonly outlierDetection: RuntimeOutlierDetection | undefined;
   /** 0 is no limit. */
   readonly maxRequestsPerConnection: number;
   /** Default 3,600,000; 0 turns it off. */
   readonly idleTimeoutMs: number;
+  /** A connection gets no new request after this time; 0 is no limit. */
+  readonly maxConnectionDurationMs: number;
   /** Used here: `istio` (`services`, `external`, `disable_mx`). */
   readonly metadata: RuntimeMetadata;
 }

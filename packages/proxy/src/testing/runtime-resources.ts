@@ -237,10 +237,11 @@ export function clusterFixture(name: string, fields: Partial<RuntimeCluster> = {
     transportMatches: [],
     protocol: 'http1',
     bindSourceAddress: undefined,
-    tcpKeepaliveMs: undefined,
+    tcpKeepalive: undefined,
     outlierDetection: undefined,
     maxRequestsPerConnection: 0,
     idleTimeoutMs: 3_600_000,
+    maxConnectionDurationMs: 0,
     metadata: {},
     ...fields,
   };

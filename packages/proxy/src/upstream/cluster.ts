@@ -133,14 +133,15 @@ export class Cluster {
   /** Takes over a new list of hosts; hosts that stay keep their connections, those that left are drained. */
   updateEndpoints(endpoints: RuntimeEndpoints | undefined): void {
     this.#endpoints = endpoints;
+    const nowMs = this.#context.timers.nowMs();
     const gone = new Set(this.#hosts.keys());
     for (const locality of endpoints?.localities ?? []) {
       for (const config of locality.hosts) {
         const key = addressText(config.address);
         gone.delete(key);
         const known = this.#hosts.get(key);
-        if (known === undefined) this.#hosts.set(key, new Host(config, locality));
-        else known.update(config, locality);
+        if (known === undefined) this.#hosts.set(key, new Host(config, locality, nowMs));
+        else known.update(config, locality, nowMs);
       }
     }
     for (const key of gone) this.#removeHost(key);
@@ -176,6 +177,7 @@ export class Cluster {
       timers: this.#context.timers,
       idleTimeoutMs: this.config.idleTimeoutMs,
       maxRequestsPerConnection: this.config.maxRequestsPerConnection,
+      maxConnectionDurationMs: this.config.maxConnectionDurationMs,
       connect: (events) => this.connect(host, needs, events),
     });
     host.pools.set(key, pool);
@@ -191,7 +193,7 @@ export class Cluster {
         address: host.address,
         mark,
         bindAddress: this.config.bindSourceAddress,
-        keepaliveMs: this.config.tcpKeepaliveMs,
+        keepalive: this.config.tcpKeepalive,
         timeoutMs: this.config.connectTimeoutMs,
         timers,
         tls:
@@ -282,6 +284,7 @@ export class Cluster {
       random,
       hostCount: () => this.#hosts.size,
       onChange: (host, ejected, durationMs) => {
+        if (!ejected) host.healthySinceMs = timers.nowMs();
         this.#rebuild();
         if (durationMs >= 0)
           onEjection({ type: 'host_ejection', cluster: this.name, host: host.key, ejected, durationMs });
@@ -307,6 +310,7 @@ export class Cluster {
     return new LoadBalancer(this.config, [...this.#hosts.values()], {
       overprovisioningPercent: this.#endpoints?.overprovisioningPercent ?? 140,
       random: this.#context.random,
+      nowMs: this.#context.timers.nowMs,
     });
   }
 
@@ -330,7 +334,7 @@ export class Cluster {
     const key = addressText(address);
     let host = this.#hosts.get(key);
     if (host === undefined) {
-      host = new Host({ address, hostname: '', weight: 1, health: 'healthy', metadata: {} }, NO_LOCALITY);
+      host = new Host({ address, hostname: '', weight: 1, health: 'healthy', metadata: {} }, NO_LOCALITY, 0);
       this.#hosts.set(key, host);
     }
     this.#planCleanup();

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ResetReason } from '../codec/message-heads.ts';
-import type { RuntimeHostAddress } from '../config/runtime-config.ts';
+import type { RuntimeHostAddress, RuntimeTcpKeepalive } from '../config/runtime-config.ts';
 import { dialMarked } from '../network/dial-marked.ts';
+import { setKeepalive } from '../network/keepalive.ts';
 import type { Timers } from '../network/timers.ts';
 import { parseSubjectAltNames } from '../tls/subject-alt-names.ts';
 import type { UpstreamTls, UpstreamTlsTarget } from '../tls/upstream-tls.ts';
@@ -36,7 +37,7 @@ export interface ConnectOptions {
   readonly address: RuntimeHostAddress;
   readonly mark: number | undefined;
   readonly bindAddress: string | undefined;
-  readonly keepaliveMs: number | undefined;
+  readonly keepalive: RuntimeTcpKeepalive | undefined;
   /** For TCP and TLS together. */
   readonly timeoutMs: number;
   readonly timers: Timers;
@@ -91,7 +92,7 @@ export function connectUpstream(options: ConnectOptions, events: ConnectEvents):
   raw.once('close', () => fail('remote connection failure', ''));
   raw.once('connect', () => {
     if (settled) return;
-    if (options.keepaliveMs !== undefined) raw.setKeepAlive(true, options.keepaliveMs);
+    if (options.keepalive !== undefined) setKeepalive(raw, options.keepalive);
     if (options.tls === undefined) {
       if (settle()) events.onConnected({ socket: raw, tls: undefined, localAddress: localAddressOf(raw) });
       return;

@@ -1,6 +1,6 @@
 import type { Random } from '@meltemi/base';
 import { assertNever } from '@meltemi/base/pure';
-import type { RuntimeLbPolicy } from '../config/runtime-config.ts';
+import type { RuntimeLbPolicy, RuntimeSlowStart } from '../config/runtime-config.ts';
 import { buildHashRing, buildMaglevTable, type HashTable } from '../decide/hash-table.ts';
 import { WeightedSchedule } from '../decide/weighted-schedule.ts';
 import type { Host } from './host.ts';
@@ -69,6 +69,24 @@ function createLeastRequest(
   };
 }
 
+/** As long as one of the hosts is new, they are scheduled by weight, and new ones have less of it. */
+function createSlowStart(
+  { windowMs, aggression, minWeightPercent }: RuntimeSlowStart,
+  hosts: readonly Host[],
+  weightOf: (host: Host) => number,
+  usual: HostPicker,
+  nowMs: () => number,
+): HostPicker {
+  const untilMs = Math.max(...hosts.map(({ healthySinceMs }) => healthySinceMs)) + windowMs;
+  if (nowMs() >= untilMs) return usual;
+  const shareOf = ({ healthySinceMs }: Host): number => {
+    const grown = Math.min(1, Math.max(0, (nowMs() - healthySinceMs) / windowMs));
+    return Math.max(minWeightPercent / 100, grown ** (1 / aggression));
+  };
+  const schedule = new WeightedSchedule(hosts, (host) => Math.max(weightOf(host) * shareOf(host), Number.EPSILON));
+  return { pick: (hash, attempt) => (nowMs() < untilMs ? schedule.next() : usual.pick(hash, attempt)) };
+}
+
 function hashKeyOf(host: Host): string {
   const key = host.config.metadata['envoy.lb']?.['hash_key'];
   return typeof key === 'string' ? key : host.key;
@@ -102,15 +120,26 @@ export function createHashPicker(
 }
 
 /** Makes a picker over hosts of one priority and health; a change of the list makes a new one. */
-export function createHostPicker(policy: RuntimeLbPolicy, hosts: readonly Host[], random: Random): HostPicker {
+export function createHostPicker(
+  policy: RuntimeLbPolicy,
+  hosts: readonly Host[],
+  { random, nowMs }: { readonly random: Random; readonly nowMs: () => number },
+): HostPicker {
   if (hosts.length === 1) return { pick: () => hosts[0] };
   switch (policy.kind) {
-    case 'round_robin':
-      return createRoundRobin(hosts, random);
+    case 'round_robin': {
+      const usual = createRoundRobin(hosts, random);
+      if (policy.slowStart === undefined) return usual;
+      return createSlowStart(policy.slowStart, hosts, (host) => host.weight, usual, nowMs);
+    }
     case 'random':
       return createRandom(hosts, random);
-    case 'least_request':
-      return createLeastRequest(hosts, policy, random);
+    case 'least_request': {
+      const usual = createLeastRequest(hosts, policy, random);
+      if (policy.slowStart === undefined) return usual;
+      const weightOf = (host: Host): number => host.weight / (host.active + 1) ** policy.activeRequestBias;
+      return createSlowStart(policy.slowStart, hosts, weightOf, usual, nowMs);
+    }
     case 'ring_hash':
     case 'maglev':
       return createHashPicker(policy, hosts, (host) => host.weight);

@@ -31,6 +31,8 @@ export class Host {
   #locality: RuntimeLocality;
   /** Requests and TCP connections in progress, which least-request balancing goes by. */
   active = 0;
+  /** When it was listed first, or was found healthy again: what a slow start counts from. */
+  healthySinceMs: number;
   /** Taken out by outlier detection. */
   ejected = false;
   /** Discovery lists it no longer; what is in flight finishes. */
@@ -46,7 +48,8 @@ export class Host {
   };
   readonly pools: Map<string, Http1Pool> = new Map();
 
-  constructor(config: RuntimeHost, locality: RuntimeLocality) {
+  constructor(config: RuntimeHost, locality: RuntimeLocality, nowMs: number) {
+    this.healthySinceMs = nowMs;
     this.key = addressText(config.address);
     this.address = config.address;
     this.#config = config;
@@ -65,7 +68,8 @@ export class Host {
     return this.#config.weight;
   }
 
-  update(config: RuntimeHost, locality: RuntimeLocality): void {
+  update(config: RuntimeHost, locality: RuntimeLocality, nowMs: number): void {
+    if (this.#config.health !== 'healthy' && config.health === 'healthy') this.healthySinceMs = nowMs;
     this.#config = config;
     this.#locality = locality;
   }

@@ -1,7 +1,7 @@
 import { Http1ClientConnection } from '../codec/http1/client-connection.ts';
 import type { ResetReason } from '../codec/message-heads.ts';
 import { Connection, type ConnectionHandler } from '../network/connection.ts';
-import { IdleTimer, type Timers } from '../network/timers.ts';
+import { IdleTimer, type TimerHandle, type Timers } from '../network/timers.ts';
 import type { ClusterStats } from '../stats/cluster-stats.ts';
 import { BreakerKind, type Breakers } from './breakers.ts';
 import type { ConnectEvents, ConnectedSocket, UpstreamTlsFacts } from './connect.ts';
@@ -30,6 +30,8 @@ export interface PoolOptions {
   readonly idleTimeoutMs: number;
   /** 0 is no limit. */
   readonly maxRequestsPerConnection: number;
+  /** 0 is no limit. */
+  readonly maxConnectionDurationMs: number;
   readonly connect: (events: ConnectEvents) => () => void;
 }
 
@@ -41,8 +43,15 @@ class Entry implements PooledConnection {
   readonly localAddress: string;
   readonly idleTimer: IdleTimer;
   isActive = false;
+  /** Closes after its exchange. */
+  isTooOld = false;
+  #ageTimer: TimerHandle | undefined;
 
-  constructor(pool: Http1Pool, connected: ConnectedSocket, timers: Timers, idleTimeoutMs: number) {
+  constructor(
+    pool: Http1Pool,
+    connected: ConnectedSocket,
+    { timers, idleTimeoutMs, maxConnectionDurationMs }: PoolOptions,
+  ) {
     this.tls = connected.tls;
     this.localAddress = connected.localAddress;
     this.client = new Http1ClientConnection(new Connection(connected.socket, UNUSED_HANDLER), {
@@ -54,6 +63,17 @@ class Entry implements PooledConnection {
       if (this.isActive) this.idleTimer.restart();
       else this.client.close();
     });
+    if (maxConnectionDurationMs > 0) {
+      this.#ageTimer = timers.set(() => {
+        this.isTooOld = true;
+        if (!this.isActive) this.client.close();
+      }, maxConnectionDurationMs);
+    }
+  }
+
+  stopTimers(): void {
+    this.idleTimer.stop();
+    this.#ageTimer?.cancel();
   }
 }
 
@@ -125,7 +145,7 @@ export class Http1Pool {
     this.#detach(entry);
     const { maxRequestsPerConnection } = this.#options;
     const isSpent = maxRequestsPerConnection > 0 && entry.client.requestCount >= maxRequestsPerConnection;
-    if (this.#draining || isSpent) {
+    if (this.#draining || isSpent || entry.isTooOld) {
       entry.client.close();
       return;
     }
@@ -145,7 +165,7 @@ export class Http1Pool {
       stats.cxDestroyWithActiveRq.inc();
       this.#detach(entry);
     }
-    entry.idleTimer.stop();
+    entry.stopTimers();
     this.#entries.delete(entry);
     const at = this.#idle.indexOf(entry);
     if (at !== -1) this.#idle.splice(at, 1);
@@ -216,7 +236,7 @@ export class Http1Pool {
         this.#connecting.delete(abandon);
         stats.cxConnectMs.record(timers.nowMs() - startMs);
         if (connected.tls !== undefined) stats.sslHandshake.inc();
-        const entry = new Entry(this, connected, timers, this.#options.idleTimeoutMs);
+        const entry = new Entry(this, connected, this.#options);
         this.#entries.add(entry);
         this.onReusable(entry);
       },

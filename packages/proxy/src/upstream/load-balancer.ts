@@ -36,8 +36,7 @@ function createLocalityPicker(
   cluster: RuntimeCluster,
   hosts: readonly Host[],
   all: readonly Host[],
-  overprovisioningPercent: number,
-  random: Random,
+  { overprovisioningPercent, random, nowMs }: BalancerOptions,
 ): HostPicker {
   const byLocality = Map.groupBy(hosts, ({ locality: { region, zone, subZone } }) => `${region}/${zone}/${subZone}`);
   const totals = Map.groupBy(all, ({ locality: { region, zone, subZone } }) => `${region}/${zone}/${subZone}`);
@@ -48,11 +47,18 @@ function createLocalityPicker(
     const weight = Math.round(((members[0] as Host).locality.weight ?? 0) * Math.min(1, available) * 1000);
     if (weight === 0) continue;
     weights.push(weight);
-    pickers.push(createHostPicker(cluster.lbPolicy, members, random));
+    pickers.push(createHostPicker(cluster.lbPolicy, members, { random, nowMs }));
   }
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   if (total === 0) return NO_HOSTS;
   return { pick: (hash, attempt) => pickers[chooseWeighted(weights, total, random())]?.pick(hash, attempt) };
+}
+
+/** Settings of a {@link LoadBalancer}. */
+export interface BalancerOptions {
+  readonly overprovisioningPercent: number;
+  readonly random: Random;
+  readonly nowMs: () => number;
 }
 
 /** Chooses hosts of a cluster: priority by health, then by policy. Rebuilt when hosts or their health change. */
@@ -62,11 +68,7 @@ export class LoadBalancer {
   readonly #random: Random;
   readonly #goesByHash: boolean;
 
-  constructor(
-    cluster: RuntimeCluster,
-    hosts: readonly Host[],
-    options: { readonly overprovisioningPercent: number; readonly random: Random },
-  ) {
+  constructor(cluster: RuntimeCluster, hosts: readonly Host[], options: BalancerOptions) {
     const { overprovisioningPercent, random } = options;
     this.#random = random;
     const { lbPolicy } = cluster;
@@ -82,8 +84,8 @@ export class LoadBalancer {
         const weighted = members.filter((host) => weightOf(host) > 0);
         return weighted.length === 0 ? NO_HOSTS : createHashPicker(lbPolicy, weighted, weightOf);
       }
-      if (cluster.localityWeighted) return createLocalityPicker(cluster, members, all, overprovisioningPercent, random);
-      return createHostPicker(lbPolicy, members, random);
+      if (cluster.localityWeighted) return createLocalityPicker(cluster, members, all, options);
+      return createHostPicker(lbPolicy, members, options);
     };
     const inState = (members: readonly Host[], state: HostState): readonly Host[] =>
       members.filter((host) => hostState(host) === state);

@@ -504,3 +504,13 @@ test('a stream without activity is given up after the idle timeout of its route,
   assert.deepEqual([status, body], [504, 'stream timeout']);
   assert.equal(proxy.logLines.join(''), '504 SI stream_idle_timeout\n');
 });
+
+test('a connection that has reached its age serves no other request', async () => {
+  await using origin = await startOrigin((request, response) => response.end(String(request.socket.remotePort)));
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply(simpleConfig({ hosts: [origin.port], cluster: { maxConnectionDurationMs: 50 } }));
+  const first = (await fetchHttp(proxy.port())).body;
+  assert.equal((await fetchHttp(proxy.port())).body, first);
+  await eventually(() => proxy.stat('cluster.backend.upstream_cx_active') === 0);
+  assert.notEqual((await fetchHttp(proxy.port())).body, first);
+});

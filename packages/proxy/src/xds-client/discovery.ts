@@ -68,7 +68,7 @@ const STAT_PREFIXES: Readonly<Record<string, string>> = {
 /** Creates the discovery streams; nothing is opened before {@link Discovery.start} or a first secret is wanted. */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { configuration, clock, stats } = options;
-  const intake = createResourceIntake(configuration);
+  const intake = createResourceIntake(configuration, options.log.scope('upstream'));
   const secretClients = new Map<string, DiscoveryClient>();
   let controlPlane = '';
 

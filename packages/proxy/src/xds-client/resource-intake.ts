@@ -1,12 +1,12 @@
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
-import { messageOf, type Result } from '@meltemi/base';
+import { type Log, messageOf, type Result } from '@meltemi/base';
 import type { ResourceRejection, ResourceUpdate } from '@meltemi/xds/client';
-import { ClusterSchema } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
+import { type Cluster, ClusterSchema } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
 import { SecretSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import { compileCluster } from '../compile/cluster.ts';
+import { type CompiledCluster, compileCluster } from '../compile/cluster.ts';
 import { compiling } from '../compile/compile-error.ts';
 import { compileEndpoints } from '../compile/endpoints.ts';
 import { compileListener } from '../compile/listener.ts';
@@ -122,15 +122,26 @@ function resourceType<Desc extends DescMessage, Compiled>(options: TypeOptions<D
 }
 
 /** Creates the intake of a configuration. */
-export function createResourceIntake(configuration: Configuration): ResourceIntake {
-  const { clusters, endpoints, listeners, routes, secrets, breakerSlots } = configuration;
+export function createResourceIntake(configuration: Configuration, log: Log): ResourceIntake {
+  let hasWarnedOfHttp2 = false;
+  const compileAndWarn = (cluster: Cluster): CompiledCluster => {
+    const compiled = compileCluster(cluster, configuration.breakerSlots);
+    if (compiled.runtime.protocol === 'http2' && !hasWarnedOfHttp2) {
+      hasWarnedOfHttp2 = true;
+      log.warn('requests to a cluster that asks for HTTP/2 are sent as HTTP/1.1, which this proxy speaks', {
+        cluster: compiled.runtime.name,
+      });
+    }
+    return compiled;
+  };
+  const { clusters, endpoints, listeners, routes, secrets } = configuration;
   const types = new Map<string, ResourceType>([
     [
       TYPE_URLS.cluster,
       resourceType({
         schema: ClusterSchema,
         nameOf: ({ name }) => name,
-        compile: (cluster) => compileCluster(cluster, breakerSlots),
+        compile: compileAndWarn,
         table: clusters,
         isComplete: true,
       }),
