@@ -22,7 +22,7 @@ import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
-import type { AgentSettings } from './settings.ts';
+import { type AgentSettings, ANY_ADDRESS } from './settings.ts';
 import { createAgentMetrics } from './status/agent-metrics.ts';
 import { createApplicationProbes, parseApplicationProbes } from './status/application-probes.ts';
 import { requestLocal } from './status/local-http.ts';
@@ -63,7 +63,7 @@ export function createAgent(options: AgentOptions): Agent {
   );
   const parts: AsyncDisposable[] = [];
   const identity = createIdentity(options);
-  const readiness = createReadiness({ adminPort: proxyConfig.adminPort });
+  const readiness = createReadiness({ adminHost: settings.addresses.local, adminPort: proxyConfig.adminPort });
   const quit = Promise.withResolvers<DataPlaneExit>();
   const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
   const dataPlane = createDataPlane(options, bootstrapPath);
@@ -88,6 +88,7 @@ export function createAgent(options: AgentOptions): Agent {
       parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, log: log.scope('xds') }));
       statusServer = await startStatusServer({
+        ...(settings.addresses.listen === ANY_ADDRESS ? {} : { host: settings.addresses.listen }),
         port: proxyConfig.statusPort,
         readiness,
         scrape: createScrape(settings, createAgentMetrics(identity, clock)),
@@ -116,8 +117,14 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-function accessTo({ paths, clusterId }: AgentSettings, address: string): ControlPlaneAccess {
-  return { address, rootCertificatePath: paths.rootCertificate, tokenPath: paths.token, clusterId };
+function accessTo({ paths, clusterId, addresses }: AgentSettings, address: string): ControlPlaneAccess {
+  return {
+    address,
+    nameServer: addresses.nameServer,
+    rootCertificatePath: paths.rootCertificate,
+    tokenPath: paths.token,
+    clusterId,
+  };
 }
 
 function createIdentity({ settings, clock, random, log }: AgentOptions): WorkloadIdentity {
@@ -158,6 +165,7 @@ async function writeBootstrap(
     domain: settings.domain,
     serviceCluster: settings.serviceCluster,
     instanceIps: settings.instanceIps,
+    applicationAddress: settings.addresses.application,
     proxyConfig: proxyConfig.document,
     prometheusPort,
     statusPort: readinessPort,
@@ -172,6 +180,8 @@ async function writeBootstrap(
     adsSocketPath,
     deltaDiscovery: settings.deltaDiscovery,
     soMark: settings.soMark,
+    listenAddress: settings.addresses.listen,
+    localAddress: settings.addresses.local,
   });
   await mkdir(proxyConfig.configPath, { recursive: true });
   await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
@@ -179,21 +189,27 @@ async function writeBootstrap(
 
 function createScrape(settings: AgentSettings, agentMetrics: () => string): ReturnType<typeof createMetricsMerger> {
   const application = readScrapeTarget(settings.env['ISTIO_PROMETHEUS_ANNOTATIONS']);
-  return createMetricsMerger({ agentMetrics, proxyPort: settings.prometheusPort, application });
+  const { local, application: applicationHost = local } = settings.addresses;
+  const hosts = { proxy: local, application: applicationHost };
+  return createMetricsMerger({ agentMetrics, hosts, proxyPort: settings.prometheusPort, application });
 }
 
-function createProbes({ env, instanceIps }: AgentSettings, log: Log): ReturnType<typeof createApplicationProbes> {
+function createProbes(
+  { env, instanceIps, addresses }: AgentSettings,
+  log: Log,
+): ReturnType<typeof createApplicationProbes> {
   const probes = parseApplicationProbes(env['ISTIO_KUBE_APP_PROBERS']);
   if (!probes.ok) throw new MeltemiError('USAGE', `Cannot read the probes of the pod: ${probes.error}`);
   if (probes.value.size > 0) log.info('Probing on behalf of the kubelet', { probes: [...probes.value.keys()] });
-  return createApplicationProbes(probes.value, instanceIps[0] ?? '127.0.0.1');
+  return createApplicationProbes(probes.value, addresses.application ?? instanceIps[0] ?? '127.0.0.1');
 }
 
-async function postDrain({ nodeType, proxyConfig }: AgentSettings, log: Log): Promise<void> {
+async function postDrain({ nodeType, proxyConfig, addresses }: AgentSettings, log: Log): Promise<void> {
   const query = nodeType === 'sidecar' ? '?inboundonly&graceful' : '?graceful';
   try {
     const path = `/drain_listeners${query}`;
-    await requestLocal({ port: proxyConfig.adminPort, path, method: 'POST', timeoutMs: DRAIN_TIMEOUT_MS });
+    const target = { host: addresses.local, port: proxyConfig.adminPort };
+    await requestLocal({ ...target, path, method: 'POST', timeoutMs: DRAIN_TIMEOUT_MS });
   } catch (error) {
     log.warn('Cannot ask the proxy to drain', { error: messageOf(error) });
   }
@@ -201,7 +217,7 @@ async function postDrain({ nodeType, proxyConfig }: AgentSettings, log: Log): Pr
 
 /** Waits at least the minimum, then until no application's connection is left. Five unanswered questions end the wait. */
 async function waitForIdle(
-  { proxyConfig, minimumDrainDurationMs, prometheusPort, readinessPort }: AgentSettings,
+  { proxyConfig, addresses, minimumDrainDurationMs, prometheusPort, readinessPort }: AgentSettings,
   clock: Clock,
   log: Log,
 ): Promise<void> {
@@ -212,7 +228,12 @@ async function waitForIdle(
   for (let failures = 0; failures < 5; ) {
     try {
       const path = '/stats?usedonly&filter=downstream_cx_active$';
-      const { body } = await requestLocal({ port: proxyConfig.adminPort, path, timeoutMs: DRAIN_TIMEOUT_MS });
+      const { body } = await requestLocal({
+        host: addresses.local,
+        port: proxyConfig.adminPort,
+        path,
+        timeoutMs: DRAIN_TIMEOUT_MS,
+      });
       const active = countActive(body, own);
       if (active === 0) return;
       log.debug('Waiting for connections to end', { active });

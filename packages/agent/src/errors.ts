@@ -3,6 +3,7 @@ export const AGENT_ERRORS = {
   CA_UNAVAILABLE: 'The certificate authority cannot be reached; the agent tries again',
   CA_REFUSED: 'The certificate authority refused to sign: the token or the request is not accepted',
   CA_RESPONSE_INVALID: 'The certificate authority answered with something that is not a certificate chain for our key',
+  CONTROL_PLANE_UNKNOWN: 'The name server has no address for the control plane; the agent tries again',
   ROOT_CERT_MISSING: 'The root certificate that the control plane is checked against is not mounted',
   TOKEN_MISSING: 'The service account token is not mounted',
   CAPTURE_INVALID: 'A traffic capture setting is malformed',

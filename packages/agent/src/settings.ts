@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { MeltemiError, parseDurationMs } from '@meltemi/base';
 import type { AgentProxyConfig } from './bootstrap/proxy-config.ts';
 import type { WorkloadKeyType } from './identity/workload-identity.ts';
@@ -26,11 +27,27 @@ export interface AgentSettings {
   /** Envoy's executable; `undefined` for our own proxy. */
   readonly proxyBinary: string | undefined;
   readonly soMark: number | undefined;
+  readonly addresses: AgentAddresses;
   readonly prometheusPort: number;
   readonly readinessPort: number;
   readonly exitOnZeroConnections: boolean;
   readonly minimumDrainDurationMs: number;
   readonly paths: AgentPaths;
+}
+
+/** Every IPv4 address of the pod. */
+export const ANY_ADDRESS = '0.0.0.0';
+
+/** Where an agent and its proxy listen, and whom they call by address. */
+export interface AgentAddresses {
+  /** What kubelets and Prometheus call. */
+  readonly listen: string;
+  /** What only the pod itself calls. */
+  readonly local: string;
+  /** Where the application listens; `undefined` for the pod's own address. */
+  readonly application: string | undefined;
+  /** `address:port` of the name server to ask for the control plane; `undefined` for the system's. */
+  readonly nameServer: string | undefined;
 }
 
 /** Where an agent finds and puts files. */
@@ -57,6 +74,16 @@ export interface ProxyFlags {
   readonly proxyLogLevel: string | undefined;
   readonly proxyComponentLogLevel: string | undefined;
   readonly concurrency: number | undefined;
+}
+
+/** The same below another root: where containers have no root of their own, it is a folder that their environment names. */
+export function pathsBelow(root: string, paths: AgentPaths): AgentPaths {
+  return {
+    rootCertificate: join(root, paths.rootCertificate),
+    token: join(root, paths.token),
+    sdsSocket: join(root, paths.sdsSocket),
+    podInfo: join(root, paths.podInfo),
+  };
 }
 
 /** What settings are read from. */
@@ -86,6 +113,9 @@ export function readSettings({
   const namespace = env['POD_NAMESPACE'] ?? 'default';
   const instanceIp = env['INSTANCE_IP'];
   const binary = env['MELTEMI_PROXY_BINARY'] || proxyConfig.binaryPath;
+  const addresses = readAddresses(env);
+  // Pods that share the machine's network share its addresses too: those name none of them.
+  const interfaceIpsOfPod = env['MELTEMI_POD_ADDRESS'] === undefined ? interfaceIps : [];
   return {
     nodeType: flags.nodeType,
     domain: flags.domain || `${namespace}.svc.cluster.local`,
@@ -100,7 +130,7 @@ export function readSettings({
     trustDomain: env['TRUST_DOMAIN'] || 'cluster.local',
     namespace,
     serviceAccount: env['SERVICE_ACCOUNT'] ?? 'default',
-    instanceIps: [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIps])],
+    instanceIps: [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIpsOfPod])],
     secretTtlMs: readDuration(env, 'SECRET_TTL', '24h'),
     graceRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO', 0.5),
     graceJitterRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO_JITTER', 0.01),
@@ -108,6 +138,7 @@ export function readSettings({
     deltaDiscovery: env['ISTIO_DELTA_XDS'] !== 'false',
     proxyBinary: binary,
     soMark: readSoMark(env['MELTEMI_SO_MARK']),
+    addresses,
     prometheusPort: readPort(env, 'ENVOY_PROMETHEUS_PORT', 15_090),
     readinessPort: readPort(env, 'ENVOY_STATUS_PORT', 15_021),
     exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
@@ -117,6 +148,17 @@ export function readSettings({
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A pod in the `loopback` sandbox has two addresses of its own in the machine's network, and must use no other. */
+function readAddresses(env: Environment): AgentAddresses {
+  const pod = env['MELTEMI_POD_ADDRESS'];
+  return {
+    listen: pod ?? ANY_ADDRESS,
+    local: pod ?? '127.0.0.1',
+    application: env['MELTEMI_APP_ADDRESS'],
+    nameServer: env['MELTEMI_NAME_SERVER'],
+  };
+}
 
 function readDuration(env: Environment, name: string, fallback: string): number {
   const duration = parseDurationMs(env[name] || fallback);

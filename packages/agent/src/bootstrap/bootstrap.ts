@@ -18,6 +18,10 @@ export interface BootstrapInput {
   readonly deltaDiscovery: boolean;
   /** SO_MARK of every upstream socket, where capture rules go by it. */
   readonly soMark: number | undefined;
+  /** Where kubelets and Prometheus call. Default: every address. */
+  readonly listenAddress?: string;
+  /** Where the proxy's admin page and the agent listen. Default: 127.0.0.1. */
+  readonly localAddress?: string;
 }
 
 /** A bootstrap as JSON by Envoy's field names. */
@@ -34,15 +38,19 @@ const SO_MARK = 36;
  */
 export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
   const { node, adminPort, prometheusPort, readinessPort } = input;
+  const { listenAddress = '0.0.0.0', localAddress = '127.0.0.1' } = input;
   return {
     node,
-    admin: { address: socketAddress('127.0.0.1', adminPort) },
+    admin: { address: socketAddress(localAddress, adminPort) },
     dynamic_resources: buildDynamicResources(input),
     static_resources: {
-      listeners: [buildPrometheusListener(prometheusPort), buildReadinessListener(readinessPort)],
+      listeners: [
+        buildPrometheusListener(listenAddress, prometheusPort),
+        buildReadinessListener(listenAddress, readinessPort),
+      ],
       clusters: [
-        buildLoopbackCluster('prometheus_stats', adminPort),
-        buildLoopbackCluster('agent', input.agentPort),
+        buildLocalCluster('prometheus_stats', localAddress, adminPort),
+        buildLocalCluster('agent', localAddress, input.agentPort),
         buildPipeCluster('sds-grpc', input.sdsSocketPath),
         buildPipeCluster('xds-grpc', input.adsSocketPath),
       ],
@@ -73,13 +81,13 @@ function buildDynamicResources({ deltaDiscovery }: BootstrapInput): BootstrapDoc
   };
 }
 
-function buildLoopbackCluster(name: string, port: number): BootstrapDocument {
+function buildLocalCluster(name: string, address: string, port: number): BootstrapDocument {
   return {
     name,
     type: 'STATIC',
     connect_timeout: '0.250s',
     lb_policy: 'ROUND_ROBIN',
-    load_assignment: assign(name, socketAddress('127.0.0.1', port)),
+    load_assignment: assign(name, socketAddress(address, port)),
   };
 }
 

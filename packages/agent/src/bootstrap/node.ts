@@ -23,6 +23,8 @@ export interface NodeInput {
   readonly serviceCluster: string;
   /** The pod's addresses, the primary one first. */
   readonly instanceIps: readonly string[];
+  /** Where the application listens, when that is not the pod's address. */
+  readonly applicationAddress?: string | undefined;
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly prometheusPort: number;
   readonly statusPort: number;
@@ -59,6 +61,7 @@ function buildMetadata(input: NodeInput, namespace: string, podName: string): Re
     PROXY_CONFIG: input.proxyConfig,
     ENVOY_PROMETHEUS_PORT: input.prometheusPort,
     ENVOY_STATUS_PORT: input.statusPort,
+    ...(input.applicationAddress === undefined ? {} : { APP_ADDRESS: input.applicationAddress }),
     ...readMetaJson(env),
     ...readMeta(env),
   };

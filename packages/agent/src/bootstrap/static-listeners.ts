@@ -4,10 +4,11 @@ const CONNECTION_MANAGER = 'envoy.extensions.filters.network.http_connection_man
 const ROUTER = 'envoy.extensions.filters.http.router.v3.Router';
 
 /** The listener that serves the proxy's own metrics at `/stats/prometheus`. */
-export function buildPrometheusListener(port: number): Json {
+export function buildPrometheusListener(address: string, port: number): Json {
   return buildListener({
     name: 'prometheus',
     statPrefix: 'stats',
+    address,
     port,
     path: '/stats/prometheus',
     cluster: 'prometheus_stats',
@@ -15,20 +16,28 @@ export function buildPrometheusListener(port: number): Json {
 }
 
 /** The listener at which kubelets ask whether the sidecar is ready: it answers only when the proxy itself runs. */
-export function buildReadinessListener(port: number): Json {
-  return buildListener({ name: 'readiness', statPrefix: 'agent', port, path: '/healthz/ready', cluster: 'agent' });
+export function buildReadinessListener(address: string, port: number): Json {
+  return buildListener({
+    name: 'readiness',
+    statPrefix: 'agent',
+    address,
+    port,
+    path: '/healthz/ready',
+    cluster: 'agent',
+  });
 }
 
 interface ListenerInput {
   readonly name: string;
   readonly statPrefix: string;
+  readonly address: string;
   readonly port: number;
   /** The whole path: a prefix would let `/metrics/../quit` through to the server behind. */
   readonly path: string;
   readonly cluster: string;
 }
 
-function buildListener({ name, statPrefix, port, path, cluster }: ListenerInput): Json {
+function buildListener({ name, statPrefix, address, port, path, cluster }: ListenerInput): Json {
   const routeConfig = {
     virtual_hosts: [{ name: 'backend', domains: ['*'], routes: [{ match: { path }, route: { cluster } }] }],
   };
@@ -41,7 +50,7 @@ function buildListener({ name, statPrefix, port, path, cluster }: ListenerInput)
   };
   return {
     name,
-    address: { socket_address: { protocol: 'TCP', address: '0.0.0.0', port_value: port } },
+    address: { socket_address: { protocol: 'TCP', address, port_value: port } },
     filter_chains: [
       { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }] },
     ],

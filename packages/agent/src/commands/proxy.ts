@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   createLogLevels,
@@ -11,7 +12,7 @@ import {
 } from '@meltemi/base';
 import { createAgent } from '../agent.ts';
 import { parseProxyConfig } from '../bootstrap/proxy-config.ts';
-import { type AgentSettings, POD_PATHS, type ProxyFlags, readSettings } from '../settings.ts';
+import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from '../settings.ts';
 import { type Command, type CommandContext, EXIT } from './command-context.ts';
 
 /** `proxy [sidecar|router]`: runs the sidecar until the proxy ends or a signal comes. Unknown flags are left alone. */
@@ -54,7 +55,14 @@ async function readAgentSettings({ args, env }: CommandContext): Promise<AgentSe
   const interfaceIps = Object.values(networkInterfaces()).flatMap((addresses = []) =>
     addresses.filter(({ internal, family }) => !internal && family === 'IPv4').map(({ address }) => address),
   );
-  return readSettings({ flags: readFlags(args), env, proxyConfig: proxyConfig.value, interfaceIps, paths: POD_PATHS });
+  const root = env['MELTEMI_ROOT'] ?? '/';
+  return readSettings({
+    flags: readFlags(args),
+    env,
+    proxyConfig: { ...proxyConfig.value, configPath: join(root, proxyConfig.value.configPath) },
+    interfaceIps,
+    paths: pathsBelow(root, POD_PATHS),
+  });
 }
 
 function readFlags(args: readonly string[]): ProxyFlags {

@@ -6,7 +6,7 @@ import { type Command, EXIT } from './command-context.ts';
 const PORTS: readonly number[] = [15000, 15004, 15020, 15021];
 
 /** `request METHOD PATH [BODY]`: asks the proxy's admin port, or another port of the sidecar, and prints the answer as it is. */
-export const runRequest: Command = async ({ args, print, printError }) => {
+export const runRequest: Command = async ({ args, env, print, printError }) => {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: { 'debug-port': { type: 'string', default: '15000' } },
@@ -19,31 +19,34 @@ export const runRequest: Command = async ({ args, print, printError }) => {
     printError(`Usage: pilot-agent request [--debug-port ${PORTS.join('|')}] METHOD PATH [BODY]`);
     return EXIT.usage;
   }
+  const host = env['MELTEMI_POD_ADDRESS'] ?? '127.0.0.1';
   try {
-    const answer = await send(port, method, path, body);
+    const answer = await send({ host, port }, method, path, body);
     print(answer.text);
     if (answer.statusCode < 400) return EXIT.ok;
     printError(`${method} ${path}: status ${answer.statusCode}`);
   } catch (error) {
-    printError(`Cannot reach 127.0.0.1:${port}: ${error instanceof Error ? error.message : String(error)}`);
+    printError(`Cannot reach ${host}:${port}: ${error instanceof Error ? error.message : String(error)}`);
   }
   return EXIT.failed;
 };
 
-function send(port: number, method: string, path: string, body = ''): Promise<{ statusCode: number; text: string }> {
+function send(
+  { host, port }: { readonly host: string; readonly port: number },
+  method: string,
+  path: string,
+  body = '',
+): Promise<{ statusCode: number; text: string }> {
   const target = path.startsWith('/') ? path : `/${path}`;
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      { host: '127.0.0.1', port, method: method.toUpperCase(), path: target, agent: false },
-      (incoming) => {
-        const chunks: Buffer[] = [];
-        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-        incoming.on('error', reject);
-        incoming.on('end', () =>
-          resolve({ statusCode: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-        );
-      },
-    );
+    const outgoing = request({ host, port, method: method.toUpperCase(), path: target, agent: false }, (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+      incoming.on('error', reject);
+      incoming.on('end', () =>
+        resolve({ statusCode: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      );
+    });
     outgoing.on('error', reject);
     outgoing.end(body);
   });

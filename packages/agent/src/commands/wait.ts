@@ -4,14 +4,14 @@ import { parseArgs } from 'node:util';
 import { type Command, EXIT } from './command-context.ts';
 
 const OPTIONS = {
-  url: { type: 'string', default: 'http://localhost:15021/healthz/ready' },
+  url: { type: 'string' },
   timeoutSeconds: { type: 'string', default: '60' },
   requestTimeoutMillis: { type: 'string', default: '500' },
   periodMillis: { type: 'string', default: '500' },
 } as const;
 
 /** `wait`: returns when the proxy is ready, fails when it is not within the time. */
-export const runWait: Command = async ({ args, printError }) => {
+export const runWait: Command = async ({ args, env, printError }) => {
   const { values } = parseArgs({ args: [...args], options: OPTIONS, strict: false });
   const [timeoutMs, requestTimeoutMs, periodMs] = [
     Number(values.timeoutSeconds) * 1000,
@@ -24,10 +24,11 @@ export const runWait: Command = async ({ args, printError }) => {
     );
     return EXIT.usage;
   }
+  const url = String(values.url ?? `http://${env['MELTEMI_POD_ADDRESS'] ?? 'localhost'}:15021/healthz/ready`);
   const startedMs = performance.now();
   let last = '';
   while (performance.now() - startedMs < timeoutMs) {
-    last = await ask(String(values.url), requestTimeoutMs);
+    last = await ask(url, requestTimeoutMs);
     if (last === '') return EXIT.ok;
     await pause(periodMs);
   }

@@ -7,10 +7,10 @@ import {
   IstioCertificateResponseSchema,
 } from '@meltemi/xds/types/istio/v1/auth/ca_pb.js';
 import {
-  CONTROL_PLANE_CHANNEL_OPTIONS,
   type ControlPlaneAccess,
   readCallMetadata,
   readChannelCredentials,
+  resolveTarget,
 } from './control-plane-channel.ts';
 
 /** What a signing call returned. */
@@ -59,7 +59,7 @@ export function createCaClient({ access, clock, random }: CaClientOptions): CaCl
         try {
           return toSignedChain(await callOnce(access, clock, csrPem, ttlMs));
         } catch (error) {
-          const isRetriable = isServiceError(error) && RETRIABLE.has(error.code);
+          const isRetriable = isServiceError(error) ? RETRIABLE.has(error.code) : isUnknown(error);
           if (!isRetriable || attempt === ATTEMPT_COUNT || signal.aborted) throw toAgentError(error, access.address);
         }
         const jitter = 1 + (random() * 2 - 1) * 0.1;
@@ -75,7 +75,8 @@ async function callOnce(
   csrPem: string,
   ttlMs: number,
 ): Promise<IstioCertificateResponse> {
-  const client = new Client(access.address, await readChannelCredentials(access), CONTROL_PLANE_CHANNEL_OPTIONS);
+  const { target, options } = await resolveTarget(access);
+  const client = new Client(target, await readChannelCredentials(access), options);
   try {
     const metadata = await readCallMetadata(access);
     const request = create(IstioCertificateRequestSchema, {
@@ -109,6 +110,10 @@ function toSignedChain({ certChain }: IstioCertificateResponse): SignedChain {
 
 function withNewline(pem: string): string {
   return pem.endsWith('\n') ? pem : `${pem}\n`;
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof MeltemiError && error.code === 'CONTROL_PLANE_UNKNOWN';
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -1,3 +1,4 @@
+import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from '@grpc/grpc-js';
 import { MeltemiError } from '@meltemi/base';
@@ -6,6 +7,8 @@ import { MeltemiError } from '@meltemi/base';
 export interface ControlPlaneAccess {
   /** Host and port, such as `istiod.istio-system.svc:15012`. */
   readonly address: string;
+  /** `address:port` of the name server to ask for the host; absent: the system's resolver. */
+  readonly nameServer?: string | undefined;
   /** File with the roots that the control plane's certificate must chain to. */
   readonly rootCertificatePath: string;
   /** File with the service account token, audience `istio-ca`. */
@@ -26,6 +29,33 @@ export const CONTROL_PLANE_CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_receive_message_length': -1,
   'grpc.max_send_message_length': -1,
 };
+
+/**
+ * What a channel to the control plane is made of. Called for every new channel, so that a name server's new answer counts.
+ *
+ * @throws MeltemiError `CONTROL_PLANE_UNKNOWN`
+ */
+export async function resolveTarget({ address, nameServer }: ControlPlaneAccess): Promise<{
+  readonly target: string;
+  readonly options: ChannelOptions;
+}> {
+  if (nameServer === undefined) return { target: address, options: CONTROL_PLANE_CHANNEL_OPTIONS };
+  const separator = address.lastIndexOf(':');
+  const host = address.slice(0, separator);
+  const resolver = new Resolver({ timeout: 1000, tries: 2 });
+  resolver.setServers([nameServer]);
+  let ip: string | undefined;
+  try {
+    // What the search list of a pod's resolv.conf would add.
+    [ip] = await resolver.resolve4(host.endsWith('.svc') ? `${host}.cluster.local` : host);
+  } catch (cause) {
+    const message = `Cannot find the control plane: ${nameServer} has no address for ${host}; is a pod of it ready?`;
+    throw new MeltemiError('CONTROL_PLANE_UNKNOWN', message, { cause });
+  }
+  // The certificate is for the name.
+  const names = { 'grpc.ssl_target_name_override': host, 'grpc.default_authority': address };
+  return { target: `${ip}${address.slice(separator)}`, options: { ...CONTROL_PLANE_CHANNEL_OPTIONS, ...names } };
+}
 
 /** The port on which a control plane serves without TLS, where it is configured to. */
 const PLAINTEXT_PORT = '15010';

@@ -16,6 +16,8 @@ export interface MergedMetrics {
 export interface MetricsMergerOptions {
   /** The metrics of the agent itself, in Prometheus text. */
   readonly agentMetrics: () => string;
+  /** Default: 127.0.0.1 for both. */
+  readonly hosts?: { readonly proxy: string; readonly application: string };
   /** The port at which the proxy serves its own. */
   readonly proxyPort: number;
   /** `undefined` when the application has none. */
@@ -38,7 +40,9 @@ export function createMetricsMerger(
   readonly query: string;
   readonly timeoutMs?: number;
 }) => Promise<MergedMetrics> {
-  const { agentMetrics, proxyPort, application, request = requestLocal } = options;
+  const { agentMetrics, hosts, proxyPort, application, request = requestLocal } = options;
+  const hostOf = (part: 'proxy' | 'application'): Pick<LocalRequest, 'host'> =>
+    hosts === undefined ? {} : { host: hosts[part] };
   const failures = new Map<string, number>([
     ['application', 0],
     ['envoy', 0],
@@ -56,8 +60,10 @@ export function createMetricsMerger(
   return async ({ accept, query, timeoutMs = DEFAULT_TIMEOUT_MS }) => {
     const headers = accept === '' ? {} : { accept };
     const [proxy, app] = await Promise.all([
-      scrapePart('envoy', { port: proxyPort, path: `/stats/prometheus${query}`, timeoutMs }),
-      application === undefined ? undefined : scrapePart('application', { ...application, headers, timeoutMs }),
+      scrapePart('envoy', { ...hostOf('proxy'), port: proxyPort, path: `/stats/prometheus${query}`, timeoutMs }),
+      application === undefined
+        ? undefined
+        : scrapePart('application', { ...hostOf('application'), ...application, headers, timeoutMs }),
     ]);
     const isOpenMetrics = app?.contentType.startsWith('application/openmetrics-text') === true;
     const parts = [agentMetrics(), formatFailures(failures), proxy.text, app?.text ?? ''];

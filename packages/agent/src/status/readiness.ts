@@ -11,6 +11,8 @@ export interface Readiness {
 
 /** What {@link createReadiness} works with. */
 export interface ReadinessOptions {
+  /** Default: 127.0.0.1. */
+  readonly adminHost?: string;
   readonly adminPort: number;
   /** Replaced in tests. */
   readonly request?: (request: LocalRequest) => Promise<LocalResponse>;
@@ -26,10 +28,15 @@ const STATS_PATH =
  * Asks the proxy's admin port. Ready means: the proxy is live, and has accepted clusters and listeners once. That they
  * were accepted is remembered; being live is asked every time.
  */
-export function createReadiness({ adminPort, request = requestLocal }: ReadinessOptions): Readiness {
+export function createReadiness({
+  adminHost = '127.0.0.1',
+  adminPort,
+  request = requestLocal,
+}: ReadinessOptions): Readiness {
   let isTerminating = false;
   let hasConfiguration = false;
-  const ask = (path: string): Promise<LocalResponse> => request({ port: adminPort, path, timeoutMs: TIMEOUT_MS });
+  const ask = (path: string): Promise<LocalResponse> =>
+    request({ host: adminHost, port: adminPort, path, timeoutMs: TIMEOUT_MS });
   return {
     terminate: () => {
       isTerminating = true;

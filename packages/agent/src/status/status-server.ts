@@ -13,6 +13,8 @@ import type { Readiness } from './readiness.ts';
 
 /** What the status server answers from, and what its commands do. */
 export interface StatusServerOptions {
+  /** Default: every address. */
+  readonly host?: string;
   /** 0 lets the system choose. */
   readonly port: number;
   readonly readiness: Readiness;
@@ -47,7 +49,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       if (!response.headersSent) send(response, 500, 'internal error\n');
     });
   });
-  const port = await listen(server, options.port);
+  const port = await listen(server, options.port, options.host);
   return {
     port,
     [Symbol.asyncDispose]: () =>
@@ -126,12 +128,12 @@ function send(
   response.end(body);
 }
 
-function listen(server: Server, port: number): Promise<number> {
+function listen(server: Server, port: number, host: string | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) =>
       reject(new MeltemiError('STATUS_PORT_TAKEN', `Cannot listen on status port ${port}: ${messageOf(cause)}`)),
     );
-    server.listen(port, () => {
+    server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : port);
     });

@@ -14,6 +14,7 @@ import {
   type ControlPlaneAccess,
   readCallMetadata,
   readChannelCredentials,
+  resolveTarget,
 } from '../identity/control-plane-channel.ts';
 import { bindUnixSocket } from '../unix-socket-server.ts';
 
@@ -152,7 +153,8 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
 
 async function openUpstream({ access, path }: RelayOptions): Promise<{ client: Client; stream: Upstream }> {
   const [channelCredentials, metadata] = [await readChannelCredentials(access), await readCallMetadata(access)];
-  const client = new Client(access.address, channelCredentials, CONTROL_PLANE_CHANNEL_OPTIONS);
+  const { target, options } = await resolveTarget(access);
+  const client = new Client(target, channelCredentials, options);
   return { client, stream: client.makeBidiStreamRequest(path, passBytes, passBytes, metadata) };
 }
 
