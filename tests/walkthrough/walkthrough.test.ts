@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { probeNetns } from '@meltemi/local/sandbox';
 import { eventually, findPeer } from '@meltemi/testing';
 import { countVersions, startWalkthrough, type Walkthrough } from './environment-harness.ts';
+import { addLoopbackTests, environmentPids } from './loopback-checks.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
 const noSandbox = probe.ok ? false : `network namespaces are not to be had: ${probe.reason}; ${probe.remedy}`;
@@ -11,6 +12,8 @@ const noSandbox = probe.ok ? false : `network namespaces are not to be had: ${pr
 interface DataPlane {
   readonly name: string;
   readonly proxyBinary?: string;
+  /** Default: `auto`. */
+  readonly sandbox?: 'auto' | 'loopback';
   /** Why it cannot run here. */
   readonly missing: string | false;
 }
@@ -23,7 +26,17 @@ const dataPlanes: readonly DataPlane[] = [
     ...(envoy === undefined ? {} : { proxyBinary: envoy }),
     missing: noSandbox !== false ? noSandbox : envoy === undefined ? 'envoy is missing; run "npm run peers"' : false,
   },
+  {
+    name: "Meltemi's proxy, in the loopback sandbox,",
+    sandbox: 'loopback',
+    missing: process.platform === 'linux' ? false : 'the loopback sandbox needs Linux',
+  },
 ];
+
+/** Replaces the example's `sandbox: auto`. */
+function inSandbox({ sandbox = 'auto' }: DataPlane): (meshYaml: string) => string {
+  return (meshYaml) => meshYaml.replace('sandbox: auto', `sandbox: ${sandbox}`);
+}
 
 const HELLOWORLD_FILES = [
   '-f',
@@ -44,10 +57,14 @@ for (const plane of dataPlanes) {
   describe(`The walkthrough with ${plane.name} as every sidecar`, { skip: plane.missing }, () => {
     let mesh: Walkthrough;
     before(async () => {
-      mesh = await startWalkthrough(plane.proxyBinary === undefined ? {} : { proxyBinary: plane.proxyBinary });
+      mesh = await startWalkthrough({
+        edit: inSandbox(plane),
+        ...(plane.proxyBinary === undefined ? {} : { proxyBinary: plane.proxyBinary }),
+      });
     });
     after(async () => {
       await mesh?.[Symbol.asyncDispose]();
+      if (mesh !== undefined) assert.deepEqual(environmentPids(mesh.directory), [], 'processes are left behind');
     });
 
     const succeed = async (args: readonly string[], input?: string): Promise<string> => {
@@ -152,6 +169,16 @@ for (const plane of dataPlanes) {
       await assertAccepted('sotw', 'cluster1');
       await succeed(['delete', '-n', 'app1', '-f', '-'], manifest);
     });
+
+    const needsCapture = plane.sandbox === 'loopback' ? 'nothing is captured in the loopback sandbox' : false;
+    test('an application that knows of no proxy is captured on both sides', { skip: needsCapture }, async () => {
+      const inSleep = ['exec', '-n', 'app1', 'deploy/sleep', '--'];
+      assert.equal((await succeed([...inSleep, 'sh', '-c', 'echo $http_proxy$HOST'])).trim(), '');
+      const headers = await succeed([...inSleep, 'curl', '-s', '-m', '5', 'helloworld.app1:5000/headers']);
+      assert.match(headers, /URI=spiffe:\/\/cluster\.local\/ns\/app1\/sa\/sleep/);
+    });
+
+    if (plane.sandbox === 'loopback') addLoopbackTests(() => mesh);
 
     test('remote-clusters shows both clusters in sync', async () => {
       const rows = (await succeed(['remote-clusters'])).trim().split('\n').slice(1);

@@ -26,6 +26,17 @@ const AUTHORITY_LIFETIME_MS = 10 * 365 * 24 * 3_600_000;
 const INTERMEDIATE_LIFETIME_MS = 2 * 365 * 24 * 3_600_000;
 const CONTROL_PLANE_TIMEOUT_MS = 60_000;
 
+/** Where sidecars serve as explicit proxies when nothing is captured. */
+const HTTP_PROXY_PORT = 15_080;
+/** Pods share the machine's addresses and files there: the control plane keeps to its own. */
+const LOOPBACK_CONTROL_PLANE = {
+  SECURE_GRPC_ADDR: '$(POD_IP):15012',
+  HTTPS_ADDR: '$(POD_IP):15017',
+  MONITORING_ADDR: '$(POD_IP):15014',
+  HTTP_ADDR: '$(POD_IP):8080',
+  ROOT_CA_DIR: '$(MELTEMI_ROOT)/etc/cacerts',
+};
+
 /** What {@link installMesh} is told. */
 export interface InstallMeshOptions {
   readonly environment: RunningEnvironment;
@@ -117,9 +128,18 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
     const primary = environment.clusters.find(({ spec }) => spec.name === mesh.controlPlane);
     if (primary === undefined) throw new MeltemiError('FAILED', `BUG: no cluster is named ${mesh.controlPlane}`);
     const remotes = environment.clusters.filter((cluster) => cluster !== primary);
+    const isLoopback = environment.sandbox === 'loopback';
     const meshConfig = {
       accessLogFile: '/dev/stdout',
-      ...(options.proxyBinary === undefined ? {} : { defaultConfig: { binaryPath: options.proxyBinary } }),
+      ...(isLoopback ? { proxyHttpPort: HTTP_PROXY_PORT } : {}),
+      defaultConfig: {
+        ...(options.proxyBinary === undefined ? {} : { binaryPath: options.proxyBinary }),
+        ...(isLoopback ? { interceptionMode: 'NONE' } : {}),
+      },
+    };
+    const env = {
+      ...(options.logLevel === undefined ? {} : { LOG_LEVEL: options.logLevel }),
+      ...(isLoopback ? LOOPBACK_CONTROL_PLANE : {}),
     };
 
     await Promise.all(
@@ -130,7 +150,8 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
             ? controlPlaneManifests({
                 clusterName: primary.spec.name,
                 meshConfig,
-                ...(options.logLevel === undefined ? {} : { env: { LOG_LEVEL: options.logLevel } }),
+                env,
+                separateAddresses: isLoopback,
               })
             : remoteClusterManifests({ clusterName: cluster.spec.name, controlPlaneCluster: primary.spec.name });
         const namespaces = objects.filter((object) => object.kind === 'Namespace');

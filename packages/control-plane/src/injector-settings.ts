@@ -49,8 +49,14 @@ export function createInjectorSettings(options: InjectorSettingsOptions): Inject
   return {
     start: (signal) => informer.start(signal),
     current() {
-      const { trustDomain, defaultConfig } = meshConfig();
-      const config = readInjectorConfig({ ...documents, revision, trustDomain, proxyConfig: { ...defaultConfig } });
+      const { trustDomain, defaultConfig, proxyHttpPort } = meshConfig();
+      const config = readInjectorConfig({
+        ...documents,
+        revision,
+        trustDomain,
+        proxyConfig: { ...defaultConfig },
+        httpProxyPort: proxyHttpPort,
+      });
       // Values that name no cluster leave it to the control plane's own setting.
       return config.clusterId === 'Kubernetes' ? { ...config, clusterId } : config;
     },

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   createProcessLog,
   MeltemiError,
@@ -8,7 +9,7 @@ import {
   systemRandom,
   untilSignal,
 } from '@meltemi/base';
-import { type ClusterAccess, inClusterAccess, loadKubeconfig } from '@meltemi/kube';
+import { type ClusterAccess, inClusterAccess, loadKubeconfig, SERVICE_ACCOUNT_DIR } from '@meltemi/kube';
 import { startControlPlane } from './control-plane.ts';
 import { CONTROL_PLANE_OPTIONS, type ControlPlaneSettings } from './options.ts';
 
@@ -27,8 +28,13 @@ function readSettings(): ControlPlaneSettings {
 
 function clusterAccess(kubeconfig: string | undefined): Promise<ClusterAccess> {
   if (kubeconfig !== undefined && kubeconfig !== '') return loadKubeconfig({ path: kubeconfig });
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
-  return inClusterAccess({ host, port });
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port, MELTEMI_ROOT: root } = process.env;
+  // Where containers have no root of their own, it is a folder that their environment names.
+  return inClusterAccess({
+    host,
+    port,
+    ...(root === undefined ? {} : { serviceAccountDir: join(root, SERVICE_ACCOUNT_DIR) }),
+  });
 }
 
 const settings = readSettings();

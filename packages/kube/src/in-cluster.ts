@@ -4,7 +4,8 @@ import { MeltemiError } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
 import { KUBE_ERROR_CODES } from './errors.ts';
 
-const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** Where a pod's containers find the token of its service account. */
+export const SERVICE_ACCOUNT_DIR: string = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** Where a pod finds its API server and its identity. */
 export interface InClusterOptions {

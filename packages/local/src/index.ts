@@ -1,3 +1,4 @@
+export { SANDBOX_CHOICES, type SandboxChoice } from './environment/choose-sandbox.ts';
 export * from './environment/environment.ts';
 export { directoriesOfSocketNames } from './environment/environment-names.ts';
 export * from './environment/environment-state.ts';

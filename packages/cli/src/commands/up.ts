@@ -18,6 +18,7 @@ interface UpFlags {
   readonly walkthrough?: boolean;
   readonly reset?: boolean;
   readonly proxyBinary?: string;
+  readonly sandbox?: string;
   readonly logLevel?: string;
 }
 
@@ -109,6 +110,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
       'the two-cluster walkthrough, in .meltemi/walkthrough of this clone (what "npm start" runs)',
     )
     .option('--reset', 'forget the state of earlier runs first')
+    .option('--sandbox <kind>', 'where pods run: auto, netns or loopback; default: as mesh.yaml says, else auto')
     .option('--proxy-binary <file>', "an executable that sidecars run instead of Meltemi's own proxy, such as envoy")
     .option(
       '--log-level <levels>',
@@ -126,9 +128,11 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         terminal.err(
           `${paint(terminal, 'dim', `${((context.nowMs() - startedMs) / 1000).toFixed(1).padStart(5)} s`)}  ${message}\n`,
         );
-      const { hasEnvironmentState, readEnvironmentState, readMeshFile, startEnvironment } = await import(
-        '@meltemi/local'
-      );
+      const { hasEnvironmentState, readEnvironmentState, readMeshFile, SANDBOX_CHOICES, startEnvironment } =
+        await import('@meltemi/local');
+      const sandbox = SANDBOX_CHOICES.find((choice) => choice === flags.sandbox);
+      if (flags.sandbox !== undefined && sandbox === undefined)
+        throw new CommandError(EXIT.usage, `--sandbox: "${flags.sandbox}" is not one of ${SANDBOX_CHOICES.join(', ')}`);
       if (flags.walkthrough === true && folder !== undefined)
         throw new CommandError(EXIT.usage, 'Name a folder or --walkthrough, not both');
       const isWalkthrough = flags.walkthrough === true;
@@ -147,6 +151,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
       const untilLost = new Promise<string>((resolveLost) => (lost = resolveLost));
       const environment = await startEnvironment({
         mesh,
+        sandbox,
         directory,
         onProgress: say,
         onLost: (reason) => lost(reason),

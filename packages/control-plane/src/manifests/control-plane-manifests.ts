@@ -25,6 +25,8 @@ export interface ControlPlaneManifestOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** An executable that sidecars run instead of Meltemi's own proxy, such as Envoy's. */
   readonly proxyBinary?: string | undefined;
+  /** Whether kubelets give each pod a second address for its application, as the `loopback` sandbox does. Default: no. */
+  readonly separateAddresses?: boolean | undefined;
 }
 
 /** Everything that a cluster with a control plane needs, in the order in which it is applied. */
@@ -62,12 +64,17 @@ function injectorData({
   clusterName,
   network,
   proxyBinary,
+  separateAddresses = false,
 }: ControlPlaneManifestOptions): Readonly<Record<string, string>> {
+  const proxy = {
+    ...(proxyBinary === undefined ? {} : { binary: proxyBinary }),
+    ...(separateAddresses ? { separateAddresses } : {}),
+  };
   const values = {
     global: {
       multiCluster: { clusterName },
       ...(network === undefined ? {} : { network }),
-      ...(proxyBinary === undefined ? {} : { proxy: { binary: proxyBinary } }),
+      ...(Object.keys(proxy).length === 0 ? {} : { proxy }),
     },
   };
   return { config: stringify({ policy: 'enabled' }), values: `${JSON.stringify(values, null, 2)}\n` };

@@ -28,6 +28,8 @@ export interface ControllersOptions {
     readonly address: string;
     readonly port: number;
     readonly domain: string;
+    /** Every Service is answered for as if it were headless. Default: no. */
+    readonly answersEndpoints?: boolean;
     readonly forwarder: Forwarder;
   };
   /** Replaces the node's Service rules; absent: none are written. */
@@ -60,6 +62,7 @@ export function createControllers(options: ControllersOptions): Controllers {
   if (restoreRules !== undefined) parts.push(createServiceRulesController({ ...deps, restore: restoreRules }));
   const view = createZoneView({
     domain: dns?.domain ?? '',
+    answersEndpoints: dns?.answersEndpoints ?? false,
     services: informers.services.store,
     slices: informers.slices.store,
     namespaces: informers.namespaces.store,

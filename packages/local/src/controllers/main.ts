@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import {
-  createLogLevels,
   createProcessLog,
-  type LogLevel,
   MeltemiError,
   messageOf,
+  parseLogLevels,
   parseOptions,
   systemClock,
   systemRandom,
@@ -38,7 +37,7 @@ function holdProcess(): Disposable {
 
 async function main(): Promise<void> {
   const { values } = parseOptions(CONTROLLER_OPTIONS, process.argv.slice(2), process.env);
-  const log = createProcessLog(`controllers/${values.cluster}`, createLogLevels(values.logLevel as LogLevel));
+  const log = createProcessLog(`controllers/${values.cluster}`, parseLogLevels(values.logLevel));
   const dnsIp = required(values.dnsIp, 'dns-ip');
   const access = await loadKubeconfig({ path: required(values.kubeconfig, 'kubeconfig') });
 
@@ -57,6 +56,7 @@ async function main(): Promise<void> {
       address: dnsIp,
       port: values.dnsPort,
       domain: values.clusterDomain,
+      answersEndpoints: values.dnsEndpoints,
       forwarder: createForwarder({ upstreams: readNameServers(dnsIp), clock: systemClock }),
     },
     ...(values.serviceRules ? { restoreRules: createIptablesRestore(toSystemPath(process.env['PATH'])) } : {}),

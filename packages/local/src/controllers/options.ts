@@ -15,6 +15,12 @@ export const CONTROLLER_OPTIONS = {
   nodeIp: { flag: 'node-ip', type: 'string', description: 'Address of the node; unused, routes lead to it' },
   dnsIp: { flag: 'dns-ip', type: 'string', description: 'Address on which cluster DNS listens' },
   dnsPort: { flag: 'dns-port', type: 'number', default: '53', description: 'Port on which cluster DNS listens' },
+  dnsEndpoints: {
+    flag: 'dns-endpoints',
+    type: 'boolean',
+    default: 'false',
+    description: "Answer with addresses of a Service's endpoints, where nothing rewrites the Service's own",
+  },
   clusterDomain: {
     flag: 'cluster-domain',
     type: 'string',
@@ -32,5 +38,11 @@ export const CONTROLLER_OPTIONS = {
     default: 'true',
     description: 'Write Service addresses into iptables of this network namespace',
   },
-  logLevel: { flag: 'log-level', type: 'string', default: 'info', description: 'debug, info, warn or error' },
+  logLevel: {
+    flag: 'log-level',
+    env: 'MELTEMI_LOG_LEVEL',
+    type: 'string',
+    default: 'info',
+    description: 'A level (debug, info, warn, error), or scope:level joined by commas',
+  },
 } as const;

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MeltemiError, messageOf } from '@meltemi/base';
 import { buildKubeconfig, type ClusterAccess } from '@meltemi/kube';
-import { innerCommand, type NamespaceMode, probeNetns } from '../sandbox/index.ts';
+import type { SandboxKind } from '../sandbox/index.ts';
+import { dieWithParent, environmentVariables, innerCommand, killEnvironmentProcesses } from '../sandbox/index.ts';
 import type { SupervisorConfig, SupervisorOrder, SupervisorReport } from '../supervisor/index.ts';
+import { type ChosenSandbox, chooseSandbox, type SandboxChoice } from './choose-sandbox.ts';
 import { claimDirectory } from './claim-directory.ts';
 import {
   processStartTicks,
@@ -16,8 +18,10 @@ import {
   writeEnvironmentState,
   writeFileAtomically,
 } from './environment-state.ts';
+import { toLoopbackClusters } from './loopback-clusters.ts';
 import type { ClusterSpec, MeshFile } from './mesh-file.ts';
 import { type ClusterPki, prepareClusterPki } from './pki.ts';
+import { makeRuntimeDirectory } from './runtime-directory.ts';
 
 /** How long the clusters may take to come up. */
 const START_TIMEOUT_MS = 60_000;
@@ -27,6 +31,8 @@ const STOP_TIMEOUT_MS = 15_000;
 /** What {@link startEnvironment} needs. */
 export interface EnvironmentOptions {
   readonly mesh: MeshFile;
+  /** Where pods run; default: as the mesh file says. */
+  readonly sandbox?: SandboxChoice | undefined;
   /** The folder that the state goes into, as `.meltemi/`. */
   readonly directory: string;
   /** Told each step that is done. */
@@ -49,7 +55,7 @@ export interface StartedCluster {
 export interface RunningEnvironment extends AsyncDisposable {
   readonly clusters: readonly StartedCluster[];
   readonly kubeconfig: string;
-  readonly sandbox: NamespaceMode;
+  readonly sandbox: SandboxKind;
 }
 
 interface HostListener {
@@ -95,20 +101,28 @@ function rememberedPorts(directory: string): Readonly<Record<string, number>> {
   }
 }
 
-function supervisorConfig(
-  options: EnvironmentOptions,
-  probe: { readonly mode: NamespaceMode; readonly path: string },
-): SupervisorConfig {
+/** An environment about to start: what was asked for, and what was found out. */
+interface Launch {
+  readonly options: EnvironmentOptions;
+  readonly sandbox: ChosenSandbox;
+  /** With the ranges that the sandbox has for them. */
+  readonly clusters: readonly ClusterSpec[];
+  /** For sandboxes without a /run of their own. */
+  readonly runtimeDirectory: string | undefined;
+}
+
+function supervisorConfig({ options, sandbox, clusters, runtimeDirectory }: Launch): SupervisorConfig {
   const { mesh, directory } = options;
   const imagesFile = statePath(directory, 'images.json');
   writeFileAtomically(imagesFile, JSON.stringify(mesh.images, null, 2), 0o600);
   return {
     stateDir: statePath(directory),
-    sandbox: 'netns',
-    mode: probe.mode,
-    path: probe.path,
+    sandbox: sandbox.kind,
+    ...(sandbox.mode === undefined ? {} : { mode: sandbox.mode }),
+    ...(runtimeDirectory === undefined ? {} : { runtimeDirectory }),
+    path: sandbox.path,
     imagesFile,
-    clusters: mesh.clusters.map((cluster, index) => ({
+    clusters: clusters.map((cluster, index) => ({
       cluster: cluster.name,
       podCidr: cluster.podCidr.text,
       serviceCidr: cluster.serviceCidr.text,
@@ -118,6 +132,25 @@ function supervisorConfig(
       hostListenFd: FIRST_LISTENER_FD + index,
     })),
   };
+}
+
+/**
+ * Addresses of pods and Services are part of the state, and each sandbox has its own.
+ *
+ * @throws MeltemiError `SANDBOX_CHANGED`
+ */
+function keepSandbox(directory: string, kind: SandboxKind): void {
+  const file = statePath(directory, 'sandbox');
+  const previous = existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
+  // Before there was a choice there was no file.
+  const known = previous ?? (existsSync(statePath(directory, 'clusters')) ? 'netns' : kind);
+  if (known !== kind) {
+    throw new MeltemiError(
+      'SANDBOX_CHANGED',
+      `Cannot start in the ${kind} sandbox: the state in ${statePath(directory)} was made in the ${known} sandbox, which has other addresses; give --reset to begin anew, or --sandbox ${known}`,
+    );
+  }
+  if (previous === undefined) writeFileAtomically(file, `${kind}\n`, 0o600);
 }
 
 /** Descriptors 0 to 2 are the standard ones, 3 is the channel between the processes. */
@@ -134,14 +167,19 @@ function startSupervisor(
   mkdirSync(statePath(directory, 'logs'), { recursive: true });
   const log = openSync(statePath(directory, 'logs/supervisor.log'), 'a');
   const main = fileURLToPath(new URL('../supervisor/main.ts', import.meta.url));
-  const [program, ...args] = innerCommand(config.mode, [process.execPath, main, '--config', configFile]) as [
-    string,
-    ...string[],
-  ];
+  const command = [process.execPath, main, '--config', configFile];
+  const [program, ...args] = (
+    config.mode === undefined ? [...dieWithParent(config.path), ...command] : innerCommand(config.mode, command)
+  ) as [string, ...string[]];
   try {
     return spawn(program, args, {
       stdio: ['ignore', log, log, 'ipc', ...listeners.map((listener) => listener.fd)],
-      env: { ...options.env, PATH: config.path, NODE_COMPILE_CACHE: statePath(directory, 'cache') },
+      env: {
+        ...options.env,
+        ...environmentVariables(directory),
+        PATH: config.path,
+        NODE_COMPILE_CACHE: statePath(directory, 'cache'),
+      },
       // A process group of its own: Ctrl-C reaches this process only, which then stops the others in order.
       detached: true,
     });
@@ -204,37 +242,38 @@ async function stopSupervisor(child: ChildProcess): Promise<void> {
  */
 export async function startEnvironment(options: EnvironmentOptions): Promise<RunningEnvironment> {
   const { mesh, directory } = options;
-  const probe =
-    process.platform === 'linux'
-      ? probeNetns(process.getuid?.() ?? 0, options.env)
-      : ({
-          ok: false,
-          step: 'look at the platform',
-          reason: `this is ${process.platform}`,
-          remedy: 'Use Linux (x64 or arm64 with glibc), or WSL2',
-        } as const);
-  if (!probe.ok) {
-    throw new MeltemiError(
-      'SANDBOX_UNAVAILABLE',
-      `Cannot give pods a network of their own on this machine: step "${probe.step}" failed: ${probe.reason}. ${probe.remedy}`,
-    );
-  }
+  const sandbox = chooseSandbox(options.sandbox ?? mesh.sandbox, {
+    platform: process.platform,
+    uid: process.getuid?.() ?? 0,
+    env: options.env,
+  });
+  const isLoopback = sandbox.kind === 'loopback';
+  const specs = isLoopback ? toLoopbackClusters(mesh.clusters) : mesh.clusters;
   mkdirSync(statePath(directory), { recursive: true, mode: 0o700 });
   const claim = await claimDirectory(directory);
   const listeners: HostListener[] = [];
   let child: ChildProcess | undefined;
+  let runtimeDirectory: string | undefined;
+  /** Without namespaces nothing else ends what a first process that was killed has left behind. */
+  const sweep = (): void => {
+    if (!isLoopback) return;
+    killEnvironmentProcesses(directory);
+    if (runtimeDirectory !== undefined) rmSync(runtimeDirectory, { recursive: true, force: true });
+  };
   try {
-    options.onProgress(`sandbox: network namespaces, ${probe.mode.root ? 'as root' : 'rootless'}`);
+    keepSandbox(directory, sandbox.kind);
+    for (const message of sandbox.messages) options.onProgress(message);
+    sweep();
+    if (isLoopback) runtimeDirectory = makeRuntimeDirectory(directory, options.env);
     const pki = new Map<string, ClusterPki>();
-    for (const cluster of mesh.clusters)
+    for (const cluster of specs)
       pki.set(
         cluster.name,
         prepareClusterPki(cluster, statePath(directory, 'clusters', cluster.name), options.nowMs()),
       );
     const remembered = rememberedPorts(directory);
-    for (const cluster of mesh.clusters)
-      listeners.push(await openHostListener(cluster.apiPort, remembered[cluster.name]));
-    const running = mesh.clusters.map(
+    for (const cluster of specs) listeners.push(await openHostListener(cluster.apiPort, remembered[cluster.name]));
+    const running = specs.map(
       (cluster, index): RunningCluster => ({ name: cluster.name, apiPort: listeners[index]?.port ?? 0 }),
     );
     writeFileAtomically(
@@ -242,12 +281,16 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
       JSON.stringify(Object.fromEntries(running.map(({ name, apiPort }) => [name, apiPort]))),
       0o600,
     );
-    child = startSupervisor(options, supervisorConfig(options, probe), listeners);
+    child = startSupervisor(
+      options,
+      supervisorConfig({ options, sandbox, clusters: specs, runtimeDirectory }),
+      listeners,
+    );
     // Two holders of one listening socket would both accept.
     for (const { server } of listeners) server.close();
     await untilReady(options, child);
 
-    const clusters = mesh.clusters.map((spec, index): StartedCluster => {
+    const clusters = specs.map((spec, index): StartedCluster => {
       // Prepared above for every cluster.
       const { certificateAuthorityPem, administrator } = pki.get(spec.name) as ClusterPki;
       return {
@@ -280,16 +323,18 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
     const supervisor = child;
     let isStopping = false;
     supervisor.once('exit', (code, signal) => {
+      sweep();
       if (!isStopping)
         options.onLost(`the environment's first process ended with ${signal ?? `code ${code}`}: ${logTail(directory)}`);
     });
     return {
       clusters,
       kubeconfig,
-      sandbox: probe.mode,
+      sandbox: sandbox.kind,
       async [Symbol.asyncDispose]() {
         isStopping = true;
         await stopSupervisor(supervisor);
+        sweep();
         removeEnvironmentState(directory);
         claim.close();
       },
@@ -297,6 +342,7 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
   } catch (error) {
     for (const { server } of listeners) server.close();
     if (child !== undefined) await stopSupervisor(child);
+    sweep();
     claim.close();
     throw error;
   }

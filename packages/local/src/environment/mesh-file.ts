@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { MeltemiError, messageOf, nearestName } from '@meltemi/base';
 import { type Document, isMap, isSeq, LineCounter, parseDocument } from 'yaml';
+import { SANDBOX_CHOICES, type SandboxChoice } from './choose-sandbox.ts';
 import { addressAt, type Cidr, cidrsOverlap, parseCidr } from './cidr.ts';
 
 /** How an image reference becomes a local process. */
@@ -44,7 +45,7 @@ export interface ManifestEntry {
 export interface MeshFile {
   readonly file: string;
   readonly name: string;
-  readonly sandbox: 'auto' | 'netns';
+  readonly sandbox: SandboxChoice;
   readonly images: readonly ImageCommand[];
   readonly clusters: readonly ClusterSpec[];
   /** The cluster that the control plane runs in; `undefined` leaves the clusters without a mesh. */
@@ -232,9 +233,10 @@ export function readMeshFile(file: string): MeshFile {
   if (reader.text(['apiVersion']) !== 'meltemi.dev/v1alpha1')
     reader.fail(['apiVersion'], 'needs to be meltemi.dev/v1alpha1');
   if (reader.text(['kind']) !== 'Environment') reader.fail(['kind'], 'needs to be Environment');
-  const sandbox = reader.text(['sandbox'], 'auto');
-  if (sandbox !== 'auto' && sandbox !== 'netns')
-    return reader.fail(['sandbox'], `"${sandbox}" is not one of auto, netns`);
+  const sandboxText = reader.text(['sandbox'], 'auto');
+  const sandbox = SANDBOX_CHOICES.find((choice) => choice === sandboxText);
+  if (sandbox === undefined)
+    return reader.fail(['sandbox'], `"${sandboxText}" is not one of ${SANDBOX_CHOICES.join(', ')}`);
   const root = resolve(dirname(file), reader.text(['root'], '.'));
   const images = Array.from({ length: reader.count(['images']) }, (_, index): ImageCommand => {
     const path = ['images', index];

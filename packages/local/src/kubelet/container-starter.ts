@@ -51,7 +51,11 @@ export function containerLogPath(podsDirectory: string, podUid: string, containe
 }
 
 /** The program's own directory comes first, so that `node` in a manifest is the Node that runs everything here. */
-function baseEnv(context: KubeletContext, pod: Pod, image: ImageCommand): Readonly<Record<string, string>> {
+function baseEnv(
+  { context, pod, record, container }: StartContainerOptions,
+  key: string,
+  image: ImageCommand,
+): Readonly<Record<string, string>> {
   const service = context.apiService();
   if (service === undefined) {
     throw new ContainerStartError('CreateContainerConfigError', 'the Service "default/kubernetes" does not exist yet');
@@ -62,6 +66,7 @@ function baseEnv(context: KubeletContext, pod: Pod, image: ImageCommand): Readon
     HOME: '/root',
     HOSTNAME: podHostname(pod),
     ...context.containerEnv,
+    ...context.sandbox.containerEnv({ key, podIp: record.ip, port: container.ports?.[0]?.containerPort }),
     ...image.env,
     KUBERNETES_SERVICE_HOST: service.host,
     KUBERNETES_SERVICE_PORT: String(service.port),
@@ -77,7 +82,7 @@ async function buildSpec(
   const { context, pod, record, container, lookup } = options;
   const image = resolveImage(container.image ?? '', context.images);
   if (!image.ok) throw new ContainerStartError('ErrImagePull', image.error);
-  const base = baseEnv(context, pod, image.value);
+  const base = baseEnv(options, key, image.value);
   const facts = podFacts(context, record);
   try {
     const env = await resolveContainerEnv({ pod, container, facts, lookup, base });

@@ -301,6 +301,21 @@ suite('kubelet', { skip }, () => {
     assert.equal(order, 'drain\npreStop\napp\nsidecar\n');
   });
 
+  test('A hook that comes right after the start runs inside the container', async () => {
+    const postStart = { exec: { command: ['sh', '-c', 'hostname > /shared/hook; ip -o -4 addr >> /shared/hook'] } };
+    const volumeMounts = [{ name: 'shared', mountPath: '/shared' }];
+    await createPod('hooked', {
+      containers: [
+        shell('app', "trap 'exit 0' TERM; while :; do sleep 0.05; done", { lifecycle: { postStart }, volumeMounts }),
+      ],
+      volumes: [{ name: 'shared', hostPath: { path: '/hooked' } }],
+    });
+    await untilReady('hooked');
+    const seen = readFileSync(join(directory, '.meltemi/clusters/c1/host/hooked/hook'), 'utf8');
+    assert.match(seen, new RegExp(`^hooked\\n[^]*${(await get('hooked')).status?.podIP}/`));
+    await remove('hooked');
+  });
+
   test('A pod whose work is done succeeds, though its sidecar would run for ever', async () => {
     const initContainers = [
       shell('sidecar', "trap 'exit 0' TERM; while :; do sleep 0.05; done", { restartPolicy: 'Always' }),

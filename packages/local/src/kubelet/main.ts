@@ -7,14 +7,18 @@ import {
   disposeAll,
   MeltemiError,
   messageOf,
+  parseLogLevels,
   parseOptions,
   systemClock,
   systemRandom,
   untilSignal,
 } from '@meltemi/base';
-import { createInformer, createKubeClient, loadKubeconfig, type Service, SERVICES } from '@meltemi/kube';
+import { createInformer, createKubeClient, loadKubeconfig, SERVICES, type Service } from '@meltemi/kube';
+import { podHalf } from '../sandbox/loopback-addresses.ts';
+import { createLoopbackPodSandbox } from '../sandbox/loopback-pod-sandbox.ts';
 import { createNetnsPodSandbox } from '../sandbox/netns-pod-sandbox.ts';
 import { createRunCommand } from '../sandbox/run-command.ts';
+import type { PodSandbox } from '../sandbox/sandbox.ts';
 import { toSystemPath } from '../sandbox/system-path.ts';
 import { createSupervisorClient } from '../supervisor/client.ts';
 import { createContainerExec } from './container-exec.ts';
@@ -31,25 +35,48 @@ import { createProbeAction } from './probe-action.ts';
 import { createRecordStore } from './record-store.ts';
 
 const KUBELET_PORT = 10250;
-/** The sandbox's side of things, on the environment's tmpfs. */
-const RUNTIME_DIRECTORY = '/run/meltemi';
+const logLevels = createLogLevels();
+const log = createProcessLog('kubelet', logLevels);
 
-const log = createProcessLog('kubelet', createLogLevels('info'));
+type KubeletOptions = { readonly [Name in keyof typeof KUBELET_OPTIONS]: string };
 
-function readOptions(): { readonly [Name in keyof typeof KUBELET_OPTIONS]: string } {
+function readOptions(): KubeletOptions {
   const { values } = parseOptions(KUBELET_OPTIONS, process.argv.slice(2), process.env);
   for (const [name, { flag }] of Object.entries(KUBELET_OPTIONS)) {
     if (values[name as keyof typeof values] === undefined) {
       throw new MeltemiError('USAGE', `Cannot start: --${flag} is required`);
     }
   }
-  if (values.sandbox !== 'netns')
+  if (values.sandbox !== 'netns' && values.sandbox !== 'loopback')
     throw new MeltemiError('USAGE', `Cannot start: there is no sandbox "${values.sandbox}"`);
-  return values as { readonly [Name in keyof typeof KUBELET_OPTIONS]: string };
+  return values as KubeletOptions;
+}
+
+function createPodSandbox(options: KubeletOptions, systemPath: string, cacheDirectory: string): PodSandbox {
+  const directory = join(options.runtime, options.nodeName);
+  if (options.sandbox === 'loopback') {
+    return createLoopbackPodSandbox({
+      directory: options.runtime,
+      // `clusters/<name>` of `.meltemi`
+      environment: resolve(options.data, '..', '..', '..'),
+      podCidr: options.podCidr,
+      dnsIp: options.dnsIp,
+      path: systemPath,
+    });
+  }
+  return createNetnsPodSandbox({
+    run: createRunCommand(systemPath),
+    gatewayIp: options.nodeIp,
+    directory: join(directory, 'containers'),
+    sharedMounts: [{ source: cacheDirectory, target: cacheDirectory, readOnly: false }],
+    // Only the machine's own user namespace maps all ids.
+    rootless: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),
+  });
 }
 
 async function main(): Promise<void> {
   const options = readOptions();
+  for (const [scope, level] of parseLogLevels(options.logLevel).entries()) logLevels.set(scope, level);
   const ended = new AbortController();
   const systemPath = toSystemPath(process.env['PATH']);
   const podsDirectory = join(options.data, 'pods');
@@ -66,14 +93,8 @@ async function main(): Promise<void> {
     onExit: (process) => kubelet.onExit(process),
     onLost: () => process.exit(1),
   });
-  const sandbox = createNetnsPodSandbox({
-    run: createRunCommand(systemPath),
-    gatewayIp: options.nodeIp,
-    directory: join(RUNTIME_DIRECTORY, options.nodeName, 'containers'),
-    sharedMounts: [{ source: cacheDirectory, target: cacheDirectory, readOnly: false }],
-    // Only the machine's own user namespace maps all ids.
-    rootless: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),
-  });
+  const sandbox = createPodSandbox(options, systemPath, cacheDirectory);
+  const isLoopback = options.sandbox === 'loopback';
   const exec = createContainerExec({ sandbox, clock: systemClock, systemPath });
   const apiServices = createInformer<Service>({
     client,
@@ -96,10 +117,10 @@ async function main(): Promise<void> {
     sandbox,
     objects: createObjectCache({ client, clock: systemClock, log }),
     store: createRecordStore(podsDirectory),
-    addresses: createIpAllocator(options.podCidr),
+    addresses: createIpAllocator(isLoopback ? podHalf(options.podCidr) : options.podCidr),
     directories: {
       podsDirectory,
-      memoryDirectory: join(RUNTIME_DIRECTORY, options.nodeName, 'volumes'),
+      memoryDirectory: join(options.runtime, options.nodeName, 'volumes'),
       hostPathDirectory: join(options.data, 'host'),
     },
     // Written by the process that starts the environment.
@@ -112,8 +133,10 @@ async function main(): Promise<void> {
     log,
     systemPath,
     nodePath: process.execPath,
-    containerEnv: { MELTEMI_SO_MARK: '1337', NODE_COMPILE_CACHE: cacheDirectory },
+    containerEnv: { NODE_COMPILE_CACHE: cacheDirectory },
     apiService() {
+      // Nothing rewrites the Service's address there: containers call the server itself.
+      if (isLoopback) return { host: options.nodeIp, port: Number(new URL(client.server).port) };
       const service = apiServices.store.get({ namespace: 'default', name: 'kubernetes' });
       const host = service?.spec.clusterIP;
       return host === undefined ? undefined : { host, port: service?.spec.ports?.[0]?.port ?? 443 };

@@ -9,5 +9,13 @@ export const KUBELET_OPTIONS = {
   data: { flag: 'data', type: 'string', description: 'Directory of this cluster; pods are kept below it' },
   images: { flag: 'images', type: 'string', description: 'JSON file: a list of {image, command, path, env}' },
   pki: { flag: 'pki', type: 'string', description: 'Directory with ca.crt, kubelet-server.crt and kubelet-server.key' },
-  sandbox: { flag: 'sandbox', type: 'string', default: 'netns', description: 'Where pods run: netns' },
+  sandbox: { flag: 'sandbox', type: 'string', default: 'netns', description: 'Where pods run: netns or loopback' },
+  runtime: { flag: 'runtime', type: 'string', default: '/run/meltemi', description: 'Directory on a tmpfs' },
+  logLevel: {
+    flag: 'log-level',
+    env: 'MELTEMI_LOG_LEVEL',
+    type: 'string',
+    default: 'info',
+    description: 'A level (debug, info, warn, error), or scope:level joined by commas',
+  },
 } as const;

@@ -10,10 +10,12 @@ import type { ContainerMount, PodSandbox } from './sandbox.ts';
 /**
  * The end of the chain of programs that becomes the container; each replaces the one before, so that the pid stays.
  * Ports below 1024 are opened to everyone, since no process here has another identity than the sandbox's own.
+ * Connections in the queue of a proxy's worker move to another when it ends, where the kernel can do that.
  * Exit code 128 says that the container itself was never started.
  */
 const START_SCRIPT = `fail() { echo "Cannot start the container: $1" >&2; exit 128; }
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start || fail "ip_unprivileged_port_start was refused"
+[ ! -e /proc/sys/net/ipv4/tcp_migrate_req ] || echo 1 > /proc/sys/net/ipv4/tcp_migrate_req 2>/dev/null || :
 hostname "$1" || fail "the host name was refused"
 mount -a -T "$2" || fail "a mount was refused"
 cd "$3" && pivot_root . .old && umount -l /.old || fail "the root could not be changed"
@@ -21,6 +23,14 @@ cd "$4" || fail "there is no working directory $4"
 PATH=$5
 export PATH
 shift 5
+exec "$@"`;
+
+/** Part of the start script, and so of the command line of every program in that chain but the container's own. */
+const START_MARK = 'Cannot start the container';
+
+/** Waits until the container's own program runs: before that its process is still in other namespaces, or in some. */
+const AWAIT_SCRIPT = `while grep -qa "${START_MARK}" "/proc/$1/cmdline"; do sleep 0.02; done
+shift
 exec "$@"`;
 
 const EXEC_SCRIPT = `cd "$1" || exit 126
@@ -47,6 +57,8 @@ export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandb
   const networks = createPodNetworks({ run, gatewayIp });
   const mountTable = parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
   return {
+    // The sidecar's sockets are told apart by this mark, see the rules of `istio-iptables`.
+    containerEnv: () => ({ MELTEMI_SO_MARK: '1337' }),
     createPodNetwork: (pod) => networks.create(pod),
     hasPodNetwork: (podUid) => networks.has(podUid),
     removePodNetwork: (pod) => networks.remove(pod),
@@ -67,7 +79,17 @@ export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandb
       const target = findProcPid(pid);
       if (target === undefined) return undefined;
       const enter = ['nsenter', '-t', String(target), '-n', '-m', '-u', '--'];
-      return [...enter, 'sh', '-c', EXEC_SCRIPT, 'sh', workingDir, path, ...argv];
+      const command = [...enter, 'sh', '-c', EXEC_SCRIPT, 'sh', workingDir, path, ...argv];
+      return isStarting(target) ? ['sh', '-c', AWAIT_SCRIPT, 'sh', String(target), ...command] : command;
     },
   };
+}
+
+function isStarting(procPid: number): boolean {
+  try {
+    return readFileSync(`/proc/${procPid}/cmdline`, 'utf8').includes(START_MARK);
+  } catch {
+    // It has ended; entering it will say so.
+    return false;
+  }
 }

@@ -49,7 +49,12 @@ export const CONTAINER_KEY_VARIABLE = 'MELTEMI_CONTAINER';
 
 /** Every living process that was started with this container key in its environment, by its pid in this namespace. */
 export function findContainerProcesses(key: string): readonly number[] {
-  const wanted = `${CONTAINER_KEY_VARIABLE}=${key}`;
+  return findProcessesByVariable(CONTAINER_KEY_VARIABLE, key);
+}
+
+/** Every living process that was started with this variable in its environment, by its pid in this namespace. */
+export function findProcessesByVariable(name: string, value: string): readonly number[] {
+  const wanted = `${name}=${value}`;
   const own = isProcOurs();
   return listProcPids().flatMap((procPid) => {
     if (!readProc(`/proc/${procPid}/environ`).split('\0').includes(wanted)) return [];

@@ -1,3 +1,6 @@
+/** Kinds of sandboxes. */
+export type SandboxKind = 'netns' | 'loopback';
+
 /** One cluster's part of the address plan. */
 export interface ClusterNetwork {
   readonly cluster: string;
@@ -16,7 +19,7 @@ export type ClusterLink = readonly [cluster: string, otherCluster: string];
 /**
  * Where the nodes of an environment run; the supervisor's side of a sandbox.
  *
- * One implementation per kind of sandbox: `netns` gives each node a network namespace.
+ * One implementation per kind of sandbox: `netns` gives each node a network namespace, `loopback` an address.
  */
 export interface NodeSandbox {
   /** Builds every node's network and the links. Called once. */
@@ -60,8 +63,19 @@ export interface ExecSpec {
   readonly workingDir: string;
 }
 
+/** What a sandbox's variables for a container depend on. */
+export interface ContainerFacts {
+  /** See {@link ContainerSpec.key}. */
+  readonly key: string;
+  readonly podIp: string;
+  /** The first port that the container declares. */
+  readonly port: number | undefined;
+}
+
 /** Where pods run; the kubelet's side of a sandbox. */
 export interface PodSandbox {
+  /** Variables that containers have because of where they run; images and manifests may say otherwise. */
+  containerEnv(container: ContainerFacts): Readonly<Record<string, string>>;
   /** Gives the pod its network; does nothing when it has one already. */
   createPodNetwork(pod: { readonly uid: string; readonly ip: string }): Promise<void>;
   hasPodNetwork(podUid: string): boolean;

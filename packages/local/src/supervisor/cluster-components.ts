@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ClusterConfig } from './config.ts';
+import { LOOPBACK_DNS_PORT } from '../sandbox/loopback-addresses.ts';
+import type { SandboxKind } from '../sandbox/sandbox.ts';
+import { type ClusterConfig, RUNTIME_DIRECTORY } from './config.ts';
 
 /** The port of each cluster's API on its node. */
 export const API_PORT = 6443;
@@ -19,8 +21,13 @@ export interface ClusterComponentsOptions {
   readonly node: string;
   readonly socketPath: string;
   readonly imagesFile: string;
-  readonly sandbox: string;
+  readonly sandbox: SandboxKind;
+  /** Default {@link RUNTIME_DIRECTORY}. */
+  readonly runtimeDirectory?: string | undefined;
 }
+
+/** Without rules that rewrite Service addresses, names stand for endpoints. */
+const LOOPBACK_CONTROLLER_FLAGS = ['--no-service-rules', '--dns-endpoints', '--dns-port', String(LOOPBACK_DNS_PORT)];
 
 /** The node's name in its cluster. */
 export function toNodeName(cluster: string): string {
@@ -33,7 +40,7 @@ function entry(component: string): string {
 
 /** The command lines of a cluster's own processes. */
 export function clusterComponents(options: ClusterComponentsOptions): readonly ComponentCommand[] {
-  const { cluster, node, socketPath, imagesFile, sandbox } = options;
+  const { cluster, node, socketPath, imagesFile, sandbox, runtimeDirectory = RUNTIME_DIRECTORY } = options;
   const { dataDir } = cluster;
   const flags = (values: Readonly<Record<string, string>>): readonly string[] =>
     Object.entries(values).flatMap(([flag, value]) => [`--${flag}`, value]);
@@ -70,6 +77,7 @@ export function clusterComponents(options: ClusterComponentsOptions): readonly C
           'dns-ip': cluster.dnsIp,
           data: dataDir,
         }),
+        ...(sandbox === 'loopback' ? LOOPBACK_CONTROLLER_FLAGS : []),
       ],
     },
     {
@@ -88,6 +96,7 @@ export function clusterComponents(options: ClusterComponentsOptions): readonly C
           images: imagesFile,
           pki,
           sandbox,
+          runtime: runtimeDirectory,
         }),
       ],
     },

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { MeltemiError } from '@meltemi/base';
 import type { NamespaceMode } from '../sandbox/inner-command.ts';
-import type { ClusterLink, ClusterNetwork } from '../sandbox/sandbox.ts';
+import type { ClusterLink, ClusterNetwork, SandboxKind } from '../sandbox/sandbox.ts';
 
 /** One cluster of the environment, as the outer process hands it in. */
 export interface ClusterConfig extends ClusterNetwork {
@@ -11,19 +11,26 @@ export interface ClusterConfig extends ClusterNetwork {
   readonly hostListenFd?: number;
 }
 
+/** Where sockets, volumes in memory and containers' roots lie: in namespaces, the environment has a /run of its own. */
+export const RUNTIME_DIRECTORY = '/run/meltemi';
+
 /** Everything that the supervisor is told by the process that starts it. */
 export interface SupervisorConfig {
   /** Absolute path of `DIR/.meltemi`. */
   readonly stateDir: string;
   /** Which kind of sandbox the nodes and pods get. */
-  readonly sandbox: 'netns';
-  /** What the probe found: it was started with `innerCommand(mode, …)`. */
-  readonly mode: NamespaceMode;
+  readonly sandbox: SandboxKind;
+  /** What the probe found, for `netns`: it was started with `innerCommand(mode, …)`. */
+  readonly mode?: NamespaceMode;
+  /** For `loopback`: a short path on a tmpfs, made for this run. In namespaces it is {@link RUNTIME_DIRECTORY}. */
+  readonly runtimeDirectory?: string;
   /** `PATH` with the system's administration programs, from the probe. */
   readonly path: string;
   readonly clusters: readonly ClusterConfig[];
   /** Pairs of clusters with a route between them; default: every pair. */
   readonly links?: readonly ClusterLink[];
+  /** Levels of the components' logs, as `--log-level` takes them; default: `info`. */
+  readonly logLevel?: string;
   /** JSON file with the image map, for the kubelets. */
   readonly imagesFile: string;
 }

@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createProcessLog, MeltemiError, messageOf, parseOptions, systemClock } from '@meltemi/base';
+import { createLoopbackNodes } from '../sandbox/loopback-node-sandbox.ts';
 import { createNodeNetworks } from '../sandbox/node-network.ts';
 import { createRunCommand } from '../sandbox/run-command.ts';
-import { readSupervisorConfig, type SupervisorConfig } from './config.ts';
+import type { NodeSandbox } from '../sandbox/sandbox.ts';
+import { RUNTIME_DIRECTORY, readSupervisorConfig, type SupervisorConfig } from './config.ts';
 import type { SupervisorOrder, SupervisorReport } from './outer-messages.ts';
 import { createSupervisor } from './supervisor.ts';
 
@@ -11,12 +14,16 @@ const OPTIONS = {
   config: { flag: 'config', type: 'string', description: 'JSON file that describes the environment' },
 } as const;
 
-const SOCKET_PATH = '/run/meltemi/supervisor.sock';
-
 /** A /run of the environment's own: `ip netns` and iptables write there, and the machine's is not ours. */
 function mountRun(path: string): void {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run'], { env: { PATH: path }, stdio: 'pipe' });
   mkdirSync('/run/netns', { recursive: true });
+}
+
+function createSandbox({ sandbox, path, stateDir }: SupervisorConfig): NodeSandbox {
+  if (sandbox === 'loopback') return createLoopbackNodes({ environment: dirname(stateDir), path });
+  mountRun(path);
+  return createNodeNetworks({ run: createRunCommand(path) });
 }
 
 /** Messages are lost when the outer process has gone; then so are we, in a moment. */
@@ -35,11 +42,10 @@ const log = createProcessLog('supervisor');
 
 async function main(): Promise<void> {
   const config = readConfig();
-  mountRun(config.path);
   const supervisor = createSupervisor({
     config,
-    sandbox: createNodeNetworks({ run: createRunCommand(config.path) }),
-    socketPath: SOCKET_PATH,
+    sandbox: createSandbox(config),
+    socketPath: join(config.runtimeDirectory ?? RUNTIME_DIRECTORY, 'supervisor.sock'),
     clock: systemClock,
     log,
     report,

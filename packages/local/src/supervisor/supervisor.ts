@@ -66,10 +66,21 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const componentsOf =
     options.componentsOf ??
     ((cluster) =>
-      clusterComponents({ cluster, node, socketPath, imagesFile: config.imagesFile, sandbox: config.sandbox }));
+      clusterComponents({
+        cluster,
+        node,
+        socketPath,
+        imagesFile: config.imagesFile,
+        sandbox: config.sandbox,
+        runtimeDirectory: config.runtimeDirectory,
+      }));
 
   const startComponents = (cluster: ClusterConfig): void => {
-    const env = { PATH: config.path, NODE_COMPILE_CACHE: join(config.stateDir, 'cache', 'compile') };
+    const env = {
+      PATH: config.path,
+      NODE_COMPILE_CACHE: join(config.stateDir, 'cache', 'compile'),
+      ...(config.logLevel === undefined ? {} : { MELTEMI_LOG_LEVEL: config.logLevel }),
+    };
     for (const { name, argv, inheritedFd } of componentsOf(cluster)) {
       const component = createComponent({
         name: `${cluster.cluster}-${name}`,

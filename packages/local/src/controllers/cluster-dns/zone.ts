@@ -154,14 +154,20 @@ export function answerFromZone(view: ZoneView, name: string, type: number): DnsR
 /** The zone of a cluster, over its informers' stores. */
 export function createZoneView(options: {
   readonly domain: string;
+  /** Names of Services stand for their endpoints, as if all were headless. */
+  readonly answersEndpoints?: boolean;
   readonly services: { get(key: { readonly namespace: string; readonly name: string }): Service | undefined };
   /** Index `service`: `namespace/name` of the service. */
   readonly slices: { byIndex(index: string, value: string): readonly EndpointSlice[] };
   readonly namespaces: { get(key: { readonly name: string }): unknown };
 }): ZoneView {
+  const headless = (service: Service): Service => ({ ...service, spec: { ...service.spec, clusterIP: 'None' } });
   return {
     domain: options.domain.toLowerCase(),
-    service: (namespace, name) => options.services.get({ namespace, name }),
+    service(namespace, name) {
+      const service = options.services.get({ namespace, name });
+      return options.answersEndpoints && service !== undefined ? headless(service) : service;
+    },
     slices: (namespace, name) => options.slices.byIndex('service', keyText({ namespace, name })),
     hasNamespace: (name) => options.namespaces.get({ name }) !== undefined,
   };
