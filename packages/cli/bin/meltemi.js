@@ -10,6 +10,19 @@ const here = dirname(fileURLToPath(import.meta.url));
 const main = join(here, '../src/main.ts');
 const [major, minor] = process.versions.node.split('.').map(Number);
 
+/** Whether `npm ci` has run: without it nothing below can be imported. */
+function isInstalled() {
+  try {
+    return existsSync(fileURLToPath(import.meta.resolve('commander')));
+  } catch {
+    return false;
+  }
+}
+
+if (!isInstalled()) {
+  process.stderr.write('Cannot start meltemi: its packages are not installed; run "npm ci" in the clone first\n');
+  process.exit(64);
+}
 if (major > 24 || (major === 24 && minor >= 12)) {
   await import(main);
 } else {
