@@ -3,8 +3,9 @@
  * -o FILE, -w FORMAT (%{http_code}, \n), -m SECONDS / --max-time, --connect-timeout, and several URLs.
  */
 import { writeFileSync } from 'node:fs';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { urlToHttpOptions } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values, positionals } = parseArgs({
@@ -33,6 +34,15 @@ interface Failure {
   readonly message: string;
 }
 
+/** As curl does: an explicit proxy is told the whole URL, and which host it is for. */
+function target(url: URL, headers: Record<string, string>): RequestOptions {
+  const { http_proxy: proxyUrl } = process.env;
+  if (proxyUrl === undefined || proxyUrl === '' || url.protocol !== 'http:') return urlToHttpOptions(url);
+  const proxy = new URL(proxyUrl);
+  headers['host'] ??= url.host;
+  return { host: proxy.hostname, port: proxy.port, path: url.href };
+}
+
 function call(url: URL): Promise<{ readonly response: IncomingMessage; readonly body: Buffer }> {
   const method = values.request ?? (values.head === true ? 'HEAD' : values.data === undefined ? 'GET' : 'POST');
   const headers: Record<string, string> = { 'user-agent': 'curl/meltemi', accept: '*/*' };
@@ -43,7 +53,8 @@ function call(url: URL): Promise<{ readonly response: IncomingMessage; readonly 
   if (values.data !== undefined) headers['content-type'] ??= 'application/x-www-form-urlencoded';
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-    const request = send(url, { method, headers, rejectUnauthorized: values.insecure !== true }, (response) => {
+    const options = { ...target(url, headers), method, headers, rejectUnauthorized: values.insecure !== true };
+    const request = send(options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => resolve({ response, body: Buffer.concat(chunks) }));
