@@ -33,7 +33,7 @@ export interface EnvironmentChoice {
  * @throws CommandError usage: none or several run, or the one named does not.
  */
 export function findEnvironment({ directory, directoryFromEnv }: EnvironmentChoice): EnvironmentState {
-  const named = directory ?? directoryFromEnv;
+  const named = directory ?? (directoryFromEnv === '' ? undefined : directoryFromEnv);
   if (named !== undefined) {
     const path = resolve(named);
     const state = readEnvironmentState(path);
