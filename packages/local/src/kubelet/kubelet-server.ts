@@ -93,8 +93,10 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
     const previous = query.get('previous') === 'true';
     const start = container.startCount - (previous ? 2 : 1);
     if (start < 0) {
-      const problem = previous ? 'previous terminated container' : `container "${container.name}"`;
-      response.writeHead(400).end(`${problem} in pod "${worker.record.name}" is waiting to start: not found`);
+      const problem = previous
+        ? `previous terminated container "${container.name}" in pod "${worker.record.name}" not found`
+        : `container "${container.name}" in pod "${worker.record.name}" is waiting to start`;
+      response.writeHead(400).end(problem);
       return;
     }
     const seconds = numberOf(query, 'sinceSeconds');
