@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { messageOf, parseLogLevels } from '@meltemi/base';
 import { createKubeClient } from '@meltemi/kube';
@@ -9,10 +9,13 @@ import { applyObjects } from '../apply-objects.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import { matchesSelector } from './manifest-flags.ts';
 import { parseManifest } from '../manifest.ts';
+import { findProxyBinary } from '../find-proxy-binary.ts';
+import { nextCommands } from '../next-commands.ts';
 import { walkthroughDirectory } from '../running-environments.ts';
 import type { CommandContext } from '../session.ts';
 import { paint } from '../terminal.ts';
 import { waitForDeployment } from '../wait-for-deployment.ts';
+import { prepareWalkthrough } from '../walkthrough-folder.ts';
 
 interface UpFlags {
   readonly walkthrough?: boolean;
@@ -24,20 +27,14 @@ interface UpFlags {
 
 const REPOSITORY_ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const DEPLOYMENT_TIMEOUT_MS = 60_000;
+const STOPPED = 'stopped; nothing is left running';
 
-/** The folder of `npm start`: made of the example, with its relative paths pointing back into the clone. */
-function prepareWalkthrough(): string {
-  const directory = walkthroughDirectory(REPOSITORY_ROOT);
-  mkdirSync(directory, { recursive: true });
-  const example = readFileSync(join(REPOSITORY_ROOT, 'examples/walkthrough/mesh.yaml'), 'utf8');
-  const target = join(directory, 'mesh.yaml');
-  if (!existsSync(target))
-    writeFileSync(target, example.replace(/^root: .*$/m, `root: ${relative(directory, REPOSITORY_ROOT)}`));
-  return directory;
-}
-
-/** Applies the manifests of every cluster at the same time. */
-async function applyManifests(environment: RunningEnvironment, signal: AbortSignal): Promise<string[]> {
+/** Applies the manifests of every cluster at the same time, and says of each deployment when it is available. */
+async function applyManifests(
+  environment: RunningEnvironment,
+  signal: AbortSignal,
+  say: (message: string) => void,
+): Promise<void> {
   const started = environment.clusters.map(async ({ spec, access }) => {
     await using client = createKubeClient({ access });
     const deployments: { readonly namespace: string; readonly name: string }[] = [];
@@ -51,13 +48,13 @@ async function applyManifests(environment: RunningEnvironment, signal: AbortSign
           deployments.push({ namespace: object.metadata.namespace ?? namespace, name: object.metadata.name });
     }
     await Promise.all(
-      deployments.map((deployment) =>
-        waitForDeployment({ client, ...deployment, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal }),
-      ),
+      deployments.map(async (deployment) => {
+        await waitForDeployment({ client, ...deployment, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal });
+        say(`${spec.name}: ${deployment.namespace}/${deployment.name} is available`);
+      }),
     );
-    return deployments.map(({ namespace, name }) => `${spec.name}: ${namespace}/${name} is available`);
   });
-  return (await Promise.all(started)).flat();
+  await Promise.all(started);
 }
 
 function untilAborted(signal: AbortSignal): Promise<undefined> {
@@ -65,38 +62,6 @@ function untilAborted(signal: AbortSignal): Promise<undefined> {
     if (signal.aborted) resolveAborted(undefined);
     else signal.addEventListener('abort', () => resolveAborted(undefined), { once: true });
   });
-}
-
-function nextCommands(environment: RunningEnvironment, directory: string, isWalkthrough: boolean): string {
-  const lines = ['Try, in a second terminal:', ''];
-  if (isWalkthrough) {
-    lines.push(
-      '  # both versions answer',
-      '  ./meltemi exec -n app1 deploy/sleep -- curl -s helloworld.app1:5000/hello',
-      '  # all requests to v2, over mutual TLS',
-      '  ./meltemi apply -n app1 -f examples/helloworld/virtualservice.yaml -f examples/helloworld/destinationrule.yaml',
-      '  # both again',
-      '  ./meltemi delete -n app1 -f examples/helloworld/virtualservice.yaml -f examples/helloworld/destinationrule.yaml',
-      '  ./meltemi proxy-status',
-      '  ./meltemi get pods -n app1 -o wide --cluster cluster2',
-      '',
-      'With kubectl 1.30 or newer:',
-      '',
-      `  export KUBECONFIG=${environment.kubeconfig}`,
-      '  SLEEP_POD=$(kubectl get -n app1 pod -l app=sleep -o jsonpath={.items..metadata.name})',
-      '  kubectl exec $SLEEP_POD -n app1 -c sleep -- curl -s helloworld.app1:5000/hello',
-    );
-  } else {
-    lines.push(
-      `  meltemi get pods -A --dir ${directory}`,
-      '',
-      'With kubectl 1.30 or newer:',
-      '',
-      `  export KUBECONFIG=${environment.kubeconfig}`,
-      `  kubectl get pods -A --context ${environment.clusters[0]?.spec.name}`,
-    );
-  }
-  return `${lines.join('\n')}\n`;
 }
 
 /** `meltemi up`: runs the clusters of a folder until Ctrl-C. */
@@ -142,14 +107,22 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         readEnvironmentState(walkthroughDirectory(REPOSITORY_ROOT)) === undefined
       )
         rmSync(walkthroughDirectory(REPOSITORY_ROOT), { recursive: true, force: true });
-      const directory = isWalkthrough ? prepareWalkthrough() : resolve(folder ?? '.');
+      // One folder has one name, however it is reached: two environments must not share a state.
+      const named = resolve(folder ?? '.');
+      const directory = isWalkthrough
+        ? prepareWalkthrough(REPOSITORY_ROOT)
+        : existsSync(named)
+          ? realpathSync(named)
+          : named;
       if (flags.reset === true && readEnvironmentState(directory) === undefined && hasEnvironmentState(directory))
         rmSync(join(directory, '.meltemi'), { recursive: true, force: true });
       const mesh = readMeshFile(join(directory, 'mesh.yaml'));
+      const binary = flags.proxyBinary ?? mesh.proxyBinary;
+      const proxyBinary = binary === undefined ? undefined : findProxyBinary(binary, context.env['PATH']);
 
       let lost: (reason: string) => void = () => {};
       const untilLost = new Promise<string>((resolveLost) => (lost = resolveLost));
-      const environment = await startEnvironment({
+      const starting = startEnvironment({
         mesh,
         sandbox,
         directory,
@@ -159,6 +132,14 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         env: flags.logLevel === undefined ? context.env : { ...context.env, MELTEMI_LOG_LEVEL: flags.logLevel },
         signal: context.signal,
       });
+      let environment: RunningEnvironment;
+      try {
+        environment = await starting;
+      } catch (error) {
+        if (!context.signal.aborted) throw error;
+        say(STOPPED);
+        return;
+      }
       let failure: string | undefined;
       try {
         if (mesh.controlPlane !== undefined) {
@@ -166,7 +147,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
           await installMesh({
             environment,
             mesh,
-            proxyBinary: flags.proxyBinary ?? mesh.proxyBinary,
+            proxyBinary,
             stateDirectory: join(directory, '.meltemi'),
             logLevel: flags.logLevel,
             onProgress: say,
@@ -174,9 +155,9 @@ export function addUpCommand(program: Command, context: CommandContext): void {
             signal: context.signal,
           });
         }
-        for (const line of await applyManifests(environment, context.signal)) say(line);
+        await applyManifests(environment, context.signal, say);
         say(paint(terminal, 'bold', 'everything is up; Ctrl-C stops it'));
-        terminal.out(`\n${nextCommands(environment, directory, isWalkthrough)}\n`);
+        terminal.out(`\n${nextCommands({ environment, directory, isWalkthrough, repositoryRoot: REPOSITORY_ROOT })}\n`);
         failure = await Promise.race([untilAborted(context.signal), untilLost]);
       } catch (error) {
         if (!context.signal.aborted) failure = messageOf(error);
@@ -184,6 +165,6 @@ export function addUpCommand(program: Command, context: CommandContext): void {
       say('stopping');
       await environment[Symbol.asyncDispose]();
       if (failure !== undefined) throw new CommandError(EXIT.failed, failure);
-      say('stopped; nothing is left running');
+      say(STOPPED);
     });
 }
