@@ -165,6 +165,36 @@ test('Informer lists anew after 410 and tells only the differences, a recreated 
   });
 });
 
+test('Informer that was refused for long lists soon when the server is back with other versions', async () => {
+  const refuse = (response: ServerResponse): void => void response.socket?.destroy();
+  await using server = await startServer({
+    lists: [
+      (response) => sendList(response, 10, [pod('before', 1)]),
+      (response) => sendList(response, 1000, [pod('after', 900)]),
+    ],
+    watches: [
+      ...Array.from({ length: 6 }, () => refuse),
+      (response) => {
+        writeEvent(response, 'ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' });
+        response.end();
+      },
+      () => {},
+    ],
+  });
+  // Without a reset the seventh pause would be longer than the test waits.
+  const backoff = { baseMs: 20, maxMs: 60_000 };
+  await withInformer(
+    server,
+    async (_informer, told) => {
+      await eventually(() => server.requests.length >= 8);
+      const backMs = performance.now();
+      await eventually(() => told.includes('add after@900'));
+      assert.ok(performance.now() - backMs < 500);
+    },
+    { backoff, random: () => 0.999 },
+  );
+});
+
 test('Informer survives garbage, refusals and cut connections, and catches up', async () => {
   await using server = await startServer({
     lists: [

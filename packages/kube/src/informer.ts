@@ -88,6 +88,8 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
   readonly #store: MutableStore<Kind>;
   readonly #subscribers = new Set<InformerHandlers<Kind>>();
   readonly #backoff: ReturnType<typeof createBackoff>;
+  /** The failure before was an expired version: a server that answers every watch so is asked less and less often. */
+  #hadExpired = false;
   readonly #settleSynced: () => void;
   #state: InformerState = 'idle';
   #hasSynced = false;
@@ -167,9 +169,13 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     const isRepeated = this.#lastError !== undefined && messageOf(this.#lastError) === messageOf(error);
     this.#lastError = error;
     this.#state = 'waiting';
+    // The server is back and says what to do: how long it was away must not keep us blind any longer.
+    const hasExpired = isExpired(error);
+    if (hasExpired && !this.#hadExpired) this.#backoff.reset();
+    this.#hadExpired = hasExpired;
     const delayMs = this.#backoff.nextMs();
     const fields = { server: this.#options.client.server, retryMs: Math.round(delayMs), error: messageOf(error) };
-    if (isExpired(error)) this.#log.info(`Listing ${this.ref.plural} anew: the watch fell too far behind`, fields);
+    if (hasExpired) this.#log.info(`Listing ${this.ref.plural} anew: the watch fell too far behind`, fields);
     else if (isFirstLoss || isRepeated) this.#log.debug(`Cannot follow ${this.ref.plural} for the moment`, fields);
     else this.#log.warn(`Cannot follow ${this.ref.plural}; will try again`, fields);
     await sleep(this.#clock, delayMs, signal);
@@ -208,6 +214,7 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
       this.#applyEvent(event);
       eventCount += 1;
       this.#backoff.reset();
+      this.#hadExpired = false;
     }
     if (signal.aborted) return;
     if (eventCount > 0 || this.#clock.monotonicMs() - startedMs >= SHORTEST_GOOD_WATCH_MS) return;
