@@ -1,15 +1,13 @@
-import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { messageOf, parseLogLevels } from '@meltemi/base';
+import { messageOf, parseLogLevels, systemClock } from '@meltemi/base';
 import { createKubeClient } from '@meltemi/kube';
 import type { RunningEnvironment } from '@meltemi/local';
 import type { Command } from 'commander';
-import { applyObjects } from '../apply-objects.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
-import { matchesSelector } from './manifest-flags.ts';
-import { parseManifest } from '../manifest.ts';
 import { findProxyBinary } from '../find-proxy-binary.ts';
+import { type ListedCluster, ListedEnvironment } from '../listed/listed-environment.ts';
 import { nextCommands } from '../next-commands.ts';
 import { walkthroughDirectory } from '../running-environments.ts';
 import type { CommandContext } from '../session.ts';
@@ -29,32 +27,23 @@ const REPOSITORY_ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const DEPLOYMENT_TIMEOUT_MS = 60_000;
 const STOPPED = 'stopped; nothing is left running';
 
-/** Applies the manifests of every cluster at the same time, and says of each deployment when it is available. */
-async function applyManifests(
-  environment: RunningEnvironment,
+/** Waits for the deployments that the listed files have brought, and says of each when it is there. */
+async function awaitDeployments(
+  clusters: readonly ListedCluster[],
+  started: Awaited<ReturnType<ListedEnvironment['start']>>,
   signal: AbortSignal,
   say: (message: string) => void,
 ): Promise<void> {
-  const started = environment.clusters.map(async ({ spec, access }) => {
-    await using client = createKubeClient({ access });
-    const deployments: { readonly namespace: string; readonly name: string }[] = [];
-    for (const { file, namespace = 'default', selector } of spec.manifests) {
-      const objects = parseManifest(readFileSync(file, 'utf8'), file)
-        .map((manifest) => manifest.object)
-        .filter((object) => selector === undefined || matchesSelector(object.metadata.labels, selector));
-      await applyObjects({ client, objects, namespace, fieldManager: 'meltemi-up' });
-      for (const object of objects)
-        if (object.kind === 'Deployment')
-          deployments.push({ namespace: object.metadata.namespace ?? namespace, name: object.metadata.name });
-    }
-    await Promise.all(
-      deployments.map(async (deployment) => {
-        await waitForDeployment({ client, ...deployment, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal });
-        say(`${spec.name}: ${deployment.namespace}/${deployment.name} is available`);
-      }),
-    );
+  const waiting = started.flatMap(({ cluster, result }) => {
+    const client = clusters.find(({ name }) => name === cluster)?.client;
+    const deployments = result.changes.filter(({ object }) => object.ref.kind === 'Deployment');
+    return deployments.map(async ({ object: { namespace = 'default', name } }) => {
+      if (client === undefined) throw new Error(`BUG: no cluster is named ${cluster}`);
+      await waitForDeployment({ client, namespace, name, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal });
+      say(`${cluster}: ${namespace}/${name} is available`);
+    });
   });
-  await Promise.all(started);
+  await Promise.all(waiting);
 }
 
 function untilAborted(signal: AbortSignal): Promise<undefined> {
@@ -141,6 +130,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         return;
       }
       let failure: string | undefined;
+      const closing = new AsyncDisposableStack();
       try {
         if (mesh.controlPlane !== undefined) {
           const { installMesh } = await import('../install-mesh.ts');
@@ -155,7 +145,28 @@ export function addUpCommand(program: Command, context: CommandContext): void {
             signal: context.signal,
           });
         }
-        await applyManifests(environment, context.signal, say);
+        const clusters = environment.clusters.map(
+          ({ spec, access }): ListedCluster => ({
+            name: spec.name,
+            client: createKubeClient({ access }),
+            entries: spec.manifests,
+          }),
+        );
+        closing.defer(async () => {
+          await Promise.all(clusters.map(({ client }) => client[Symbol.asyncDispose]()));
+        });
+        const listed = new ListedEnvironment({
+          directory,
+          meshFile: mesh.file,
+          clusters,
+          controlPlane: mesh.controlPlane,
+          clock: systemClock,
+          onDone: say,
+          onFault: (message) => say(`${paint(terminal, 'red', 'Error')}: ${message}`),
+        });
+        closing.use(listed);
+        await awaitDeployments(clusters, await listed.start(), context.signal, say);
+        listed.watch();
         say(paint(terminal, 'bold', 'everything is up; Ctrl-C stops it'));
         terminal.out(`\n${nextCommands({ environment, directory, isWalkthrough, repositoryRoot: REPOSITORY_ROOT })}\n`);
         failure = await Promise.race([untilAborted(context.signal), untilLost]);
@@ -163,6 +174,7 @@ export function addUpCommand(program: Command, context: CommandContext): void {
         if (!context.signal.aborted) failure = messageOf(error);
       }
       say('stopping');
+      await closing.disposeAsync();
       await environment[Symbol.asyncDispose]();
       if (failure !== undefined) throw new CommandError(EXIT.failed, failure);
       say(STOPPED);

@@ -113,6 +113,7 @@ interface Launch {
 
 function supervisorConfig({ options, sandbox, clusters, runtimeDirectory }: Launch): SupervisorConfig {
   const { mesh, directory } = options;
+  const logLevel = options.env['MELTEMI_LOG_LEVEL'];
   const imagesFile = statePath(directory, 'images.json');
   writeFileAtomically(imagesFile, JSON.stringify(mesh.images, null, 2), 0o600);
   return {
@@ -122,6 +123,7 @@ function supervisorConfig({ options, sandbox, clusters, runtimeDirectory }: Laun
     ...(runtimeDirectory === undefined ? {} : { runtimeDirectory }),
     path: sandbox.path,
     imagesFile,
+    ...(logLevel === undefined || logLevel === '' ? {} : { logLevel }),
     clusters: clusters.map((cluster, index) => ({
       cluster: cluster.name,
       podCidr: cluster.podCidr.text,
