@@ -20,7 +20,10 @@ export function describeApiError(error: unknown, manifest: ManifestObject): stri
   const name = `${object.kind} ${object.metadata.name ?? object.metadata.generateName}`;
   if (!(error instanceof KubeError)) return `${file}:${manifest.line}: ${name}: ${messageOf(error)}`;
   const causes =
-    error.status?.details?.causes?.filter((cause) => cause.field !== undefined && cause.field !== '') ?? [];
+    // Of a webhook that cannot be called the cause names the webhook, no field; the message says more.
+    error.status?.details?.causes?.filter(
+      (cause) => cause.field !== undefined && cause.field !== '' && cause.reason !== 'InternalError',
+    ) ?? [];
   if (causes.length > 0) {
     return causes
       .map(
