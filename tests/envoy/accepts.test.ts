@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -74,7 +75,15 @@ async function startControlPlane(mesh: FixtureMesh): Promise<ControlPlane> {
   };
 }
 
-function bootstrapOf(port: number, protocol: Protocol): object {
+/** Who Envoy says it is. */
+interface Identity {
+  readonly address: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const CAPTURED: Identity = { address: '127.0.0.1', metadata: {} };
+
+function bootstrapOf(port: number, protocol: Protocol, { address, metadata } = CAPTURED): object {
   const grpcCluster = (name: string) => ({
     name,
     type: 'STATIC',
@@ -96,14 +105,15 @@ function bootstrapOf(port: number, protocol: Protocol): object {
   });
   return {
     node: {
-      id: 'sidecar~127.0.0.1~sleep-1.app1~app1.svc.cluster.local',
+      id: `sidecar~${address}~sleep-1.app1~app1.svc.cluster.local`,
       cluster: 'sleep.app1',
       metadata: {
         NAMESPACE: 'app1',
         CLUSTER_ID: 'cluster1',
         SERVICE_ACCOUNT: 'default',
         LABELS: { app: 'sleep' },
-        INSTANCE_IPS: '127.0.0.1',
+        INSTANCE_IPS: address,
+        ...metadata,
       },
     },
     dynamic_resources: {
@@ -292,6 +302,44 @@ async function driveEnvoy(t: TestContext, protocol: Protocol): Promise<void> {
     });
   }
 }
+
+/** A pod of the `loopback` sandbox: an address of its own, on which no other test listens. */
+const UNCAPTURED: Identity = {
+  address: '127.93.1.1',
+  metadata: {
+    INTERCEPTION_MODE: 'NONE',
+    APP_ADDRESS: '127.93.129.1',
+    POD_PORTS: '[{"containerPort":8080},{"containerPort":9090}]',
+  },
+};
+
+test('Envoy accepts what a pod without interception gets, and serves as its explicit proxy', async (t) => {
+  const executable = needPeer(t, 'envoy');
+  if (executable === undefined) return;
+  const proxyHttpPort = await freePort();
+  const meshConfig = { ...HELLOWORLD_MESH.meshConfig, proxyHttpPort };
+  await using controlPlane = await startControlPlane({ ...HELLOWORLD_MESH, meshConfig });
+  await using envoy = await startEnvoy(executable, bootstrapOf(controlPlane.port, 'delta', UNCAPTURED));
+  await untilSynced(envoy, controlPlane.engine);
+  await assertAllAccepted(envoy);
+  await eventually(() => assertDumpMatchesStatus(envoy, controlPlane.engine, 'delta'), SYNC_MS);
+  const { listeners } = await dumpedVersions(envoy);
+  const bound = [8080, 9090, proxyHttpPort].map((port) => `${UNCAPTURED.address}_${port}`);
+  assert.deepEqual([...listeners.keys()].sort(), bound.sort());
+  const statusOf = (url: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const options = {
+        host: UNCAPTURED.address,
+        port: proxyHttpPort,
+        path: url,
+        headers: { host: new URL(url).host },
+      };
+      get({ ...options, agent: false }, (response) => resolve(response.resume().statusCode)).on('error', reject);
+    });
+  assert.equal(await statusOf('http://unknown.example/'), 502);
+  // Nobody answers at the endpoints of the fixture: the route was found, its cluster could not connect.
+  assert.equal(await statusOf('http://sleep.app1/'), 503);
+});
 
 test('Envoy accepts every resource over delta ADS, and shows the versions of the server', (t) =>
   driveEnvoy(t, 'delta'));
