@@ -215,7 +215,11 @@ async function watchObjects(
     ...(fieldSelector === '' ? {} : { fieldSelector }),
   };
   // The state first, in the order that `get` has; the watch goes on from its version.
-  const table = await fetchTable(session, request, flags);
+  // An object that is not there yet can be waited for, but not shown.
+  const table =
+    flags.watchOnly === true && fieldSelector !== ''
+      ? await fetchTable(session, { entry }, { ...flags, fieldSelector })
+      : await fetchTable(session, request, flags);
   const columns = chooseColumns(table, {
     wide: format === 'wide',
     withNamespace: flags.allNamespaces === true && entry.ref.namespaced,
