@@ -47,7 +47,9 @@ test('ranges of pods that overlap on one network fail, on two networks they may'
 
 test('a cluster whose nodes do not tell their range is named', () => {
   assert.match(
-    messages((findings) => checkAddresses([facts('a', undefined)], undefined, findings)).join(),
+    messages((findings) =>
+      checkAddresses([facts('a', undefined), facts('b', '10.0.0.0/16')], undefined, findings),
+    ).join(),
     /^warning a: its nodes do not say/,
   );
 });

@@ -78,7 +78,7 @@ export async function readClusterFacts(
   } catch (error) {
     reach.fail(
       name,
-      `${client.server} cannot be reached: ${messageOf(error)}`,
+      messageOf(error),
       'Start the cluster, or correct the server in the kubeconfig; look for a firewall on the way',
     );
     return undefined;

@@ -45,10 +45,11 @@ export function formatFindings(findings: readonly PrecheckFinding[]): string {
     .join('');
 }
 
-/** `3 passed, 1 warning, no errors`. */
+/** `3 passed, 1 warning, 0 errors`. */
 export function summarise(findings: readonly PrecheckFinding[], terminal: Terminal): string {
   const count = (level: PrecheckLevel): number => findings.filter((finding) => finding.level === level).length;
+  const plural = (amount: number, word: string): string => `${amount} ${word}${amount === 1 ? '' : 's'}`;
   const errors = count('error');
-  const text = `${count('pass')} passed, ${count('warning')} warnings, ${errors} errors`;
+  const text = `${count('pass')} passed, ${plural(count('warning'), 'warning')}, ${plural(errors, 'error')}`;
   return paint(terminal, errors > 0 ? 'red' : 'green', text);
 }
