@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
 import { createBuiltInAdmission } from './admission/built-in-admission.ts';
 import { chainAdmission } from './admission/chain.ts';
+import { createRoleEscalationGuard } from './admission/role-escalation.ts';
 import { parseCidr, rangesOverlap } from './admission/service-addresses.ts';
 import { createWebhookAdmission } from './admission/webhook-admission.ts';
 import { createAuthorizer } from './auth/rbac.ts';
@@ -129,6 +130,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const webhooks = createWebhookAdmission({ store, newUid });
   const admission = chainAdmission([
     createBuiltInAdmission({ store, clock, random, tokens, caPem: tls.ca, serviceRange }),
+    createRoleEscalationGuard(authorizer),
     webhooks,
   ]);
   const writer = createObjectWriter({ store, admission, clock, random, newUid });

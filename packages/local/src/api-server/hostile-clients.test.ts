@@ -127,6 +127,57 @@ test('a role that names its objects allows a list of one of these names, and no 
     assert.equal(await codeOf(path), 403, path);
 });
 
+test('nobody grants what he does not have: no wider role, no binding to one, unless the verbs say so', async () => {
+  const roles = '/apis/rbac.authorization.k8s.io/v1/namespaces/app1';
+  await cluster.request('POST', '/api/v1/namespaces/app1/serviceaccounts', { body: { metadata: { name: 'editor' } } });
+  const token = await tokenOf('editor');
+  const group = 'rbac.authorization.k8s.io';
+  const grant = (name: string, rules: readonly object[], asWhom?: string): Promise<{ readonly code: number }> =>
+    cluster.request('POST', `${roles}/roles`, {
+      body: { metadata: { name }, rules },
+      ...(asWhom === undefined ? {} : { token: asWhom }),
+    });
+  const bind = (name: string, roleRef: object, asWhom?: string): Promise<{ readonly code: number }> =>
+    cluster.request('POST', `${roles}/rolebindings`, {
+      body: { metadata: { name }, roleRef, subjects: [{ kind: 'ServiceAccount', name: 'editor', namespace: 'app1' }] },
+      ...(asWhom === undefined ? {} : { token: asWhom }),
+    });
+  await grant('role-editor', [
+    { apiGroups: [group], resources: ['roles', 'rolebindings'], verbs: ['create', 'patch'] },
+    { apiGroups: [''], resources: ['pods', '*/log'], verbs: ['get', 'list'] },
+    { apiGroups: [group], resources: ['clusterroles'], resourceNames: ['view'], verbs: ['bind'] },
+  ]);
+  await bind('role-editor', { apiGroup: group, kind: 'Role', name: 'role-editor' });
+  const codes = async (results: readonly Promise<{ readonly code: number }>[]): Promise<readonly number[]> =>
+    (await Promise.all(results)).map(({ code }) => code);
+  const pods = { apiGroups: [''], resources: ['pods'], verbs: ['get'] };
+  assert.deepEqual(
+    await codes([
+      grant('same', [pods], token),
+      grant(
+        'narrower',
+        [
+          { ...pods, resourceNames: ['a'] },
+          { ...pods, resources: ['pods/log'] },
+        ],
+        token,
+      ),
+      grant('secrets', [{ ...pods, resources: ['secrets'] }], token),
+      grant('all-verbs', [{ ...pods, verbs: ['*'] }], token),
+      grant('all-resources', [{ ...pods, resources: ['*'] }], token),
+      grant('all-groups', [{ ...pods, apiGroups: ['*'] }], token),
+      grant('subresource', [{ ...pods, resources: ['pods/exec'] }], token),
+      bind('to-own', { apiGroup: group, kind: 'Role', name: 'role-editor' }, token),
+      bind('to-view', { apiGroup: group, kind: 'ClusterRole', name: 'view' }, token),
+      bind('to-admin', { apiGroup: group, kind: 'ClusterRole', name: 'cluster-admin' }, token),
+      bind('to-nothing', { apiGroup: group, kind: 'ClusterRole', name: 'not-there-yet' }, token),
+    ]),
+    [201, 201, 403, 403, 403, 403, 403, 201, 201, 403, 404],
+  );
+  const widened = { rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'] }] };
+  assert.equal((await cluster.request('PATCH', `${roles}/roles/same`, { body: widened, token })).code, 403);
+});
+
 test('paths and names that lead elsewhere are refused, and nothing is stored under them', async () => {
   for (const name of ['../x', 'a/b', '..', '.', 'a\0b', 'A', 'x'.repeat(300), '__proto__', ''])
     assert.equal((await cluster.request('POST', CONFIG_MAPS, { body: { metadata: { name } } })).code, 422, name);

@@ -23,6 +23,8 @@ export interface Authorizer {
   allows(user: UserInfo, attributes: AccessAttributes): boolean;
   /** Every rule that holds for a user in a namespace. */
   rulesFor(user: UserInfo, namespace: string | undefined): PolicyRule[];
+  /** The rules of the role that a binding in a namespace names; `undefined` when there is no such role. */
+  rulesOfRole(roleRef: JsonObject, namespace: string | undefined): PolicyRule[] | undefined;
 }
 
 const RBAC = 'rbac.authorization.k8s.io';
@@ -74,14 +76,14 @@ function isSubject(subject: JsonObject, user: UserInfo, bindingNamespace: string
 
 /** Creates an authorizer that reads roles and bindings from the store at each question. */
 export function createAuthorizer(store: ObjectStore): Authorizer {
-  function rulesOf(roleRef: JsonObject, namespace: string | undefined): PolicyRule[] {
+  function rulesOfRole(roleRef: JsonObject, namespace: string | undefined): PolicyRule[] | undefined {
     const isRole = roleRef['kind'] === 'Role';
     const role = store.get(
       `${RBAC}/${isRole ? 'roles' : 'clusterroles'}`,
       isRole ? namespace : undefined,
       textOf(roleRef['name']),
     );
-    return listOf(role?.object['rules']).map(objectOf);
+    return role && listOf(role.object['rules']).map(objectOf);
   }
 
   function* rulesFor(user: UserInfo, namespace: string | undefined): Generator<PolicyRule> {
@@ -94,7 +96,7 @@ export function createAuthorizer(store: ObjectStore): Authorizer {
           .map(objectOf)
           .some((subject) => isSubject(subject, user, binding.metadata.namespace))
       )
-        yield* rulesOf(objectOf(binding['roleRef']), binding.metadata.namespace);
+        yield* rulesOfRole(objectOf(binding['roleRef']), binding.metadata.namespace) ?? [];
   }
 
   return {
@@ -104,5 +106,6 @@ export function createAuthorizer(store: ObjectStore): Authorizer {
       return false;
     },
     rulesFor: (user, namespace) => [...rulesFor(user, namespace)],
+    rulesOfRole,
   };
 }
