@@ -1,25 +1,9 @@
 import type { RuntimeHeaderMatcher, RuntimeQueryParameterMatcher } from '../config/runtime-config.ts';
-import type { RequestView } from './request-view.ts';
+import { type RequestView, readRequestField } from './request-view.ts';
 import { compileStringMatcher } from './string-match.ts';
 
 /** A compiled condition on a request. */
 export type RequestPredicate = (request: RequestView) => boolean;
-
-function readField(request: RequestView, name: string): string | undefined {
-  switch (name) {
-    case ':method':
-      return request.method;
-    case ':path':
-      return request.path;
-    case ':authority':
-    case 'host':
-      return request.authority;
-    case ':scheme':
-      return request.scheme;
-    default:
-      return request.headers.joined(name);
-  }
-}
 
 function compileValueTest(match: RuntimeHeaderMatcher['match']): (value: string) => boolean {
   if (match.kind === 'string') return compileStringMatcher(match.matcher);
@@ -36,11 +20,11 @@ function compileValueTest(match: RuntimeHeaderMatcher['match']): (value: string)
 export function compileHeaderMatcher(matcher: RuntimeHeaderMatcher): RequestPredicate {
   const { name, match, invert } = matcher;
   if (match.kind === 'present') {
-    return (request) => ((readField(request, name) !== undefined) === match.present) !== invert;
+    return (request) => ((readRequestField(request, name) !== undefined) === match.present) !== invert;
   }
   const test = compileValueTest(match);
   return (request) => {
-    const value = readField(request, name) ?? (matcher.treatMissingAsEmpty ? '' : undefined);
+    const value = readRequestField(request, name) ?? (matcher.treatMissingAsEmpty ? '' : undefined);
     if (value === undefined) return false;
     return test(value) !== invert;
   };

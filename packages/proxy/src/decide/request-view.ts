@@ -18,6 +18,23 @@ export interface RequestView {
   readonly headers: HeaderView;
 }
 
+/** A header field by its lower-case name, or what a pseudo-header such as `:path` stands for. */
+export function readRequestField(request: RequestView, name: string): string | undefined {
+  switch (name) {
+    case ':method':
+      return request.method;
+    case ':path':
+      return request.path;
+    case ':authority':
+    case 'host':
+      return request.authority;
+    case ':scheme':
+      return request.scheme;
+    default:
+      return request.headers.joined(name);
+  }
+}
+
 /** The path up to the query or fragment. */
 export function pathWithoutQuery(path: string): string {
   for (let at = 0; at < path.length; at++) {

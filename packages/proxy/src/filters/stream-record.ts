@@ -64,3 +64,28 @@ export interface StreamRecord {
   readonly attemptCount: number;
   readonly localReplyBody: string;
 }
+
+/** What a record holds of a connection that was refused before it carried a request or reached an upstream. */
+export const NOTHING_SERVED: Omit<
+  StreamRecord,
+  'connection' | 'startUnixMs' | 'responseCode' | 'responseCodeDetails' | 'responseFlags'
+> = {
+  request: undefined,
+  responseHeaders: undefined,
+  connectionTerminationDetails: '',
+  bytesReceived: 0,
+  bytesSent: 0,
+  durationMs: 0,
+  requestDurationMs: undefined,
+  responseDurationMs: undefined,
+  routeName: '',
+  virtualHostName: '',
+  upstreamCluster: '',
+  upstreamClusterRaw: '',
+  upstreamHost: '',
+  upstreamLocalAddress: '',
+  upstreamTls: undefined,
+  upstreamTransportFailure: '',
+  attemptCount: 0,
+  localReplyBody: '',
+};

@@ -6,7 +6,7 @@ import { matchPort } from '../decide/port-predicate.ts';
 import { ResponseFlag } from '../decide/response-flags.ts';
 import { type AccessLogger, compileAccessLogs } from '../filters/access-log/access-log.ts';
 import type { ProxyContext } from '../filters/http/proxy-context.ts';
-import type { DownstreamConnection, DownstreamTlsFacts } from '../filters/stream-record.ts';
+import { type DownstreamConnection, type DownstreamTlsFacts, NOTHING_SERVED } from '../filters/stream-record.ts';
 import { ListenerStats } from '../stats/listener-stats.ts';
 import type { HandshakeFailure, SecureConnection } from '../tls/downstream-tls.ts';
 import type { FilterChain } from './filter-chain.ts';
@@ -234,27 +234,10 @@ export class Listener {
       log({
         connection,
         startUnixMs: this.#options.context.timers.unixMs(),
-        request: undefined,
-        responseHeaders: undefined,
+        ...NOTHING_SERVED,
         responseCode: 0,
         responseCodeDetails: 'filter_chain_not_found',
-        connectionTerminationDetails: '',
         responseFlags: ResponseFlag.noRouteFound,
-        bytesReceived: 0,
-        bytesSent: 0,
-        durationMs: 0,
-        requestDurationMs: undefined,
-        responseDurationMs: undefined,
-        routeName: '',
-        virtualHostName: '',
-        upstreamCluster: '',
-        upstreamClusterRaw: '',
-        upstreamHost: '',
-        upstreamLocalAddress: '',
-        upstreamTls: undefined,
-        upstreamTransportFailure: '',
-        attemptCount: 0,
-        localReplyBody: '',
       });
     }
   }

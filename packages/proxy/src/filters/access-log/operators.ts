@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { readRequestField } from '../../decide/request-view.ts';
 import { formatResponseFlags, formatResponseFlagsLong } from '../../decide/response-flags.ts';
 import type { StreamRecord } from '../stream-record.ts';
 import { formatStartTime } from './start-time.ts';
@@ -68,20 +69,7 @@ function wholeMs(ms: number | undefined): number | undefined {
 }
 
 function readRequestHeader({ request }: StreamRecord, name: string): string | undefined {
-  if (request === undefined) return undefined;
-  switch (name) {
-    case ':method':
-      return request.method;
-    case ':path':
-      return request.path;
-    case ':authority':
-    case 'host':
-      return request.authority;
-    case ':scheme':
-      return request.scheme;
-    default:
-      return request.headers.joined(name);
-  }
+  return request && readRequestField(request, name);
 }
 
 /** `REQ(X?Y)`: the first header, or else the second. */

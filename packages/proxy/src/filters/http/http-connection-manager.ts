@@ -13,7 +13,7 @@ import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
 import { HttpStats } from '../../stats/http-stats.ts';
 import { type AccessLogger, compileAccessLogs } from '../access-log/access-log.ts';
 import type { NetworkSession, SessionOptions } from '../network-session.ts';
-import type { DownstreamConnection } from '../stream-record.ts';
+import { type DownstreamConnection, NOTHING_SERVED } from '../stream-record.ts';
 import { createCorsFilter } from './cors.ts';
 import { createFaultFilter } from './fault.ts';
 import type { HttpFilter } from './http-filter.ts';
@@ -192,27 +192,10 @@ class HttpSession implements NetworkSession, RequestHandler {
       log({
         connection: this.#facts,
         startUnixMs: nowMs,
-        request: undefined,
-        responseHeaders: undefined,
+        ...NOTHING_SERVED,
         responseCode: status,
         responseCodeDetails: details,
-        connectionTerminationDetails: '',
         responseFlags: ResponseFlag.downstreamProtocolError,
-        bytesReceived: 0,
-        bytesSent: 0,
-        durationMs: 0,
-        requestDurationMs: undefined,
-        responseDurationMs: undefined,
-        routeName: '',
-        virtualHostName: '',
-        upstreamCluster: '',
-        upstreamClusterRaw: '',
-        upstreamHost: '',
-        upstreamLocalAddress: '',
-        upstreamTls: undefined,
-        upstreamTransportFailure: '',
-        attemptCount: 0,
-        localReplyBody: '',
       });
     }
   }
