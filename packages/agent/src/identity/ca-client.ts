@@ -12,6 +12,7 @@ import {
   readChannelCredentials,
   resolveTarget,
 } from './control-plane-channel.ts';
+import { describeTokenFile } from './token-facts.ts';
 
 /** What a signing call returned. */
 export interface SignedChain {
@@ -60,7 +61,7 @@ export function createCaClient({ access, clock, random }: CaClientOptions): CaCl
           return toSignedChain(await callOnce(access, clock, csrPem, ttlMs));
         } catch (error) {
           const isRetriable = isServiceError(error) ? RETRIABLE.has(error.code) : isUnknown(error);
-          if (!isRetriable || attempt === ATTEMPT_COUNT || signal.aborted) throw toAgentError(error, access.address);
+          if (!isRetriable || attempt === ATTEMPT_COUNT || signal.aborted) throw await toAgentError(error, access);
         }
         const jitter = 1 + (random() * 2 - 1) * 0.1;
         await sleep(clock, FIRST_PAUSE_MS * 2 ** (attempt - 1) * jitter, signal);
@@ -120,8 +121,17 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-function toAgentError(error: unknown, address: string): MeltemiError {
+async function toAgentError(
+  error: unknown,
+  { address, tokenPath, clusterId }: ControlPlaneAccess,
+): Promise<MeltemiError> {
   if (error instanceof MeltemiError) return error;
+  if (isServiceError(error) && error.code === status.UNAUTHENTICATED) {
+    // The CA tells callers that it does not know nothing; here it is known what they showed.
+    const needed = `needed is a valid one for audience istio-ca of cluster ${clusterId}`;
+    const shown = `The CA at ${address} did not accept the token ${await describeTokenFile(tokenPath)}`;
+    return new MeltemiError('CA_REFUSED', `${shown}; ${needed}`);
+  }
   const isRefusal = isServiceError(error) && !RETRIABLE.has(error.code);
   const what = isRefusal ? `The CA at ${address} refused to sign` : `Cannot reach the CA at ${address}`;
   return new MeltemiError(isRefusal ? 'CA_REFUSED' : 'CA_UNAVAILABLE', `${what}: ${messageOf(error)}`);
