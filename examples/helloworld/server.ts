@@ -7,7 +7,10 @@ const port = Number(process.env['PORT'] ?? 5000);
 /** Not every sandbox gives the pod a host name of its own, but each tells it. */
 const instance = process.env['HOSTNAME'] ?? hostname();
 
-const server = createServer((request, response) => {
+/** Nobody holds a connection with half a request. */
+const TIME_LIMITS = { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 };
+
+const server = createServer(TIME_LIMITS, (request, response) => {
   const path = (request.url ?? '/').split('?')[0];
   if (path === '/hello') {
     response.end(`Hello version: ${version}, instance: ${instance}\n`);

@@ -1,6 +1,17 @@
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import type { ServingCertificate, ServingPair } from './serving-certificate.ts';
 
+/** Node's default is two minutes, in which half a greeting holds a connection. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** grpc-js has no option for it: what it asks credentials for is handed to the TLS server as it is. */
+function withHandshakeTimeout(credentials: ServerCredentials): ServerCredentials {
+  const inner = credentials as unknown as { _getConstructorOptions(): object };
+  const original = inner._getConstructorOptions.bind(credentials);
+  inner._getConstructorOptions = () => ({ ...original(), handshakeTimeout: HANDSHAKE_TIMEOUT_MS });
+  return credentials;
+}
+
 /**
  * gRPC server credentials that follow the serving certificate and verify a client certificate when one is given.
  *
@@ -33,5 +44,5 @@ export function createServingCredentials(serving: ServingCertificate): ServerCre
     removeIdentityCertificateListener: unfollow,
   };
   // One object is both providers: grpc-js 1.14 declares these two parameters in the reverse of the order it uses them in.
-  return experimental.createCertificateProviderServerCredentials(provider, provider, false);
+  return withHandshakeTimeout(experimental.createCertificateProviderServerCredentials(provider, provider, false));
 }

@@ -40,15 +40,18 @@ const MAX_SCRAPE_TIMEOUT_MS = 30_000;
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
   const { log } = options;
   const routes = buildRoutes(options);
-  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
-    const target = parseRequestTarget(request.url);
-    if (target === undefined) return send(response, 400, 'the request target cannot be read\n');
-    const handle = routes.get(target.path) ?? (isProbe(target.path) ? probeHandler(options) : notFound);
-    return void handle(request, response, target).catch((error: unknown) => {
-      log.error('Status request failed', { path: target.path, error: messageOf(error) });
-      if (!response.headersSent) send(response, 500, 'internal error\n');
-    });
-  });
+  const server = createServer(
+    { requestTimeout: 20_000, headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
+    (request, response) => {
+      const target = parseRequestTarget(request.url);
+      if (target === undefined) return send(response, 400, 'the request target cannot be read\n');
+      const handle = routes.get(target.path) ?? (isProbe(target.path) ? probeHandler(options) : notFound);
+      return void handle(request, response, target).catch((error: unknown) => {
+        log.error('Status request failed', { path: target.path, error: messageOf(error) });
+        if (!response.headersSent) send(response, 500, 'internal error\n');
+      });
+    },
+  );
   const port = await listen(server, options.port, options.host);
   return {
     port,

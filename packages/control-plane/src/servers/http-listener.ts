@@ -4,9 +4,13 @@ import { MeltemiError } from '@meltemi/base';
 import { CONTROL_PLANE_ERROR_CODES } from '../errors.ts';
 import type { ListenAddress } from './listen-address.ts';
 
-/** Longest time for a request's header and for the whole request. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
+/** Options of every server here: they keep a slow client from holding a connection for ever. */
+export const HTTP_TIME_LIMITS = {
+  headersTimeout: 10_000,
+  requestTimeout: 20_000,
+  // How often Node looks whether one of the two is over.
+  connectionsCheckingInterval: 5_000,
+};
 
 /** What a handler answers. */
 export interface HttpAnswer {
@@ -49,14 +53,12 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
 }
 
 /**
- * Listens, with time limits that keep a slow client from holding a connection for ever.
+ * Listens.
  *
  * @returns The port, which matters where 0 was asked for.
  * @throws MeltemiError `LISTEN_FAILED`
  */
 export async function listenHttp(server: Server, { host, port }: ListenAddress): Promise<number> {
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = REQUEST_TIMEOUT_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const hint = cause.code === 'EADDRINUSE' ? '; another process uses it' : '';

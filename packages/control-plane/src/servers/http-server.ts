@@ -1,6 +1,14 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import { isLoopbackPeer, type Log, messageOf, parseRequestTarget } from '@meltemi/base';
-import { closeHttp, type HttpAnswer, jsonAnswer, listenHttp, sendAnswer, textAnswer } from './http-listener.ts';
+import {
+  closeHttp,
+  HTTP_TIME_LIMITS,
+  type HttpAnswer,
+  jsonAnswer,
+  listenHttp,
+  sendAnswer,
+  textAnswer,
+} from './http-listener.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { ListeningServer } from './webhook-server.ts';
 
@@ -20,7 +28,7 @@ export interface HttpServerOptions {
 /** Serves pages over plain HTTP: readiness and debug pages, or metrics. */
 export async function startHttpServer(options: HttpServerOptions): Promise<ListeningServer> {
   const { log } = options;
-  const server = createServer((request, response) => {
+  const server = createServer(HTTP_TIME_LIMITS, (request, response) => {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     answer(request, options, gone.signal).then(

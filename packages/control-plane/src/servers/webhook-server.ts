@@ -2,11 +2,21 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { type Log, messageOf } from '@meltemi/base';
 import type { ServingCertificate, ServingPair } from '@meltemi/citadel';
-import { closeHttp, type HttpAnswer, listenHttp, readBody, sendAnswer, textAnswer } from './http-listener.ts';
+import {
+  closeHttp,
+  HTTP_TIME_LIMITS,
+  type HttpAnswer,
+  listenHttp,
+  readBody,
+  sendAnswer,
+  textAnswer,
+} from './http-listener.ts';
 import type { ListenAddress } from './listen-address.ts';
 
 /** An AdmissionReview with a pod of the largest size that etcd takes stays below this. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Answers a webhook's call. `undefined` when the path is not its own. */
 export type WebhookRoute = (call: {
@@ -35,15 +45,18 @@ export interface ListeningServer extends AsyncDisposable {
  */
 export async function startWebhookServer(options: WebhookServerOptions): Promise<ListeningServer> {
   const { certificate, log } = options;
-  const server: Server = createServer(tlsOptions(certificate.current()), (request, response) => {
-    answer(request, options).then(
-      (result) => sendAnswer(response, result),
-      (error: unknown) => {
-        log.error('A webhook call failed', { path: request.url ?? '', error: messageOf(error) });
-        sendAnswer(response, textAnswer('internal error; see the log of the control plane\n', 500));
-      },
-    );
-  });
+  const server: Server = createServer(
+    { ...tlsOptions(certificate.current()), ...HTTP_TIME_LIMITS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+    (request, response) => {
+      answer(request, options).then(
+        (result) => sendAnswer(response, result),
+        (error: unknown) => {
+          log.error('A webhook call failed', { path: request.url ?? '', error: messageOf(error) });
+          sendAnswer(response, textAnswer('internal error; see the log of the control plane\n', 500));
+        },
+      );
+    },
+  );
   server.on('tlsClientError', (error) => log.debug('A TLS handshake failed', { error: messageOf(error) }));
   const stopFollowing = certificate.onChange((pair) => server.setSecureContext(tlsOptions(pair)));
   const port = await listenHttp(server, options.address);

@@ -15,6 +15,9 @@ import { readLog } from './log-reader.ts';
 import type { ContainerRecord } from './pod-records.ts';
 import type { PodWorker } from './pod-worker.ts';
 
+/** Callers that say nothing, or half of something, must not hold a connection for long. */
+const TIME_LIMITS = { handshakeTimeout: 10_000, headersTimeout: 10_000, connectionsCheckingInterval: 5_000 };
+
 /** The kubelet's HTTPS server: logs and exec, for the API server only. */
 export interface KubeletServer extends AsyncDisposable {
   start(): Promise<void>;
@@ -188,6 +191,7 @@ export function createKubeletServer(options: KubeletServerOptions): KubeletServe
           ca: options.certificateAuthorityPem,
           requestCert: true,
           rejectUnauthorized: true,
+          ...TIME_LIMITS,
         },
         onRequest,
       );

@@ -58,13 +58,16 @@ function send(response: ServerResponse, { status, contentType, body }: AdminResp
   response.end(body);
 }
 
+/** Even here nobody holds a connection with half a request. */
+const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 5_000 };
+
 /**
  * Starts the admin interface on the main thread.
  *
  * @throws MeltemiError `PROXY_ADMIN_BIND` when the address cannot be bound.
  */
 export async function startAdminServer({ address, addressPath, context }: AdminServerOptions): Promise<AdminServer> {
-  const server = createServer((request, response) => {
+  const server = createServer(TIME_LIMITS, (request, response) => {
     request.resume();
     answer(context, request).then(
       (result) => send(response, result),

@@ -56,7 +56,7 @@ export interface RequestHandler {
 
 /** What a codec refused. */
 export interface CodecError {
-  /** 400, 431 or 501. */
+  /** 400, 408, 431 or 501. */
   readonly status: number;
   /** As in `%RESPONSE_CODE_DETAILS%`. */
   readonly details: string;

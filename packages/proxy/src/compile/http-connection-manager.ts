@@ -26,6 +26,9 @@ const DEFAULTS = {
   serverName: 'envoy',
 } as const;
 
+/** Envoy has no limit unless one is set; nobody needs longer than this to send a head, except to hold a connection. */
+const REQUEST_HEADERS_TIMEOUT_MS = 15_000;
+
 /** A connection manager's place: where referenced route tables are noted. */
 export interface HttpConnectionManagerContext extends HttpFilterContext {
   readonly routes: ResourceReference[];
@@ -126,7 +129,7 @@ function compileTimeouts(manager: HttpConnectionManager): Timeouts {
     idleTimeoutMs: durationMsOr(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
     streamIdleTimeoutMs: durationMsOr(manager.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
     requestTimeoutMs: durationMsOr(manager.requestTimeout, 0),
-    requestHeadersTimeoutMs: durationMsOr(manager.requestHeadersTimeout, 0),
+    requestHeadersTimeoutMs: durationMsOr(manager.requestHeadersTimeout, REQUEST_HEADERS_TIMEOUT_MS),
     maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
     maxStreamDurationMs: durationMsOr(common?.maxStreamDuration, 0),
     drainTimeoutMs: durationMsOr(manager.drainTimeout, DEFAULTS.drainTimeoutMs),

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { latin1Slice } from '../codec/latin1.ts';
 import { detectHttp } from '../decide/http-preface.ts';
 import { type ClientHello, parseClientHello } from '../tls/client-hello.ts';
-import type { Timers } from './timers.ts';
+import type { TimerHandle, Timers } from './timers.ts';
 
 /** What the first bytes of a connection told. */
 export interface Inspection {
@@ -57,6 +57,9 @@ function inspectBytes(bytes: Buffer, { tls, http }: InspectOptions): Inspection 
   return { transportProtocol: 'raw_buffer', hello: undefined, applicationProtocols: [preface] };
 }
 
+/** Without a configured timeout silence may last for ever, as with Envoy; whoever has begun a greeting has this long for the rest. */
+const BEGINNING_TIMEOUT_MS = 10_000;
+
 /**
  * Looks at the first bytes of an accepted socket without taking them.
  *
@@ -89,18 +92,18 @@ export function inspectSocket(socket: Socket, options: InspectOptions, events: I
     peeked = peeked === undefined ? bytes : Buffer.concat([peeked, bytes]);
     const inspection = inspectBytes(peeked, options);
     if (inspection !== undefined) hand(inspection);
+    else timer ??= startTimer(BEGINNING_TIMEOUT_MS);
   };
-  const timer =
-    options.timeoutMs === 0
-      ? undefined
-      : options.timers.set(() => {
-          if (options.continueOnTimeout) {
-            hand(UNINSPECTED);
-            return;
-          }
-          settle();
-          events.onTimeout();
-        }, options.timeoutMs);
+  const startTimer = (timeoutMs: number): TimerHandle =>
+    options.timers.set(() => {
+      if (options.continueOnTimeout) {
+        hand(UNINSPECTED);
+        return;
+      }
+      settle();
+      events.onTimeout();
+    }, timeoutMs);
+  let timer = options.timeoutMs === 0 ? undefined : startTimer(options.timeoutMs);
   socket.on('readable', onReadable);
   socket.once('end', onGone);
   socket.once('error', onGone);

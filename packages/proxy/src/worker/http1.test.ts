@@ -117,6 +117,31 @@ for (const [name, bytes, status] of refused) {
   });
 }
 
+test('a head that comes too slowly is answered with 408, request_header_timeout; a connection without a request may wait', async () => {
+  await using origin = await startOrigin((_request, response) => response.end('ok'));
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply(
+    simpleConfig({ hosts: [origin.port], http: { requestHeadersTimeoutMs: 60, delayedCloseTimeoutMs: 20 } }),
+  );
+  const idle = connect(proxy.port(), '127.0.0.1');
+  const slow = connect(proxy.port(), '127.0.0.1');
+  slow.write('GET / HTTP/1.1\r\nhost: a\r\nx-slow: ');
+  const drip = setInterval(() => slow.write('a'), 10);
+  let answer = '';
+  slow.on('data', (chunk) => (answer += String(chunk)));
+  slow.on('error', () => {});
+  await new Promise<void>((resolve) => slow.on('end', resolve));
+  clearInterval(drip);
+  slow.destroy();
+  assert.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n/);
+  // Silent for longer than the other, and served all the same.
+  idle.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  let served = '';
+  idle.on('data', (chunk) => (served += String(chunk)));
+  await new Promise<void>((resolve) => idle.on('close', () => resolve()));
+  assert.match(served, /^HTTP\/1\.1 200 /);
+});
+
 test('PROXY-24 HTTP/1.0 is answered with 426, and with accept_http_10 with 200 and no chunks', async () => {
   const refusal = await refusedRequest('GET / HTTP/1.0\r\nHost: a\r\n\r\n');
   assert.match(refusal.answer, /^HTTP\/1\.1 426 /);

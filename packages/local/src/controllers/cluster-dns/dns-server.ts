@@ -8,6 +8,9 @@ import { answerFromZone, isInZone, type ZoneView } from './zone.ts';
 /** An idle TCP client is let go after this long. */
 const TCP_IDLE_MS = 10_000;
 const MAX_TCP_BYTES = 65_535;
+/** Queries are short, and come in one piece or two; who sends otherwise is let go. */
+const MAX_TCP_QUERY_BYTES = 4096;
+const MAX_PIECES = 8;
 
 /** A CNAME is followed inside the zone this far; more is a loop. */
 const MAX_ALIASES = 8;
@@ -50,14 +53,20 @@ function resolveInZone(view: ZoneView, query: DnsQuery): DnsResponse {
 /** Cuts a TCP stream into messages, each behind its length. */
 function readMessages(socket: Socket, onMessage: (message: Buffer) => void): void {
   let pending: Buffer = Buffer.alloc(0);
+  let pieces = 0;
   socket.on('data', (chunk: Buffer) => {
     pending = Buffer.concat([pending, chunk]);
+    pieces += 1;
     while (pending.length >= 2) {
-      const end = 2 + pending.readUInt16BE(0);
-      if (pending.length < end) return;
+      const length = pending.readUInt16BE(0);
+      const end = 2 + length;
+      if (length > MAX_TCP_QUERY_BYTES) return void socket.destroy();
+      if (pending.length < end) break;
+      pieces = 0;
       onMessage(pending.subarray(2, end));
       pending = pending.subarray(end);
     }
+    if (pieces >= MAX_PIECES) socket.destroy();
   });
 }
 

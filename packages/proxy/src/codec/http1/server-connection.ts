@@ -16,6 +16,8 @@ export interface ServerConnectionOptions extends MessageLimits {
   readonly allowChunkedLength: boolean;
   /** How long we go on reading after our last byte, so that the client gets to see it before a reset. */
   readonly delayedCloseMs: number;
+  /** How long a request's head may take from its first byte; 0: for ever. */
+  readonly headTimeoutMs: number;
   readonly timers: Timers;
   /** Whether the response being sent is to be the connection's last (drain, request limit). */
   shouldClose(): boolean;
@@ -23,6 +25,9 @@ export interface ServerConnectionOptions extends MessageLimits {
   onIdleChange(isIdle: boolean): void;
   onClosed(): void;
 }
+
+/** The response code details of a request whose head took too long, in Envoy's words. */
+export const REQUEST_HEADER_TIMEOUT = 'request_header_timeout';
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -49,6 +54,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
   #isPaused = false;
   #isClosing = false;
   #closeTimer: TimerHandle | undefined;
+  #headTimer: TimerHandle | undefined;
 
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
@@ -91,6 +97,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
 
   onClose(): void {
     this.#closeTimer?.cancel();
+    this.#stopHeadTimer();
     this.#dropStream('downstream_remote_disconnect');
     this.#options.onClosed();
   }
@@ -100,6 +107,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
   }
 
   onHead(line: RequestLine, fields: FieldBlock): 'none' | 'length' | 'chunked' {
+    this.#stopHeadTimer();
     const framing = this.#requestFraming(line, fields);
     const endStream = framing === 'none' || (framing === 'length' && fields.contentLength === 0);
     const upgrade = endStream && line.minorVersion === 1 ? fields.upgrade : undefined;
@@ -246,9 +254,22 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
     }
     this.#isReading = false;
     if (this.#isClosing || this.#tunnel) return;
+    if (this.isIdle && !this.#parser.isIdle) this.#startHeadTimer();
     // Pipelined bytes wait here; the socket stops, so that a client cannot queue without bound.
     if (this.#unread.length > 0 || this.#isPaused) this.#connection.pause();
     else this.#connection.resume();
+  }
+
+  /** An idle connection may wait; whoever has begun a request has to come to an end with its head. */
+  #startHeadTimer(): void {
+    const { headTimeoutMs, timers } = this.#options;
+    if (headTimeoutMs === 0) return;
+    this.#headTimer ??= timers.set(() => this.#refuse({ status: 408, details: REQUEST_HEADER_TIMEOUT }), headTimeoutMs);
+  }
+
+  #stopHeadTimer(): void {
+    this.#headTimer?.cancel();
+    this.#headTimer = undefined;
   }
 
   get #mayParse(): boolean {
@@ -308,6 +329,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageHandler<
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#unread = NO_BYTES;
+    this.#stopHeadTimer();
     this.#connection.end();
     this.#connection.resume();
     this.#closeTimer = this.#options.timers.set(() => this.#connection.destroy(), this.#options.delayedCloseMs);

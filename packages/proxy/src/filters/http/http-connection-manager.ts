@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { assertNever } from '@meltemi/base/pure';
 import { HeaderMap } from '../../codec/header-map.ts';
-import { Http1ServerConnection } from '../../codec/http1/server-connection.ts';
+import { Http1ServerConnection, REQUEST_HEADER_TIMEOUT } from '../../codec/http1/server-connection.ts';
 import type { RequestHead } from '../../codec/message-heads.ts';
 import type { CodecError, RequestHandler, RequestSink, ResponseWriter } from '../../codec/streams.ts';
 import type { RuntimeHttpConnectionManager, RuntimeHttpFilter } from '../../config/runtime-config.ts';
@@ -97,7 +97,6 @@ class HttpSession implements NetworkSession, RequestHandler {
   readonly #codec: Http1ServerConnection;
   readonly #connection: Connection;
   readonly #idleTimer: IdleTimer;
-  #headersTimer: TimerHandle | undefined;
   #durationTimer: TimerHandle | undefined;
   #requestCount = 0;
   #isDraining = false;
@@ -132,18 +131,17 @@ class HttpSession implements NetworkSession, RequestHandler {
       maxHeaders: config.maxHeadersCount,
       allowChunkedLength: config.allowChunkedLength,
       delayedCloseMs: Math.max(1, config.delayedCloseTimeoutMs),
+      headTimeoutMs: config.requestHeadersTimeoutMs,
       timers: context.timers,
       shouldClose: () => this.#isLastResponse(shouldDrain),
       onIdleChange: (isIdle) => this.#onIdleChange(isIdle),
       onClosed: () => {
         this.#idleTimer.stop();
-        this.#headersTimer?.cancel();
         this.#durationTimer?.cancel();
         stats.cxActive.add(-1);
         onClosed();
       },
     });
-    this.#waitForHead();
     if (config.maxConnectionDurationMs > 0) {
       this.#durationTimer = context.timers.set(() => this.drain(), config.maxConnectionDurationMs);
     }
@@ -160,8 +158,6 @@ class HttpSession implements NetworkSession, RequestHandler {
 
   onRequest(head: RequestHead, writer: ResponseWriter): RequestSink {
     this.#requestCount += 1;
-    this.#headersTimer?.cancel();
-    this.#headersTimer = undefined;
     const stream = new HttpStream(this.#manager, this.#facts, head, writer);
     stream.begin();
     return stream;
@@ -172,7 +168,8 @@ class HttpSession implements NetworkSession, RequestHandler {
     hadSink: boolean,
   ): { status: number; headers: HeaderMap; body: string } | undefined {
     const { config, stats, date } = this.#manager;
-    stats.cxProtocolError.inc();
+    if (details === REQUEST_HEADER_TIMEOUT) stats.rqHeaderTimeout.inc();
+    else stats.cxProtocolError.inc();
     if (!hadSink) this.#logInvalid(status, details);
     const headers = new HeaderMap();
     const body = STATUS_CODES[status] ?? 'Bad Request';
@@ -208,18 +205,6 @@ class HttpSession implements NetworkSession, RequestHandler {
 
   #onIdleChange(isIdle: boolean): void {
     this.#idleTimer.touch();
-    if (!isIdle) return;
-    if (this.#isDraining) this.#codec.closeIfIdle();
-    else this.#waitForHead();
-  }
-
-  /** The client has so long for the head of its next request; an idle keep-alive connection has the idle timeout. */
-  #waitForHead(): void {
-    const { config, context } = this.#manager;
-    if (config.requestHeadersTimeoutMs === 0 || this.#requestCount > 0) return;
-    this.#headersTimer = context.timers.set(() => {
-      this.#manager.stats.rqHeaderTimeout.inc();
-      this.#connection.end();
-    }, config.requestHeadersTimeoutMs);
+    if (isIdle && this.#isDraining) this.#codec.closeIfIdle();
   }
 }
