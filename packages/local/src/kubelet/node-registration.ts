@@ -1,3 +1,4 @@
+import { release } from 'node:os';
 import { type Clock, type Log, messageOf, sleep } from '@meltemi/base';
 import {
   isNotFound,
@@ -80,7 +81,7 @@ function buildNode({ node, podCidr, port, architecture, clock }: NodeRegistratio
         kubeletVersion: 'v1.30.0-meltemi',
         containerRuntimeVersion: 'meltemi://0.1.0',
         osImage: 'this machine',
-        kernelVersion: '',
+        kernelVersion: release(),
         kubeProxyVersion: '',
         machineID: '',
         systemUUID: '',
