@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -85,6 +85,33 @@ test('a journal that has grown begins anew from a snapshot, and a crash between 
 
   // As if the machine had stopped while the next snapshot was being written.
   writeFileSync(join(directory, 'snapshot-99.tmp'), 'half');
+  const again = await open(directory);
+  assert.deepEqual([...new Set(again.records)], state);
+  await again.journal[Symbol.asyncDispose]();
+});
+
+test('a snapshot that cannot be written costs nothing: the records are safe, and the next one succeeds', async (t) => {
+  const directory = temporaryDirectory(t);
+  const state: string[] = [];
+  const { journal } = await open(directory, () => state, 200);
+  // What stands in the way of the first snapshot: a folder of its name.
+  const obstacle = join(directory, 'snapshot-2.tmp');
+  mkdirSync(obstacle);
+  const append = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index++) {
+      state.push(`record ${state.length}`);
+      journal.append(state.at(-1) as string);
+      await journal.durable();
+    }
+  };
+  await append(12);
+  assert.deepEqual(readdirSync(directory).sort(), ['journal-1', 'journal-2', 'snapshot-2.tmp']);
+  rmdirSync(obstacle);
+  await append(20);
+  await journal[Symbol.asyncDispose]();
+  const names = readdirSync(directory);
+  assert.equal(names.filter((name) => name.startsWith('snapshot-')).length, 1, names.join());
+  assert.equal(names.filter((name) => name.startsWith('journal-')).length, 1, names.join());
   const again = await open(directory);
   assert.deepEqual([...new Set(again.records)], state);
   await again.journal[Symbol.asyncDispose]();

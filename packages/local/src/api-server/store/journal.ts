@@ -158,6 +158,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     const state = [...snapshot(), END_OF_SNAPSHOT].map(frame).join('');
     // The state above holds what is pending now; replaying it once more is harmless, for records are whole objects.
     const nextFile = await open(join(directory, `journal-${next}`), 'a', 0o600);
+    // Records are acknowledged from this file on, with or without a snapshot: a power cut must find its name.
+    await syncDirectory();
     await file.close();
     file = nextFile;
     generation = next;
