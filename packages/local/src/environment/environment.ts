@@ -65,7 +65,11 @@ interface HostListener {
 }
 
 /** Opens a cluster's port on the host; the one of last time if it can be had, since kubeconfigs name it. */
-async function openHostListener(wanted: number, remembered: number | undefined): Promise<HostListener> {
+async function openHostListener(
+  { name, apiPort: wanted }: ClusterSpec,
+  meshFile: string,
+  remembered: number | undefined,
+): Promise<HostListener> {
   const listen = (port: number): Promise<Server> =>
     new Promise((resolve, reject) => {
       const server = createServer();
@@ -79,7 +83,7 @@ async function openHostListener(wanted: number, remembered: number | undefined):
     if (wanted !== 0) {
       throw new MeltemiError(
         'USAGE',
-        `Cannot open 127.0.0.1:${wanted} for the API: ${messageOf(cause)}; choose another apiPort in mesh.yaml, or 0 for any`,
+        `Cannot open 127.0.0.1:${wanted} for the API of cluster ${name}: ${messageOf(cause)}; choose another apiPort in ${meshFile}, or 0 for any`,
         { cause },
       );
     }
@@ -274,7 +278,7 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
         prepareClusterPki(cluster, statePath(directory, 'clusters', cluster.name), options.nowMs()),
       );
     const remembered = rememberedPorts(directory);
-    for (const cluster of specs) listeners.push(await openHostListener(cluster.apiPort, remembered[cluster.name]));
+    for (const cluster of specs) listeners.push(await openHostListener(cluster, mesh.file, remembered[cluster.name]));
     const running = specs.map(
       (cluster, index): RunningCluster => ({ name: cluster.name, apiPort: listeners[index]?.port ?? 0 }),
     );
