@@ -317,10 +317,17 @@ suite('kubelet', { skip }, () => {
   });
 
   test('A pod whose work is done succeeds, though its sidecar would run for ever', async () => {
+    const volumeMounts = [{ name: 'shared', mountPath: '/shared' }];
+    // The app begins when the sidecar listens for its end: a shell that is asked to end before that ends with 143.
     const initContainers = [
-      shell('sidecar', "trap 'exit 0' TERM; while :; do sleep 0.05; done", { restartPolicy: 'Always' }),
+      shell('sidecar', "trap 'exit 0' TERM; touch /shared/listens; while :; do sleep 0.05; done", {
+        restartPolicy: 'Always',
+        startupProbe: { exec: { command: ['test', '-f', '/shared/listens'] }, periodSeconds: 1, failureThreshold: 30 },
+        volumeMounts,
+      }),
     ];
-    await createPod('job', { restartPolicy: 'Never', initContainers, containers: [shell('app', 'exit 0')] });
+    const volumes = [{ name: 'shared', emptyDir: {} }];
+    await createPod('job', { restartPolicy: 'Never', initContainers, containers: [shell('app', 'exit 0')], volumes });
     await eventually(async () => {
       const { phase, initContainerStatuses } = (await get('job')).status ?? {};
       assert.equal(phase, 'Succeeded');

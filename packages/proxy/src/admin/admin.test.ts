@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { findPeer } from '@meltemi/testing';
 import { startRecordingProxy } from '../testing/recording-proxy.ts';
 import { httpChain, listenerJson, routeJson, staticCluster } from '../testing/resources.ts';
 
@@ -104,21 +104,7 @@ test('PROXY-76 Prometheus text gives every stat a family with a type and a value
   }
 });
 
-/** Envoy as an operator has it, or `undefined`. */
-function findEnvoy(): string | undefined {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    const path = join(folder, 'envoy');
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined;
-}
-
-const envoy = findEnvoy();
+const envoy = findPeer('envoy');
 
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode === null) {
@@ -140,7 +126,7 @@ function shape(value: unknown): unknown {
 }
 
 test("admin output has the shape of real Envoy's for the same static bootstrap", {
-  skip: envoy === undefined && 'needs the program envoy on the PATH (npm run peers)',
+  skip: envoy === undefined && 'envoy is missing; run "npm run peers"',
 }, async (t) => {
   const adminPort = await freePort();
   const listenerPort = await freePort();
