@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
@@ -12,8 +12,8 @@ import {
   startSdsServer,
   type WorkloadIdentity,
 } from '@meltemi/agent';
-import { silentLog, systemClock } from '@meltemi/base';
-import { decodeCertificateFields } from '@meltemi/citadel';
+import { type Log, silentLog, systemClock } from '@meltemi/base';
+import { createRootCertificateAuthority, decodeCertificateFields } from '@meltemi/citadel';
 import { TYPE_URLS } from '@meltemi/xds';
 import { type Secret, SecretSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import {
@@ -35,7 +35,7 @@ const stop = new AbortController();
 let mesh: MeshDouble;
 let socketPath = '';
 
-function newIdentity(ttlMs: number): WorkloadIdentity {
+function newIdentity(ttlMs: number, log: Log = silentLog): WorkloadIdentity {
   const access = {
     address: mesh.address(),
     rootCertificatePath: mesh.rootPath,
@@ -44,7 +44,7 @@ function newIdentity(ttlMs: number): WorkloadIdentity {
   };
   const random = (): number => 0.5;
   const client = createCaClient({ access, clock: systemClock, random });
-  return createWorkloadIdentity({ ca: client, spiffeUri: SLEEP, clock: systemClock, random, log: silentLog, ttlMs });
+  return createWorkloadIdentity({ ca: client, spiffeUri: SLEEP, clock: systemClock, random, log, ttlMs });
 }
 
 before(async () => {
@@ -145,6 +145,7 @@ test('the agent obtains a certificate with its token and serves it by SDS, state
       log: silentLog,
     }),
   );
+  assert.equal(statSync(socketPath).mode & 0o777, 0o600, 'whoever connects gets the private key');
   const sotw = openSotw(socketPath);
   const delta = openDelta(socketPath);
   try {
@@ -214,6 +215,26 @@ test('a certificate comes when the CA comes, and after a refused token when a go
   await within(issued, 'the certificate');
   ended.abort();
   await running;
+});
+
+test('with the root of somebody else the token is not even sent; the log says why, and the right root is taken at once', async () => {
+  const right = readFileSync(mesh.rootPath);
+  const foreign = createRootCertificateAuthority({ organization: 'Other', lifetimeMs: DAY_MS, nowMs: Date.now() });
+  writeFileSync(mesh.rootPath, foreign.certificatePem);
+  const warnings: string[] = [];
+  const warned = Promise.withResolvers<void>();
+  const warn: Log['warn'] = (message, fields) => {
+    warnings.push(`${message} ${JSON.stringify(fields)}`);
+    warned.resolve();
+  };
+  const identity = newIdentity(DAY_MS, { ...silentLog, warn });
+  mesh.reviewedTokens.length = 0;
+  const obtained = obtainOne(identity);
+  await within(warned.promise, 'a warning');
+  assert.match(warnings[0] ?? '', /does not chain to a root in \S+/);
+  assert.deepEqual(mesh.reviewedTokens, []);
+  writeFileSync(mesh.rootPath, right);
+  await obtained;
 });
 
 async function obtainOne(identity: WorkloadIdentity): Promise<void> {

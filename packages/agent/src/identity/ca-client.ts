@@ -8,6 +8,7 @@ import {
 } from '@meltemi/xds/types/istio/v1/auth/ca_pb.js';
 import {
   type ControlPlaneAccess,
+  explainFailure,
   readCallMetadata,
   readChannelCredentials,
   resolveTarget,
@@ -121,10 +122,8 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-async function toAgentError(
-  error: unknown,
-  { address, tokenPath, clusterId }: ControlPlaneAccess,
-): Promise<MeltemiError> {
+async function toAgentError(error: unknown, access: ControlPlaneAccess): Promise<MeltemiError> {
+  const { address, tokenPath, clusterId } = access;
   if (error instanceof MeltemiError) return error;
   if (isServiceError(error) && error.code === status.UNAUTHENTICATED) {
     // The CA tells callers that it does not know nothing; here it is known what they showed.
@@ -134,5 +133,8 @@ async function toAgentError(
   }
   const isRefusal = isServiceError(error) && !RETRIABLE.has(error.code);
   const what = isRefusal ? `The CA at ${address} refused to sign` : `Cannot reach the CA at ${address}`;
-  return new MeltemiError(isRefusal ? 'CA_REFUSED' : 'CA_UNAVAILABLE', `${what}: ${messageOf(error)}`);
+  return new MeltemiError(
+    isRefusal ? 'CA_REFUSED' : 'CA_UNAVAILABLE',
+    `${what}: ${explainFailure(messageOf(error), access)}`,
+  );
 }

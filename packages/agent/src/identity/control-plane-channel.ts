@@ -57,6 +57,15 @@ export async function resolveTarget({ address, nameServer }: ControlPlaneAccess)
   return { target: `${ip}${address.slice(separator)}`, options: { ...CONTROL_PLANE_CHANNEL_OPTIONS, ...names } };
 }
 
+/** OpenSSL's words for a chain that ends in an authority that is not trusted. */
+const UNTRUSTED = /self-signed certificate|unable to get (local )?issuer certificate|unable to verify the first/;
+
+/** A failure in words: a certificate of another authority than the mounted one is said as such. */
+export function explainFailure(failure: string, { rootCertificatePath }: ControlPlaneAccess): string {
+  if (!UNTRUSTED.test(failure)) return failure;
+  return `its certificate does not chain to a root in ${rootCertificatePath} (ConfigMap istio-ca-root-cert): ${failure}`;
+}
+
 /** The port on which a control plane serves without TLS, where it is configured to. */
 const PLAINTEXT_PORT = '15010';
 

@@ -12,6 +12,7 @@ import { type Log, messageOf } from '@meltemi/base';
 import {
   CONTROL_PLANE_CHANNEL_OPTIONS,
   type ControlPlaneAccess,
+  explainFailure,
   readCallMetadata,
   readChannelCredentials,
   resolveTarget,
@@ -135,7 +136,7 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
         if (!isOver)
           log.warn('Stream to the control plane failed', {
             address: access.address,
-            error: error.details || messageOf(error),
+            error: explainFailure(error.details || messageOf(error), access),
           });
         finish({ code: error.code, details: error.details });
       });
