@@ -7,3 +7,4 @@ export * from './loopback-peer.ts';
 export * from './options.ts';
 export * from './pure/index.ts';
 export * from './request-target.ts';
+export * from './young-heap.ts';

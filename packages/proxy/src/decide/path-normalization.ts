@@ -11,6 +11,8 @@ export type NormalizedPath =
   | { readonly kind: 'redirect'; readonly path: string }
   | { readonly kind: 'rejected' };
 
+/** Without any of these a path is normal already, which nearly all are. */
+const NEEDS_WORK = /[%\\]|\/\./;
 const ESCAPED_SLASH = /%2f|%5c/i;
 
 function unescapeSlashes(path: string): string {
@@ -67,7 +69,7 @@ export function normalizePath(target: string, options: PathNormalization): Norma
     path = unescapeSlashes(path);
     redirects = options.escapedSlashes === 'unescape_and_redirect';
   }
-  if (options.normalizePath) {
+  if (options.normalizePath && NEEDS_WORK.test(path)) {
     const normalized = normalize(path);
     if (normalized === undefined) return { kind: 'rejected' };
     path = normalized;
