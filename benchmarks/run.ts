@@ -3,13 +3,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const folders = ['macro', 'micro'].map((folder) => join(import.meta.dirname, folder));
+const folder = join(import.meta.dirname, 'macro');
 const benchmarks = new Map(
-  folders.flatMap((folder) =>
-    readdirSync(folder)
-      .filter((file) => file.endsWith('.bench.ts'))
-      .map((file) => [file.replace('.bench.ts', ''), join(folder, file)] as const),
-  ),
+  readdirSync(folder)
+    .filter((file) => file.endsWith('.bench.ts'))
+    .map((file) => [file.replace('.bench.ts', ''), join(folder, file)] as const),
 );
 const [name, ...rest] = process.argv.slice(2);
 const file = name === undefined ? undefined : benchmarks.get(name);
