@@ -1,7 +1,12 @@
 /** A downstream connection in the hands of its last network filter. */
 export interface NetworkSession {
-  /** Asks the client to go: an idle connection closes, others after what is in progress. */
-  drain(): void;
+  /**
+   * Asks the client to go: connections close after what is in progress, idle ones at once.
+   *
+   * @param sparesIdle Leaves an idle connection open for a while: its client may be sending a request this very moment,
+   *   which a close would lose. It is answered, as the connection's last.
+   */
+  drain(sparesIdle: boolean): void;
   /** Closes at once. */
   close(): void;
 }

@@ -95,10 +95,10 @@ export class FilterChain {
     if (!isClosed) this.#sessions.add(session);
   }
 
-  /** Asks all clients to go. */
-  drain(): void {
+  /** Asks all clients to go; see {@link NetworkSession.drain}. */
+  drain(sparesIdle: boolean): void {
     this.#isDraining = true;
-    for (const session of this.#sessions) session.drain();
+    for (const session of this.#sessions) session.drain(sparesIdle);
   }
 
   /** Closes all connections at once. */

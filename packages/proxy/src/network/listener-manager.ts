@@ -67,7 +67,7 @@ export class ListenerManager {
       if (!this.#isInScope(listener.config)) continue;
       if (stopAccepting) this.#closeSocket(name);
       if (this.#options.drainStrategy === 'immediate' || stopAccepting) {
-        for (const chain of chainsOf(listener)) chain.drain();
+        for (const chain of chainsOf(listener)) chain.drain(!stopAccepting);
       }
     }
   }
@@ -137,7 +137,7 @@ export class ListenerManager {
 
   /** Lets the connections of a removed chain finish, but not for ever. */
   #drainChain(chain: FilterChain): void {
-    chain.drain();
+    chain.drain(false);
     if (chain.connectionCount === 0) return;
     this.#drainingChains.add(chain);
     this.#options.context.timers.set(() => {

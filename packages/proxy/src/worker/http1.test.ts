@@ -380,6 +380,35 @@ test('a drain lets the request in flight finish, with connection: close, and tak
   await assert.rejects(fetchHttp(port));
 });
 
+test('a drain answers the request that is already on its way over an idle connection, as its last', async () => {
+  await using origin = await startOrigin((_request, response) => void response.end('served'));
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply(simpleConfig({ hosts: [origin.port] }));
+  const socket = connect(proxy.port(), '127.0.0.1');
+  let text = '';
+  socket.setEncoding('latin1').on('data', (chunk) => (text += String(chunk)));
+  const request = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  socket.write(request);
+  await eventually(() => text.endsWith('served'));
+  assert.doesNotMatch(text, /connection: close/);
+  proxy.plane.drain('all', false);
+  text = '';
+  socket.write(request);
+  await once(socket, 'end');
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nconnection: close\r\n[\s\S]*served$/);
+});
+
+test('a drain closes a connection that stays idle', async () => {
+  await using origin = await startOrigin((_request, response) => void response.end('served'));
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply(simpleConfig({ hosts: [origin.port] }));
+  const socket = connect(proxy.port(), '127.0.0.1').resume();
+  await once(socket, 'connect');
+  await eventually(() => proxy.plane.connectionCount('all') === 1);
+  proxy.plane.drain('all', false);
+  await once(socket, 'end');
+});
+
 test('a redirect and a direct response are answered here', async () => {
   await using proxy = createDataPlaneFixture();
   const redirect = {

@@ -90,6 +90,9 @@ export class HttpConnectionManager {
   }
 }
 
+/** A draining connection that stays idle is closed after this to twice this: by then whoever used it has looked elsewhere. */
+const IDLE_DRAIN_MS = 1000;
+
 /** One downstream HTTP connection. */
 class HttpSession implements NetworkSession, RequestHandler {
   readonly #manager: HttpConnectionManager;
@@ -98,6 +101,8 @@ class HttpSession implements NetworkSession, RequestHandler {
   readonly #connection: Connection;
   readonly #idleTimer: IdleTimer;
   #durationTimer: TimerHandle | undefined;
+  #drainTimer: TimerHandle | undefined;
+  #closesIdle = false;
   #requestCount = 0;
   #isDraining = false;
 
@@ -138,17 +143,25 @@ class HttpSession implements NetworkSession, RequestHandler {
       onClosed: () => {
         this.#idleTimer.stop();
         this.#durationTimer?.cancel();
+        this.#drainTimer?.cancel();
         stats.cxActive.add(-1);
         onClosed();
       },
     });
     if (config.maxConnectionDurationMs > 0) {
-      this.#durationTimer = context.timers.set(() => this.drain(), config.maxConnectionDurationMs);
+      this.#durationTimer = context.timers.set(() => this.drain(true), config.maxConnectionDurationMs);
     }
   }
 
-  drain(): void {
+  drain(sparesIdle: boolean): void {
     this.#isDraining = true;
+    if (!sparesIdle) return this.#closeIdle();
+    const { timers, random } = this.#manager.context;
+    this.#drainTimer ??= timers.set(() => this.#closeIdle(), IDLE_DRAIN_MS * (1 + random()));
+  }
+
+  #closeIdle(): void {
+    this.#closesIdle = true;
     this.#codec.closeIfIdle();
   }
 
@@ -205,6 +218,6 @@ class HttpSession implements NetworkSession, RequestHandler {
 
   #onIdleChange(isIdle: boolean): void {
     this.#idleTimer.touch();
-    if (isIdle && this.#isDraining) this.#codec.closeIfIdle();
+    if (isIdle && this.#closesIdle) this.#codec.closeIfIdle();
   }
 }
