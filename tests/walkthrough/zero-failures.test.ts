@@ -93,7 +93,7 @@ for (const plane of dataPlanes) {
         ),
         [],
       );
-      assert.ok(answers.length > expected * 0.9, `${answers.length} answers of about ${Math.round(expected)}`);
+      assert.ok(answers.length > expected * 0.8, `${answers.length} answers of about ${Math.round(expected)}`);
       return answers;
     };
 
@@ -162,6 +162,22 @@ for (const plane of dataPlanes) {
       await bothVersionsAnswer();
     });
 
+    test('a VirtualService applied on its own, before its DestinationRule, fails nothing', async () => {
+      const [virtualService, destinationRule] = [HELLOWORLD_FILES.slice(0, 2), HELLOWORLD_FILES.slice(2)];
+      const routeToV2 = async (): Promise<void> => {
+        await eventually(() => assert.deepEqual(Object.keys(versionsOf(load.since(Date.now() - 500))), ['v2']), 10_000);
+      };
+      await underLoad(async () => {
+        const early = await mesh.meltemi(['apply', '-n', 'app1', ...virtualService]);
+        assert.match(early.stderr, /subset/);
+        await succeed(['apply', '-n', 'app1', ...destinationRule]);
+        await routeToV2();
+        await succeed(['delete', '-n', 'app1', ...virtualService]);
+        await succeed(['delete', '-n', 'app1', ...destinationRule]);
+      });
+      await bothVersionsAnswer();
+    });
+
     test('the control plane is killed and comes back: nothing fails', async () => {
       await underLoad(async () => {
         await kill('control-plane/src/main.ts');
@@ -173,17 +189,18 @@ for (const plane of dataPlanes) {
     });
 
     test("the control plane's pod is replaced by one with another address: nothing fails, also the other cluster follows", async () => {
-      const addressOf = async (): Promise<string> => {
+      const controlPlane = async (): Promise<{ readonly name: string; readonly address: string }> => {
         const list = JSON.parse(
           await succeed(['get', 'pods', '-n', 'istio-system', '-l', 'app=istiod', '-o', 'json']),
-        ) as { readonly items: readonly { readonly status?: { readonly podIP?: string } }[] };
-        assert.equal(list.items.length, 1);
-        return list.items[0]?.status?.podIP ?? '';
+        ) as { readonly items: readonly { metadata: { name: string }; status?: { podIP?: string } }[] };
+        const [pod, ...others] = list.items;
+        assert.ok(pod?.status?.podIP !== undefined && others.length === 0, `${list.items.length} pods`);
+        return { name: pod.metadata.name, address: pod.status.podIP };
       };
-      const before = await addressOf();
+      const before = await controlPlane();
       await underLoad(async () => {
-        await succeed(['delete', 'pod', '-n', 'istio-system', '-l', 'app=istiod']);
-        await eventually(async () => assert.notEqual(await addressOf(), before), 40_000, 500);
+        await mesh.meltemi(['delete', 'pod', before.name, '-n', 'istio-system', '--wait', 'false']);
+        await eventually(async () => assert.notEqual((await controlPlane()).address, before.address), 40_000, 500);
         await allInSync(5);
       });
     });
