@@ -21,7 +21,15 @@ function compileClusters(specifier: TcpProxy['clusterSpecifier']): RuntimeTcpPro
   }
 }
 
-/** Compiles a byte relay. Hash policies are left out: round robin or least request then balance the connections. */
+function compileHashPolicies(proxy: TcpProxy): boolean {
+  for (const { policySpecifier } of proxy.hashPolicy) {
+    if (policySpecifier.case !== 'sourceIp')
+      throw new CompileError(`unsupported hash policy ${policySpecifier.case ?? '(none)'}`);
+  }
+  return proxy.hashPolicy.length > 0;
+}
+
+/** Compiles a byte relay. */
 export function compileTcpProxy(proxy: TcpProxy): RuntimeTcpProxy {
   if (proxy.tunnelingConfig !== undefined) throw new CompileError('tunneling_config is not supported');
   if (proxy.onDemand !== undefined) throw new CompileError('on_demand is not supported');
@@ -33,6 +41,7 @@ export function compileTcpProxy(proxy: TcpProxy): RuntimeTcpProxy {
     idleTimeoutMs: durationMsOr(proxy.idleTimeout, DEFAULT_IDLE_TIMEOUT_MS),
     maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
     maxDownstreamConnectionDurationMs: durationMsOr(proxy.maxDownstreamConnectionDuration, 0),
+    hashesSourceIp: compileHashPolicies(proxy),
     accessLogs: compileAccessLogs(proxy.accessLog),
   };
 }

@@ -100,6 +100,8 @@ export interface RuntimeTcpProxy {
   /** Default 1. */
   readonly maxConnectAttempts: number;
   readonly maxDownstreamConnectionDurationMs: number;
+  /** Connections of one client go to one host, where the cluster balances by hash. */
+  readonly hashesSourceIp: boolean;
   readonly accessLogs: readonly RuntimeAccessLog[];
 }
 

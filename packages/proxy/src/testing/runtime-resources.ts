@@ -175,6 +175,7 @@ export function tcpProxyFixture(cluster: string, fields: Partial<RuntimeTcpProxy
     idleTimeoutMs: 3_600_000,
     maxConnectAttempts: 1,
     maxDownstreamConnectionDurationMs: 0,
+    hashesSourceIp: false,
     accessLogs: [],
     ...fields,
   };

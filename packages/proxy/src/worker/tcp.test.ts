@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createDataPlaneFixture, eventually, simpleConfig, startTcpServer } from '../testing/data-plane-fixture.ts';
-import { filterChainFixture, listenerFixture, tcpProxyFixture } from '../testing/runtime-resources.ts';
+import {
+  clusterFixture,
+  endpointsFixture,
+  filterChainFixture,
+  hostFixture,
+  listenerFixture,
+  tcpProxyFixture,
+} from '../testing/runtime-resources.ts';
 
 function tcpListener(fields: Partial<Parameters<typeof tcpProxyFixture>[1]> = {}) {
   return {
@@ -122,4 +129,28 @@ test('a host that is not there closes the connection and logs UF', async () => {
   socket.on('error', () => {});
   await new Promise((resolve) => socket.once('close', resolve));
   assert.equal(proxy.logLines.join(''), '0 UF delayed_connect_error:_Connection_refused\n');
+});
+
+test("a client's connections go to one host where the cluster balances by its address", async () => {
+  const counts = [0, 0, 0];
+  const serve = (index: number) =>
+    startTcpServer((socket) => {
+      counts[index] = (counts[index] as number) + 1;
+      socket.end('x');
+    });
+  await using first = await serve(0);
+  await using second = await serve(1);
+  await using third = await serve(2);
+  const hosts = [first, second, third].map(({ port }) => hostFixture(port));
+  await using proxy = createDataPlaneFixture();
+  await proxy.apply({
+    clusters: { remove: [], upsert: [clusterFixture('backend', { lbPolicy: { kind: 'maglev', tableSize: 1009 } })] },
+    endpoints: { remove: [], upsert: [endpointsFixture('backend', hosts)] },
+    listeners: tcpListener({ hashesSourceIp: true }),
+  });
+  for (let connection = 0; connection < 12; connection++) {
+    const socket = connect(proxy.port(), '127.0.0.1');
+    await once(socket.resume(), 'end');
+  }
+  assert.deepEqual(counts.toSorted(), [0, 0, 12]);
 });

@@ -152,3 +152,18 @@ test('Filters that a proxy was not built with are left out', () => {
     'envoy.filters.http.router',
   ]);
 });
+
+test('TCP connections are spread by the client address where the rule says so', () => {
+  const rule = (consistentHash: object) =>
+    fixtureConfig('DestinationRule', 'app', {
+      host: 'app.default.svc.cluster.local',
+      trafficPolicy: { loadBalancer: { consistentHash } },
+    });
+  const policyOf = (consistentHash: object): unknown => {
+    const mesh = { ...appMesh({ name: 'tcp', number: 3000 }), configs: [rule(consistentHash)] };
+    const { filter_chains: chains } = translateToJson(mesh).listeners.get('10.111.0.10_3000');
+    return chains[0].filters.at(-1).typed_config.hash_policy;
+  };
+  assert.deepEqual(policyOf({ useSourceIp: true }), [{ source_ip: {} }]);
+  assert.equal(policyOf({ httpHeaderName: 'x' }), undefined);
+});

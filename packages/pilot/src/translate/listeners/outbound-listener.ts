@@ -26,6 +26,7 @@ export interface L4Destination {
   readonly routes: readonly L4Route[];
   readonly idleTimeout: string | undefined;
   readonly maxConnectionDuration: string | undefined;
+  readonly hashesSourceIp: boolean;
 }
 
 /** Everything that an outbound listener is made of. */
@@ -116,7 +117,7 @@ function buildL4Chains(
   input: OutboundListenerInput,
   features: ProxyFeatures,
 ): FilterChainInit[] {
-  const { service, port, routes, idleTimeout, maxConnectionDuration } = destination;
+  const { service, port, routes, idleTimeout, maxConnectionDuration, hashesSourceIp } = destination;
   const chain = (
     match: FilterChainInit['filterChainMatch'],
     targets: readonly WeightedTarget[],
@@ -125,7 +126,14 @@ function buildL4Chains(
     ...(match === undefined ? {} : { filterChainMatch: match }),
     filters: [
       ...buildTcpTelemetry(features, false),
-      buildTcpProxy({ targets, statPrefix, meshConfig: input.meshConfig, idleTimeout, maxConnectionDuration }),
+      buildTcpProxy({
+        targets,
+        statPrefix,
+        meshConfig: input.meshConfig,
+        idleTimeout,
+        maxConnectionDuration,
+        hashesSourceIp,
+      }),
     ],
   });
   const chains = routes.map((route) => {

@@ -123,7 +123,7 @@ function toDestination(
   port: ServicePort,
   memo: TranslationMemo,
 ): L4Destination {
-  const { connectionPool } = resolveTrafficPolicy({
+  const { connectionPool, loadBalancer } = resolveTrafficPolicy({
     policy: scope.destinationRuleOf(service, node.labels)?.trafficPolicy,
     subsetPolicy: undefined,
     port: port.number,
@@ -148,6 +148,7 @@ function toDestination(
     routes,
     idleTimeout: connectionPool?.tcp?.idleTimeout,
     maxConnectionDuration: connectionPool?.tcp?.maxConnectionDuration,
+    hashesSourceIp: loadBalancer?.consistentHash?.useSourceIp === true,
   });
 }
 

@@ -26,6 +26,8 @@ export interface TcpProxyInput {
   /** As resources write it; Envoy's hour when absent. */
   readonly idleTimeout?: string | undefined;
   readonly maxConnectionDuration?: string | undefined;
+  /** Connections of one client go to one endpoint; the cluster must balance by hash. */
+  readonly hashesSourceIp?: boolean;
 }
 
 /** The filter that carries a connection to its cluster. */
@@ -39,6 +41,8 @@ export function buildTcpProxy(input: TcpProxyInput): NetworkFilterInit {
       accessLog: buildAccessLogs(input.meshConfig),
       idleTimeout: durationOf(input.idleTimeout),
       maxDownstreamConnectionDuration: durationOf(input.maxConnectionDuration),
+      hashPolicy:
+        input.hashesSourceIp === true ? [{ policySpecifier: { case: 'sourceIp' as const, value: {} } }] : undefined,
       clusterSpecifier:
         input.targets.length === 1
           ? { case: 'cluster' as const, value: (first as WeightedTarget).cluster }

@@ -3,6 +3,7 @@ import type { RequestHead } from '../../codec/message-heads.ts';
 import type { RuntimeTcpProxy } from '../../config/runtime-config.ts';
 import { ResponseFlag } from '../../decide/response-flags.ts';
 import { chooseWeighted } from '../../decide/weighted-choice.ts';
+import { xxHash64 } from '../../decide/xx-hash.ts';
 import { Connection, type ConnectionHandler } from '../../network/connection.ts';
 import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
 import { TcpStats } from '../../stats/tcp-stats.ts';
@@ -190,7 +191,7 @@ class TcpSession implements NetworkSession, ConnectionHandler, StreamRecord {
     const host = cluster.pick({
       originalDestination: { address: this.connection.localIp, port: this.connection.localPort },
       originalDstHeader: undefined,
-      hash: undefined,
+      hash: this.#proxy.config.hashesSourceIp ? xxHash64(this.connection.remoteIp) : undefined,
       avoid: undefined,
       maxAttempts: 1,
     });
