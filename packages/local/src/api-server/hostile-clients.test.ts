@@ -176,6 +176,9 @@ test('nobody grants what he does not have: no wider role, no binding to one, unl
   );
   const widened = { rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'] }] };
   assert.equal((await cluster.request('PATCH', `${roles}/roles/same`, { body: widened, token })).code, 403);
+  assert.equal((await grant('beyond', [{ ...pods, verbs: ['*'] }])).code, 201);
+  const labelled = { metadata: { labels: { a: 'b' } } };
+  assert.equal((await cluster.request('PATCH', `${roles}/roles/beyond`, { body: labelled, token })).code, 200);
 });
 
 test('paths and names that lead elsewhere are refused, and nothing is stored under them', async () => {

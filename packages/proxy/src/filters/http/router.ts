@@ -1,6 +1,7 @@
 import { HeaderMap } from '../../codec/header-map.ts';
 import type { RequestHead, ResetReason, ResponseHead } from '../../codec/message-heads.ts';
 import type { RequestWriter, ResponseSink } from '../../codec/streams.ts';
+import { hashRequest } from '../../decide/request-hash.ts';
 import { ResponseFlag } from '../../decide/response-flags.ts';
 import {
   type CompiledRetryPolicy,
@@ -10,7 +11,6 @@ import {
   shouldRetryReset,
   shouldRetryResponse,
 } from '../../decide/retry-policy.ts';
-import { hashRequest } from '../../decide/request-hash.ts';
 import type { CompiledForward } from '../../decide/route-table.ts';
 import { parseGrpcTimeoutMs, parseMsHeader } from '../../decide/timeout-headers.ts';
 import { IdleTimer, type TimerHandle } from '../../network/timers.ts';
