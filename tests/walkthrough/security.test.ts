@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict';
-import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import {
-  type AuthorityPair,
-  buildCertificate,
-  createRootCertificateAuthority,
-  encodeDistinguishedName,
-  exportPrivateKey,
-  subjectKeyIdOf,
-  toSubjectAltName,
-} from '@meltemi/citadel/minting';
+import { type AuthorityPair, createRootCertificateAuthority } from '@meltemi/citadel/minting';
 import { probeNetns } from '@meltemi/local/sandbox';
 import { eventually } from '@meltemi/testing';
+import { issueClientCertificate, readSigningPair } from './client-certificates.ts';
 import { type CommandResult, countVersions, startWalkthrough, type Walkthrough } from './environment-harness.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
@@ -108,43 +101,14 @@ describe('Security of the walkthrough', {
     const { ip } = await onlyPod('v1');
     const request = 'GET /hello HTTP/1.1\\r\\nhost: helloworld\\r\\nconnection: close\\r\\n\\r\\n';
     const askAs = async (name: string, authority: AuthorityPair): Promise<string> => {
-      const nowMs = Date.now();
-      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const issuer = new X509Certificate(authority.certificatePem);
-      const organization = /O=(.*)/.exec(issuer.subject)?.[1] ?? '';
-      const commonName = /CN=(.*)/.exec(issuer.subject)?.[1] ?? '';
-      const leaf = buildCertificate(
-        {
-          subject: encodeDistinguishedName({ organization }),
-          issuer: encodeDistinguishedName({ organization, commonName }),
-          publicKey: publicKey.export({ format: 'der', type: 'spki' }),
-          notBeforeMs: nowMs - 60_000,
-          notAfterMs: nowMs + 3_600_000,
-          usage: 'workload',
-          authorityKeyId: subjectKeyIdOf(issuer.publicKey.export({ format: 'der', type: 'spki' })),
-          subjectAltNames: [toSubjectAltName('spiffe://cluster.local/ns/app1/sa/sleep')],
-        },
-        createPrivateKey(authority.keyPem),
-      );
-      const [certificate, key, chain] = ['pem', 'key', 'chain'].map((ending) => join(files, `${name}.${ending}`)) as [
-        string,
-        string,
-        string,
-      ];
-      writeFileSync(certificate, leaf);
-      writeFileSync(key, exportPrivateKey(privateKey));
-      writeFileSync(chain, authority.certificatePem);
-      return (
-        await tlsClient(`${ip}:5000`, ['-cert', certificate, '-key', key, '-cert_chain', chain, '-quiet'], request)
-      ).stdout;
+      const spiffeId = 'spiffe://cluster.local/ns/app1/sa/sleep';
+      const certificate = issueClientCertificate({ directory: files, name, authority, spiffeId });
+      return (await tlsClient(`${ip}:5000`, [...certificate, '-quiet'], request)).stdout;
     };
     const secret = JSON.parse(await succeed(['get', 'secret', 'cacerts', '-n', 'istio-system', '-o', 'json'])) as {
       readonly data: Readonly<Record<string, string>>;
     };
-    const own = {
-      certificatePem: Buffer.from(secret.data['ca-cert.pem'] ?? '', 'base64').toString(),
-      keyPem: Buffer.from(secret.data['ca-key.pem'] ?? '', 'base64').toString(),
-    };
+    const own = readSigningPair(secret.data);
     assert.match(
       await askAs('own', own),
       /Hello version: v1/,
