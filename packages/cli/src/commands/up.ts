@@ -9,6 +9,7 @@ import { CommandError, EXIT } from '../exit-code.ts';
 import { findProxyBinary } from '../find-proxy-binary.ts';
 import { type ListedCluster, ListedEnvironment } from '../listed/listed-environment.ts';
 import { nextCommands } from '../next-commands.ts';
+import { replaceSidecars } from '../replace-sidecars.ts';
 import { walkthroughDirectory } from '../running-environments.ts';
 import type { CommandContext } from '../session.ts';
 import { paint } from '../terminal.ts';
@@ -36,7 +37,9 @@ async function awaitDeployments(
 ): Promise<void> {
   const waiting = started.flatMap(({ cluster, result }) => {
     const client = clusters.find(({ name }) => name === cluster)?.client;
-    const deployments = result.changes.filter(({ object }) => object.ref.kind === 'Deployment');
+    const deployments = result.changes.filter(
+      ({ object, outcome }) => object.ref.kind === 'Deployment' && outcome !== 'deleted',
+    );
     return deployments.map(async ({ object: { namespace = 'default', name } }) => {
       if (client === undefined) throw new Error(`BUG: no cluster is named ${cluster}`);
       await waitForDeployment({ client, namespace, name, timeoutMs: DEPLOYMENT_TIMEOUT_MS, signal });
@@ -165,7 +168,24 @@ export function addUpCommand(program: Command, context: CommandContext): void {
           onFault: (message) => say(`${paint(terminal, 'red', 'Error')}: ${message}`),
         });
         closing.use(listed);
-        await awaitDeployments(clusters, await listed.start(), context.signal, say);
+        const started = await listed.start();
+        if (mesh.controlPlane !== undefined) {
+          await Promise.all(
+            clusters.map(async ({ name, client }) => {
+              const replaced = await replaceSidecars({
+                client,
+                proxyBinary,
+                clock: systemClock,
+                signal: context.signal,
+              });
+              for (const { metadata } of replaced)
+                say(
+                  `${name}: ${metadata.namespace}/${metadata.name} made again for ${proxyBinary ?? "Meltemi's proxy"}`,
+                );
+            }),
+          );
+        }
+        await awaitDeployments(clusters, started, context.signal, say);
         listed.watch();
         say(paint(terminal, 'bold', 'everything is up; Ctrl-C stops it'));
         terminal.out(`\n${nextCommands({ environment, directory, isWalkthrough, repositoryRoot: REPOSITORY_ROOT })}\n`);
