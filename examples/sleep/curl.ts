@@ -1,14 +1,14 @@
 /**
- * A small curl for machines that have none. Knows: -s -S -i -I -v -f -L(ignored) -k, -X METHOD, -H 'Name: value', -d DATA,
- * -o FILE, -w FORMAT (%{http_code}, \n), -m SECONDS / --max-time, --connect-timeout, and several URLs.
+ * A small curl for machines that have none. Knows -s -S -i -I -f -k, -X METHOD, -H 'Name: value', -d DATA, -o FILE,
+ * -w FORMAT (%{http_code}, \n), -m SECONDS / --max-time, --connect-timeout and several URLs; ignores -v and -L.
  */
 import { writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 
-const { values, positionals } = parseArgs({
+const CONFIG = {
   options: {
     silent: { type: 'boolean', short: 's' },
     'show-error': { type: 'boolean', short: 'S' },
@@ -27,7 +27,24 @@ const { values, positionals } = parseArgs({
     'connect-timeout': { type: 'string' },
   },
   allowPositionals: true,
-});
+} as const satisfies ParseArgsConfig;
+
+/** Ends with curl's code for a command line that it cannot read. */
+function refuse(problem: string): never {
+  process.stderr.write(`curl: ${problem}\n`);
+  process.exit(2);
+}
+
+function readCommandLine(): ReturnType<typeof parseArgs<typeof CONFIG>> {
+  try {
+    return parseArgs(CONFIG);
+  } catch (error) {
+    refuse(`${(error as Error).message.split('. ')[0]} (a stand-in for curl that knows few options)`);
+  }
+}
+
+const { values, positionals } = readCommandLine();
+if (positionals.length === 0) refuse('no URL specified');
 
 interface Failure {
   readonly exitCode: number;
