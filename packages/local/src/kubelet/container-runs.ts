@@ -5,6 +5,7 @@ import type { ProcessExit, ProcessState } from '../supervisor/protocol.ts';
 import { ContainerStartError, containerLogPath, startContainer } from './container-starter.ts';
 import type { PodEvent } from './event-recorder.ts';
 import type { KubeletContext } from './kubelet-context.ts';
+import { type LastWords, lastWords } from './last-words.ts';
 import type { PodObjects } from './object-cache.ts';
 import { allContainers, type ContainerRecord, type PodRecord } from './pod-records.ts';
 import { killContainer, killPodContainers } from './pod-termination.ts';
@@ -224,13 +225,20 @@ export class ContainerRuns {
     this.#stopProber(container);
     container.run = undefined;
     const reason = exitCode === 0 ? 'Completed' : exitCode === 128 ? 'StartError' : 'Error';
-    container.end = { key, exitCode, reason, startedMs, finishedMs };
+    const words = exitCode === 0 ? undefined : this.#lastWords(container);
+    const message = words === undefined || words.text === '' ? {} : { message: words.text };
+    container.end = { key, exitCode, reason, ...message, startedMs, finishedMs };
     this.#forget(container, key);
     if (!this.#options.isDeleted()) this.#scheduleRestart(container, finishedMs - startedMs);
     for (const resolve of this.#endWaiters.get(key) ?? []) resolve();
     this.#endWaiters.delete(key);
     for (const listener of this.#endListeners) listener();
     this.#options.onChange();
+  }
+
+  #lastWords({ name, startCount }: ContainerRecord): LastWords {
+    const { context, record } = this.#options;
+    return lastWords(containerLogPath(context.directories.podsDirectory, record.uid, name, startCount - 1));
   }
 
   /** Drops what belongs to a run that has ended. Of the logs the last two are kept: the present and `--previous`. */
@@ -254,6 +262,7 @@ export class ContainerRuns {
     container.failureCount = failureCount;
     container.retryAtMs = context.clock.nowMs() + delayMs;
     if (delayMs === 0) return;
+    const why = hasFailed ? this.#lastWords(container).line : '';
     const owner = `container=${name} pod=${record.name}_${record.namespace}(${record.uid})`;
     container.waiting = {
       reason: 'CrashLoopBackOff',
@@ -262,7 +271,7 @@ export class ContainerRuns {
     onEvent({
       type: 'Warning',
       reason: 'BackOff',
-      message: `Back-off restarting failed container ${name}`,
+      message: `Back-off restarting failed container ${name}${end === undefined ? '' : `: exit code ${end.exitCode}`}${why === '' ? '' : `, ${why}`}`,
       container: name,
     });
   }
