@@ -189,7 +189,7 @@ test('Informer that was refused for long lists soon when the server is back with
       await eventually(() => server.requests.length >= 8);
       const backMs = performance.now();
       await eventually(() => told.includes('add after@900'));
-      assert.ok(performance.now() - backMs < 500);
+      assert.ok(performance.now() - backMs < 2_000);
     },
     { backoff, random: () => 0.999 },
   );

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { retryDelayMs } from '../decide/retry-policy.ts';
 import {
   createDataPlaneFixture,
   eventually,
@@ -174,9 +175,9 @@ test('PROXY-50 prefix_rewrite changes the path, keeps the query, and names the o
 });
 
 test('PROXY-52 503 with retry_on 5xx and two retries makes three attempts, URX, and counts them', async () => {
-  const times: number[] = [];
+  let attempts = 0;
   await using origin = await startOrigin((_request, response) => {
-    times.push(performance.now());
+    attempts += 1;
     response.statusCode = 503;
     response.end();
   });
@@ -189,11 +190,15 @@ test('PROXY-52 503 with retry_on 5xx and two retries makes three attempts, URX, 
     }),
   );
   assert.equal((await fetchHttp(proxy.port())).status, 503);
-  assert.equal(times.length, 3);
-  const [first = 0, second = 0, third = 0] = times;
-  // Uniform in [0, 25) and [0, 75), and some milliseconds for a busy machine.
-  assert.ok(second - first < 60, `${second - first}`);
-  assert.ok(third - second < 110, `${third - second}`);
+  assert.equal(attempts, 3);
+  const policy = retryPolicyFixture({ numRetries: 2 });
+  for (const [retry, boundMs] of [
+    [1, 25],
+    [2, 75],
+  ] as const) {
+    assert.equal(retryDelayMs(policy, retry, 0), 0);
+    assert.equal(Math.round(retryDelayMs(policy, retry, 0.999_999)), boundMs);
+  }
   assert.equal(proxy.logLines.join(''), '503 URX via_upstream\n');
   assert.equal(proxy.stat('cluster.backend.upstream_rq_retry'), 2);
   assert.equal(proxy.stat('cluster.backend.retry.upstream_rq_503'), 2);
