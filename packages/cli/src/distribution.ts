@@ -1,4 +1,4 @@
-import type { KubeObject } from '@meltemi/kube';
+import type { KubeClient, KubeObject, Pod } from '@meltemi/kube';
 import { CommandError, EXIT } from './exit-code.ts';
 import { askControlPlane, controlPlanePods } from './mesh-request.ts';
 import type { Session } from './session.ts';
@@ -24,6 +24,27 @@ interface DistributionAnswer {
   readonly error?: string;
 }
 
+/** What the answer itself may take, beyond the time that the control plane is told to wait. */
+const ANSWER_MS = 2_000;
+
+/** Asks a control-plane pod to wait; one that hangs is an answer, too. */
+async function askForDistribution(
+  client: KubeClient,
+  pod: Pod,
+  query: URLSearchParams,
+  timeoutMs: number,
+): Promise<DistributionAnswer> {
+  const waitMs = Math.max(1_000, timeoutMs);
+  query.set('timeout', `${Math.ceil(waitMs / 1000)}s`);
+  const deadline = AbortSignal.timeout(waitMs + ANSWER_MS);
+  try {
+    return await askControlPlane(client, pod, `/debug/distribution?${query.toString()}`, deadline);
+  } catch (error) {
+    if (!deadline.aborted) throw error;
+    return { ok: false, lagging: [], error: `control-plane pod ${pod.metadata.name} does not answer` };
+  }
+}
+
 /**
  * Waits until every proxy that a change concerns has acknowledged it.
  *
@@ -42,11 +63,10 @@ export async function waitForDistribution(
     for (const { object, deleted } of changes) {
       const query = new URLSearchParams({
         resource: `${object.kind}/${object.metadata.namespace ?? ''}/${object.metadata.name}`,
-        timeout: `${Math.max(1, Math.ceil((deadlineMs - nowMs()) / 1000))}s`,
         ...(object.metadata.resourceVersion === undefined ? {} : { resourceVersion: object.metadata.resourceVersion }),
         ...(deleted ? { deleted: 'true' } : {}),
       });
-      const answer = await askControlPlane<DistributionAnswer>(client, pod, `/debug/distribution?${query.toString()}`);
+      const answer = await askForDistribution(client, pod, query, deadlineMs - nowMs());
       if (answer.ok) continue;
       const who =
         answer.lagging.length === 0
@@ -64,11 +84,7 @@ export async function waitForDistribution(
 export async function waitForEverything(session: Session, timeoutMs: number): Promise<void> {
   const { client } = session.controlPlane;
   for (const pod of await controlPlanePods(client)) {
-    const answer = await askControlPlane<DistributionAnswer>(
-      client,
-      pod,
-      `/debug/distribution?timeout=${Math.ceil(timeoutMs / 1000)}s`,
-    );
+    const answer = await askForDistribution(client, pod, new URLSearchParams(), timeoutMs);
     if (!answer.ok)
       throw new CommandError(
         EXIT.failed,
