@@ -142,8 +142,8 @@ suite('an environment in the loopback sandbox', { skip }, () => {
     assert.equal(existsSync(root), false);
     await stop();
     await start();
-    await untilReady('app');
-    assert.equal(await exec('app', 'cat etc/app-data/file'), 'kept');
+    // The status of the earlier life stands until the kubelet has looked.
+    await eventually(async () => assert.equal(await exec('app', 'cat etc/app-data/file'), 'kept'));
   });
 
   test('refuses to go on in another sandbox, naming both ways out', async () => {
