@@ -1,7 +1,7 @@
 /** The package table of ARCHITECTURE.md, as data: who may import whom, and which folders are pure. */
 
-/** Workspace packages each package may import. `base` stands for all of it; pure folders may only use `base/pure`. */
-export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+/** The packages below the command line. */
+const BELOW_CLI: Readonly<Record<string, readonly string[]>> = {
   base: [],
   api: ['base'],
   xds: ['base'],
@@ -16,39 +16,13 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   agent: ['base', 'api', 'xds', 'proxy'],
   'control-plane': ['base', 'api', 'xds', 'kube', 'model', 'galley', 'registry', 'citadel', 'pilot', 'injector'],
   local: ['base', 'api', 'kube', 'citadel'],
-  cli: [
-    'base',
-    'api',
-    'xds',
-    'kube',
-    'model',
-    'galley',
-    'registry',
-    'citadel',
-    'pilot',
-    'proxy',
-    'injector',
-    'agent',
-    'control-plane',
-    'local',
-  ],
-  testing: [
-    'base',
-    'api',
-    'xds',
-    'kube',
-    'model',
-    'galley',
-    'registry',
-    'citadel',
-    'pilot',
-    'proxy',
-    'injector',
-    'agent',
-    'control-plane',
-    'local',
-    'cli',
-  ],
+};
+
+/** Workspace packages each package may import. `base` stands for all of it; pure folders may only use `base/pure`. */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  ...BELOW_CLI,
+  cli: Object.keys(BELOW_CLI),
+  testing: [...Object.keys(BELOW_CLI), 'cli'],
 };
 
 /** Folders without Node, clock, I/O or global state, which must bundle for a browser, with their entry file. */

@@ -87,6 +87,19 @@ export async function askControlPlane<Answer>(
   }
 }
 
+/** Asks every control-plane pod for a debug page that is a list; each row says which pod answered. */
+export async function askEveryControlPlane<Row extends object>(
+  client: KubeClient,
+  path: string,
+): Promise<(Row & { readonly controlPlane: string })[]> {
+  const rows: (Row & { readonly controlPlane: string })[] = [];
+  for (const pod of await controlPlanePods(client)) {
+    for (const row of await askControlPlane<readonly Row[]>(client, pod, path))
+      rows.push({ ...row, controlPlane: pod.metadata.name });
+  }
+  return rows;
+}
+
 /** Asks the proxy of a pod for an admin page, or (`POST`) changes what the page is about. */
 export async function askProxy(
   client: KubeClient,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askControlPlane, controlPlanePods } from '../mesh-request.ts';
+import { askEveryControlPlane } from '../mesh-request.ts';
 import { OUTPUT_FLAG, parseOutputFormat } from '../output.ts';
 import { printRows, type RowsView } from '../print-rows.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
@@ -50,12 +50,7 @@ export function addProxyStatusCommand(program: Command, context: CommandContext)
       const flags = command.optsWithGlobals<ClusterFlags & { readonly output: string }>();
       parseOutputFormat(flags.output);
       await withSession(context, flags, async (session) => {
-        const { client } = session.controlPlane;
-        const rows: Row[] = [];
-        for (const pod of await controlPlanePods(client)) {
-          for (const status of await askControlPlane<readonly SyncStatus[]>(client, pod, '/debug/syncz'))
-            rows.push({ ...status, controlPlane: pod.metadata.name });
-        }
+        const rows: Row[] = await askEveryControlPlane<SyncStatus>(session.controlPlane.client, '/debug/syncz');
         rows.sort((left, right) => (left.proxy < right.proxy ? -1 : 1));
         printRows(context.terminal, flags.output, rows, VIEW);
         for (const { proxy, types } of rows) {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askControlPlane, controlPlanePods } from '../mesh-request.ts';
+import { askEveryControlPlane } from '../mesh-request.ts';
 import { formatAge, OUTPUT_FLAG, parseOutputFormat } from '../output.ts';
 import { printRows, type RowsView } from '../print-rows.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
@@ -44,12 +44,7 @@ export function addRemoteClustersCommand(program: Command, context: CommandConte
       const flags = command.optsWithGlobals<ClusterFlags & { readonly output: string }>();
       parseOutputFormat(flags.output);
       await withSession(context, flags, async (session) => {
-        const { client } = session.controlPlane;
-        const rows: Row[] = [];
-        for (const pod of await controlPlanePods(client)) {
-          for (const status of await askControlPlane<readonly ClusterStatus[]>(client, pod, '/debug/clusterz'))
-            rows.push({ ...status, controlPlane: pod.metadata.name });
-        }
+        const rows: Row[] = await askEveryControlPlane<ClusterStatus>(session.controlPlane.client, '/debug/clusterz');
         printRows(context.terminal, flags.output, rows, VIEW);
         for (const { id, lastError } of rows)
           if (lastError !== undefined && lastError !== '') context.terminal.err(`${id}: ${lastError}\n`);
