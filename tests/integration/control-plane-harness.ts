@@ -98,8 +98,8 @@ export interface ControlPlaneHarness extends AsyncDisposable {
   debug<Answer>(path: string): Promise<Answer>;
 }
 
-/** Installs and starts a control plane, and waits until it is ready. */
-export async function startHarness(): Promise<ControlPlaneHarness> {
+/** Installs and starts a control plane, with more flags if need be, and waits until it is ready. */
+export async function startHarness(flags: readonly string[] = []): Promise<ControlPlaneHarness> {
   const cluster = await createTestCluster({ name: 'cluster1' });
   const client = await adminClient(cluster);
   // There is no pod that could serve this Service, so API calls must not depend on it.
@@ -120,6 +120,7 @@ export async function startHarness(): Promise<ControlPlaneHarness> {
       '--ca-directory=/nonexistent',
       '--remote-cluster-timeout=2s',
       ...anyPort.map((flag) => `--${flag}=127.0.0.1:0`),
+      ...flags,
     ],
     {},
   );

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   CONFIG_MAPS,
@@ -11,7 +14,13 @@ import {
   SERVICES,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
-import { DEADLINE_MS, fetchPage, startHarness, startRemote } from './control-plane-harness.ts';
+import {
+  type ControlPlaneHarness,
+  DEADLINE_MS,
+  fetchPage,
+  startHarness,
+  startRemote,
+} from './control-plane-harness.ts';
 
 const KEY = 'app1/helloworld.app1.svc.cluster.local';
 
@@ -58,6 +67,15 @@ interface ClusterStatus {
   readonly syncStatus: string;
 }
 
+/** Addresses of helloworld by cluster, as the control plane has them in its snapshot. */
+async function endpointsOf(mesh: ControlPlaneHarness): Promise<Record<string, readonly string[]>> {
+  const services = await mesh.debug<readonly ServiceEndpoints[]>('/debug/endpointz');
+  const found = services.find(({ service }) => service === KEY);
+  return Object.fromEntries(
+    Object.entries(found?.clusters ?? {}).map(([cluster, list]) => [cluster, list.map(({ address }) => address)]),
+  );
+}
+
 test('MC-01 MC-15 MC-16 a remote cluster is attached, looked after, and detached while running', async () => {
   await using mesh = await startHarness();
   await using remote = await startRemote('cluster2');
@@ -66,13 +84,7 @@ test('MC-01 MC-15 MC-16 a remote cluster is attached, looked after, and detached
   await serveHelloworld(mesh.client, '10.11.1.1');
   await serveHelloworld(remote.client, '10.12.1.1');
 
-  const addresses = async (): Promise<Record<string, readonly string[]>> => {
-    const services = await mesh.debug<readonly ServiceEndpoints[]>('/debug/endpointz');
-    const found = services.find(({ service }) => service === KEY);
-    return Object.fromEntries(
-      Object.entries(found?.clusters ?? {}).map(([cluster, list]) => [cluster, list.map(({ address }) => address)]),
-    );
-  };
+  const addresses = (): ReturnType<typeof endpointsOf> => endpointsOf(mesh);
   await eventually(async () => assert.deepEqual(await addresses(), { cluster1: ['10.11.1.1'] }), DEADLINE_MS);
 
   await mesh.client.create(SECRETS, remote.secret);
@@ -134,4 +146,36 @@ test('a remote cluster that does not name the control plane is read but not writ
     { type: 'merge', body: { metadata: { annotations: { 'topology.istio.io/controlPlaneClusters': 'a, cluster1' } } } },
   );
   await eventually(async () => assert.ok(await remote.client.find(CONFIG_MAPS, rootMap)), DEADLINE_MS);
+});
+
+test('MC-10 kubeconfigs in a folder attach clusters, and win over remote secrets', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'meltemi-kubeconfigs-'));
+  try {
+    await using mesh = await startHarness([`--multicluster-kubeconfig-path=${directory}`]);
+    await using remote = await startRemote('cluster2');
+    await remote.cluster.createNamespace('app1');
+    await serveHelloworld(remote.client, '10.12.1.1');
+    const clusters = async (): Promise<unknown> =>
+      (await mesh.debug<readonly ClusterStatus[]>('/debug/clusterz')).map(({ id, secretName, syncStatus }) => [
+        id,
+        secretName,
+        syncStatus,
+      ]);
+    const own = ['cluster1', '', 'synced'];
+    await mesh.client.create(SECRETS, {
+      ...remote.secret,
+      data: { ignored: Object.values(remote.secret.data ?? {})[0] ?? '' },
+    });
+    const file = join(directory, 'any-name.yaml');
+    const kubeconfig = Buffer.from(remote.secret.data?.['cluster2'] ?? '', 'base64').toString('utf8');
+    // The cluster is known by the name that the current context gives it.
+    writeFileSync(file, kubeconfig.replaceAll(/\bistio-reader-service-account$/gm, 'cluster2'));
+    await eventually(async () => assert.deepEqual(await clusters(), [own, ['cluster2', file, 'synced']]), DEADLINE_MS);
+    await eventually(async () => assert.deepEqual(await endpointsOf(mesh), { cluster2: ['10.12.1.1'] }), DEADLINE_MS);
+    rmSync(file);
+    await eventually(async () => assert.deepEqual(await clusters(), [own]), DEADLINE_MS);
+    await eventually(async () => assert.deepEqual(await endpointsOf(mesh), {}), DEADLINE_MS);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });

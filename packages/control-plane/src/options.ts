@@ -104,6 +104,13 @@ export const CONTROL_PLANE_OPTIONS = {
     default: '30s',
     description: 'How long readiness waits for remote clusters; 0 waits for ever',
   },
+  kubeconfigDirectory: {
+    flag: 'multicluster-kubeconfig-path',
+    env: 'PILOT_MULTICLUSTER_KUBECONFIG_PATH',
+    type: 'string',
+    default: '',
+    description: 'Folder of kubeconfigs (.yaml, .yml) of remote clusters, read in place of remote secrets; empty: off',
+  },
   insecureKubeconfigOptions: {
     flag: 'insecure-kubeconfig-options',
     env: 'PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS',

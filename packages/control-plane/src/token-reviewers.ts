@@ -6,7 +6,7 @@ import type { RemoteClusters } from '@meltemi/registry';
 export function createTokenReviewClusters(options: {
   readonly localClusterId: string;
   readonly client: Pick<KubeClient, 'reviewToken'>;
-  readonly remotes: Pick<RemoteClusters, 'list' | 'clientOf'>;
+  readonly remotes: Pick<RemoteClusters, 'ids' | 'clientOf'>;
 }): TokenReviewClusters {
   const { localClusterId, client, remotes } = options;
   return {
@@ -14,6 +14,6 @@ export function createTokenReviewClusters(options: {
       const found = clusterId === localClusterId ? client : remotes.clientOf(clusterId);
       return found === undefined ? undefined : createTokenReviewer(found);
     },
-    ids: () => [localClusterId, ...remotes.list().map(({ id }) => id)],
+    ids: () => [localClusterId, ...remotes.ids()],
   };
 }

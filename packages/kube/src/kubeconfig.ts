@@ -310,10 +310,29 @@ export async function loadKubeconfig({ path, context, commandEnv }: LoadKubeconf
   return resolveFiles(draft.value, dirname(path));
 }
 
+/** The contexts of a kubeconfig, in the order of the file, each with the cluster that it names. */
+export interface KubeconfigContexts {
+  readonly current: string | undefined;
+  readonly contexts: readonly { readonly name: string; readonly cluster: string }[];
+}
+
+/** Reads which contexts a kubeconfig has; none when it cannot be read as one. */
+export function readContexts(text: string): KubeconfigContexts {
+  const document = parseDocument(text);
+  if (!document.ok) return { current: undefined, contexts: [] };
+  const { 'current-context': current, contexts } = document.value;
+  const entries = Array.isArray(contexts) ? contexts.filter(isFields) : [];
+  return {
+    current: typeof current === 'string' ? current : undefined,
+    contexts: entries.flatMap(({ name, context }) => {
+      if (typeof name !== 'string') return [];
+      const cluster = isFields(context) ? context['cluster'] : undefined;
+      return [{ name, cluster: typeof cluster === 'string' ? cluster : '' }];
+    }),
+  };
+}
+
 /** Names of a kubeconfig's contexts, in the order of the file; empty when it cannot be read as one. */
 export function listContexts(text: string): readonly string[] {
-  const document = parseDocument(text);
-  const contexts = document.ok ? document.value['contexts'] : undefined;
-  if (!Array.isArray(contexts)) return [];
-  return contexts.flatMap((entry) => (isFields(entry) && typeof entry['name'] === 'string' ? [entry['name']] : []));
+  return readContexts(text).contexts.map(({ name }) => name);
 }

@@ -7,5 +7,8 @@ export * from './kubernetes/pod-facts.ts';
 export * from './merge/aggregate-registry.ts';
 export * from './merge/merge-services.ts';
 export * from './metrics.ts';
+export * from './remote/kubeconfig-directory.ts';
 export * from './remote/remote-cluster.ts';
 export * from './remote/remote-clusters.ts';
+export * from './remote/remote-source.ts';
+export * from './remote/secret-source.ts';

@@ -3,6 +3,8 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 /** What is counted about clusters. */
 export interface RegistryMetrics {
   managedClusters(type: 'local' | 'remote', count: number): void;
+  /** Clusters that remote secrets name and that are not taken. */
+  refusedClusters(count: number): void;
   /** One-hot: exactly one status of a cluster is on. */
   syncStatus(cluster: string, type: 'local' | 'remote', status: string, on: boolean): void;
   forgetCluster(cluster: string): void;
@@ -17,6 +19,11 @@ export function createRegistryMetrics(registry: Registry): RegistryMetrics {
     name: 'istiod_managed_clusters',
     help: 'Clusters that the control plane follows',
     labelNames: ['cluster_type'],
+    registers,
+  });
+  const refused = new Gauge({
+    name: 'meltemi_remote_clusters_refused',
+    help: 'Clusters that remote secrets name and that are not taken',
     registers,
   });
   const status = new Gauge({
@@ -40,6 +47,7 @@ export function createRegistryMetrics(registry: Registry): RegistryMetrics {
   const statuses = new Map<string, Set<string>>();
   return {
     managedClusters: (type, count) => managed.set({ cluster_type: type }, count),
+    refusedClusters: (count) => refused.set(count),
     syncStatus(cluster, type, name, on) {
       statuses.set(cluster, (statuses.get(cluster) ?? new Set()).add(name));
       status.set({ cluster, cluster_type: type, status: name }, on ? 1 : 0);

@@ -1,2 +1,3 @@
 export * from './eventually.ts';
+export * from './manual-clock.ts';
 export * from './peers.ts';

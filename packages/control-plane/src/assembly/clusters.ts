@@ -1,15 +1,19 @@
-import { createKubeClient, type KubeClient, RISKY_KUBECONFIG_FIELDS } from '@meltemi/kube';
+import { createKubeClient, type KubeClient } from '@meltemi/kube';
 import {
   type AggregateRegistry,
   type AttachedCluster,
   type ClusterRegistry,
   createAggregateRegistry,
+  createKubeconfigDirectory,
   createKubernetesRegistry,
   createRegistryMetrics,
   createRemoteClusters,
+  createSecretSource,
   type RegistryMetrics,
   type RemoteClusters,
+  type RemoteSource,
 } from '@meltemi/registry';
+import { parseAcceptedCredentials } from '../accepted-credentials.ts';
 import { runRemoteDuties } from '../duties/cluster-duties.ts';
 import type { RootSource } from '../duties/root-source.ts';
 import type { RunContext } from './run-context.ts';
@@ -54,10 +58,8 @@ export function prepareClusters(run: RunContext, { trustDomain, roots }: Cluster
   aggregate.set(local);
   const metrics = createRegistryMetrics(run.metrics);
   metrics.managedClusters('local', 1);
-  const allowed = settings.insecureKubeconfigOptions.split(',');
   const remotes = createRemoteClusters({
-    client,
-    namespace,
+    source: remoteSource(run),
     localClusterId: clusterId,
     aggregate,
     connect(id, access) {
@@ -65,14 +67,20 @@ export function prepareClusters(run: RunContext, { trustDomain, roots }: Cluster
       return { client: remote, registry: registryOf(id, remote) };
     },
     onAttach: (cluster) => lookAfter(cluster, run, roots),
-    allow: new Set(RISKY_KUBECONFIG_FIELDS.filter((field) => allowed.includes(field))),
+    allow: parseAcceptedCredentials(settings.insecureKubeconfigOptions),
     syncTimeoutMs: settings.remoteClusterTimeoutMs,
     clock,
-    random,
     log: log.scope('remote'),
     metrics,
   });
   return { aggregate, local, remotes: run.own(remotes), metrics };
+}
+
+/** Files win: with a directory named, no Secret is looked at. */
+function remoteSource({ client, clock, random, log, settings }: RunContext): RemoteSource {
+  const { namespace, kubeconfigDirectory: directory } = settings;
+  if (directory !== '') return createKubeconfigDirectory({ directory, clock, log: log.scope('remote') });
+  return createSecretSource({ client, namespace, clock, random, log: log.scope('remote') });
 }
 
 function lookAfter({ clusterId, client, signal }: AttachedCluster, run: RunContext, roots: RootSource): void {

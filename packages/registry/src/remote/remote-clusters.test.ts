@@ -12,12 +12,13 @@ import {
   type Secret,
 } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
-import { eventually as eventuallyWithin } from '@meltemi/testing';
+import { eventually as eventuallyWithin, ManualClock } from '@meltemi/testing';
 import { Registry } from 'prom-client';
 import { createKubernetesRegistry } from '../kubernetes/kubernetes-registry.ts';
 import { type AggregateRegistry, createAggregateRegistry } from '../merge/aggregate-registry.ts';
 import { createRegistryMetrics } from '../metrics.ts';
 import { createRemoteClusters, type RemoteClusters, type RemoteClustersOptions } from './remote-clusters.ts';
+import { createSecretSource } from './secret-source.ts';
 
 const DEADLINE_MS = 5000;
 
@@ -75,7 +76,11 @@ interface Setup extends AsyncDisposable {
   /** How often clients were made, by server. */
   readonly connects: string[];
   readonly attached: string[];
+  /** Fields of each warning. */
+  readonly warnings: string[];
   addresses(): readonly string[];
+  /** The metrics, brought up to date. */
+  text(): Promise<string>;
 }
 
 function setUp(servers: Readonly<Record<string, FakeKubeClient>>, options: Partial<RemoteClustersOptions> = {}): Setup {
@@ -84,6 +89,8 @@ function setUp(servers: Readonly<Record<string, FakeKubeClient>>, options: Parti
   const metrics = new Registry();
   const connects: string[] = [];
   const attached: string[] = [];
+  const warnings: string[] = [];
+  const log = { ...silentLog, warn: (_message: string, fields?: object) => warnings.push(JSON.stringify(fields)) };
   const connect = (clusterId: string, access: ClusterAccess): ReturnType<RemoteClustersOptions['connect']> => {
     connects.push(access.server);
     const client = servers[access.server];
@@ -101,14 +108,13 @@ function setUp(servers: Readonly<Record<string, FakeKubeClient>>, options: Parti
     return { client, registry };
   };
   const remotes = createRemoteClusters({
-    client: local,
-    namespace: 'istio-system',
+    source: createSecretSource({ client: local, namespace: 'istio-system', clock: systemClock, log: silentLog }),
     localClusterId: 'cluster1',
     aggregate,
     connect,
     onAttach: ({ clusterId }) => attached.push(clusterId),
     clock: systemClock,
-    log: silentLog,
+    log,
     metrics: createRegistryMetrics(metrics),
     ...options,
   });
@@ -119,6 +125,11 @@ function setUp(servers: Readonly<Record<string, FakeKubeClient>>, options: Parti
     metrics,
     connects,
     attached,
+    warnings,
+    text() {
+      remotes.reportMetrics();
+      return metrics.metrics();
+    },
     addresses: () =>
       [...(aggregate.inputs().endpoints.get(KEY)?.values() ?? [])].flat().map((endpoint) => endpoint.address),
     [Symbol.asyncDispose]: () => remotes[Symbol.asyncDispose](),
@@ -173,20 +184,37 @@ test('MC-06 MC-07 a cluster id that another secret has, and the own one, are ign
     secret('b', { cluster2: kubeconfig('https://x'), cluster1: kubeconfig('https://x') }),
   );
   await mesh.remotes.start(new AbortController().signal);
+  assert.deepEqual(mesh.remotes.ids(), ['cluster2']);
   assert.deepEqual(
-    mesh.remotes.list().map(({ id, secretName }) => [id, secretName]),
-    [['cluster2', 'istio-system/a']],
+    mesh.remotes.list().map(({ id, secretName, syncStatus }) => [id, secretName, syncStatus]),
+    [
+      ['cluster1', 'istio-system/b', 'refused'],
+      ['cluster2', 'istio-system/a', 'synced'],
+      ['cluster2', 'istio-system/b', 'refused'],
+    ],
   );
   assert.deepEqual(mesh.connects, ['https://c2']);
+  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+  const warned = mesh.warnings.join('\n');
+  assert.match(warned, /"cluster":"cluster2","secret":"istio-system\/b","reason":"istio-system\/a names this cluster/);
+  assert.match(
+    warned,
+    /"cluster":"cluster1","secret":"istio-system\/b","reason":"the cluster is this control plane's own/,
+  );
   // The first one gone, the second takes over.
   await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: 'a' });
   await eventually(() => assert.deepEqual(mesh.addresses(), ['10.99.1.1']));
+  assert.deepEqual(
+    mesh.remotes.list().map(({ id, syncStatus }) => [id, syncStatus]),
+    [
+      ['cluster1', 'refused'],
+      ['cluster2', 'synced'],
+    ],
+  );
 });
 
 test('MC-08 MC-09 a malformed kubeconfig, and one that would run commands, affect nobody else', async () => {
-  const warnings: string[] = [];
-  const log = { ...silentLog, warn: (_message: string, fields?: object) => warnings.push(JSON.stringify(fields)) };
-  await using mesh = setUp({ 'https://c2': remoteCluster('10.12.1.1') }, { log });
+  await using mesh = setUp({ 'https://c2': remoteCluster('10.12.1.1') });
   const executing = kubeconfig('https://c2').replace(/token: .*/, 'exec: {command: /bin/evil}');
   mesh.local.seed(
     SECRETS,
@@ -194,26 +222,80 @@ test('MC-08 MC-09 a malformed kubeconfig, and one that would run commands, affec
     secret('good', { cluster2: kubeconfig('https://c2') }),
   );
   await mesh.remotes.start(new AbortController().signal);
-  assert.deepEqual(
-    mesh.remotes.list().map(({ id, syncStatus }) => [id, syncStatus]),
-    [['cluster2', 'synced']],
-  );
-  assert.ok(warnings.some((text) => text.includes('cluster3')));
-  assert.ok(warnings.some((text) => text.includes('cluster4') && text.includes('exec')));
+  const states = (): unknown => mesh.remotes.list().map(({ id, syncStatus }) => [id, syncStatus]);
+  assert.deepEqual(states(), [
+    ['cluster2', 'synced'],
+    ['cluster3', 'refused'],
+    ['cluster4', 'refused'],
+  ]);
+  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+  assert.match(await mesh.text(), /^meltemi_remote_clusters_refused 2$/m);
+  assert.ok(mesh.warnings.some((text) => text.includes('cluster3')));
+  assert.ok(mesh.warnings.some((text) => text.includes('cluster4') && text.includes('exec')));
+  // A bad text in the place of a good one takes nothing away, and the good one again is as if nothing had been.
+  const good = kubeconfig('https://c2');
+  await mesh.local.update(SECRETS, secret('good', { cluster2: 'not: [a kubeconfig' }));
+  await eventually(() => assert.match(mesh.remotes.list()[0]?.lastError ?? '', /not YAML/));
+  assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced');
+  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+  await mesh.local.update(SECRETS, secret('good', { cluster2: good }));
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.lastError, undefined));
+  assert.equal(mesh.connects.length, 1);
+  // What nobody names any more is forgotten.
+  await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: 'bad' });
+  await eventually(() => assert.deepEqual(states(), [['cluster2', 'synced']]));
 });
 
-test('MC-11 MC-12 an unreachable cluster does not hold up the start, and is synced once it answers', async () => {
+test('MC-11 MC-12 an unreachable cluster holds up the start for 30 s and no longer, and is synced once it answers', async () => {
   const remote = remoteCluster('10.12.1.1');
   const recover = remote.failWhen(REFUSING);
-  await using mesh = setUp({ 'https://c2': remote }, { syncTimeoutMs: 20 });
-  mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
-  await mesh.remotes.start(new AbortController().signal);
-  assert.equal(mesh.remotes.list()[0]?.syncStatus, 'timeout');
+  const clock = new ManualClock();
+  await using mesh = setUp({ 'https://c2': remote, 'https://c3': remoteCluster('10.13.1.1') }, { clock });
+  mesh.local.seed(SECRETS, secret('c', { cluster2: kubeconfig('https://c2'), cluster3: kubeconfig('https://c3') }));
+  let isReady = false;
+  const ready = mesh.remotes.start(new AbortController().signal).then(() => (isReady = true));
+  await eventually(() => assert.equal(mesh.remotes.list()[1]?.syncStatus, 'synced'));
+  clock.advance(29_900);
+  await new Promise(setImmediate);
+  assert.equal(isReady, false);
+  assert.equal(mesh.remotes.list()[0]?.syncStatus, 'syncing');
+  clock.advance(200);
+  await ready;
+  assert.deepEqual(
+    mesh.remotes.list().map(({ id, syncStatus }) => [id, syncStatus]),
+    [
+      ['cluster2', 'timeout'],
+      ['cluster3', 'synced'],
+    ],
+  );
+  assert.deepEqual(mesh.addresses(), ['10.13.1.1'], 'the others are served');
   assert.match(mesh.remotes.list()[0]?.lastError ?? '', /connection refused/);
-  assert.match(await mesh.metrics.metrics(), /remote_cluster_sync_timeouts_total\{cluster="cluster2"\} 1/);
+  const text = await mesh.text();
+  assert.match(text, /^remote_cluster_sync_timeouts_total\{cluster="cluster2"\} 1$/m);
+  assert.match(text, /sync_status\{cluster="cluster2",cluster_type="remote",status="timeout"\} 1/);
   recover();
   await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
-  assert.deepEqual(mesh.addresses(), ['10.12.1.1']);
+  assert.deepEqual(mesh.addresses().toSorted(), ['10.12.1.1', '10.13.1.1']);
+  assert.match(await mesh.text(), /sync_status\{cluster="cluster2",cluster_type="remote",status="timeout"\} 0/);
+});
+
+test('a cluster that comes while running holds up nothing, and its timeout is told too; 0 waits for ever', async () => {
+  const remote = remoteCluster('10.12.1.1');
+  remote.failWhen(REFUSING);
+  const clock = new ManualClock();
+  await using mesh = setUp({ 'https://c2': remote }, { clock });
+  await mesh.remotes.start(new AbortController().signal);
+  await mesh.local.create(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'syncing'));
+  clock.advance(30_100);
+  await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'timeout'));
+  await using patient = setUp({ 'https://c2': remote }, { clock, syncTimeoutMs: 0 });
+  patient.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
+  void patient.remotes.start(new AbortController().signal);
+  await eventually(() => assert.equal(patient.remotes.list().length, 1));
+  clock.advance(3_600_000);
+  await new Promise(setImmediate);
+  assert.equal(patient.remotes.list()[0]?.syncStatus, 'syncing');
 });
 
 test('rotated credentials replace the connection only when they work; until then the old one serves', async () => {
@@ -291,4 +373,29 @@ test('the state of each cluster agrees with the metrics', async () => {
   assert.match(text, /istiod_remote_cluster_sync_status\{cluster="cluster2",cluster_type="remote",status="synced"\} 1/);
   assert.match(text, /istiod_managed_clusters\{cluster_type="remote"\} 1/);
   assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced');
+});
+
+test('several secrets with hundreds of clusters are followed, up to a limit, and leave nothing behind', async () => {
+  const remote = remoteCluster('10.12.1.1');
+  await using mesh = setUp({ 'https://c2': remote }, { maxClusters: 300 });
+  const config = kubeconfig('https://c2');
+  const named = (from: number): Secret =>
+    secret(`s${from}`, Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`c${from + index}`, config])));
+  mesh.local.seed(SECRETS, named(100), named(200), named(300), named(400));
+  await mesh.remotes.start(new AbortController().signal);
+  assert.equal(mesh.remotes.list().filter(({ syncStatus }) => syncStatus === 'synced').length, 300);
+  const refused = mesh.remotes.list().filter(({ syncStatus }) => syncStatus === 'refused');
+  assert.equal(refused.length, 100);
+  assert.match(refused[0]?.lastError ?? '', /there are 300 remote clusters already/);
+  const text = await mesh.text();
+  assert.match(text, /^istiod_managed_clusters\{cluster_type="remote"\} 300$/m);
+  assert.match(text, /^meltemi_remote_clusters_refused 100$/m);
+  // A place that becomes free is taken by one that waits.
+  await mesh.local.update(SECRETS, secret('s100', { c100: config }));
+  await eventually(() => assert.equal(mesh.remotes.ids().length, 201 + 99));
+  for (const from of [100, 200, 300, 400])
+    await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: `s${from}` });
+  await eventually(() => assert.deepEqual(mesh.remotes.list(), []));
+  assert.deepEqual(mesh.aggregate.clusterIds, []);
+  assert.doesNotMatch(await mesh.text(), /cluster="c\d+"/);
 });

@@ -1,14 +1,6 @@
-import { type Clock, type Log, messageOf, type Random, sha256Hex, sleep } from '@meltemi/base';
-import {
-  type ClusterAccess,
-  createInformer,
-  type KubeClient,
-  keyText,
-  parseKubeconfig,
-  type RiskyKubeconfigField,
-  SECRETS,
-  type Secret,
-} from '@meltemi/kube';
+import { type Clock, type Log, messageOf, sha256Hex, sleep } from '@meltemi/base';
+import { type ClusterAccess, type KubeClient, parseKubeconfig, type RiskyKubeconfigField } from '@meltemi/kube';
+import { DEFAULT_SYNC_TIMEOUT_MS, MAX_KUBECONFIG_BYTES, MAX_REMOTE_CLUSTERS } from '../defaults.ts';
 import type { AggregateRegistry } from '../merge/aggregate-registry.ts';
 import type { RegistryMetrics } from '../metrics.ts';
 import {
@@ -19,21 +11,15 @@ import {
   type SyncStatus,
   watchAgeMs,
 } from './remote-cluster.ts';
-
-/** Label of Secrets that hold credentials of remote clusters. */
-export const REMOTE_SECRET_LABEL = 'istio/multiCluster';
-
-/** Kubeconfigs longer than this are not looked at. */
-const MAX_KUBECONFIG_BYTES = 1024 * 1024;
-/** How long readiness waits for the clusters that are there at start. */
-const DEFAULT_SYNC_TIMEOUT_MS = 30_000;
+import type { RemoteHolder, RemoteHolderEvent, RemoteKubeconfig, RemoteSource } from './remote-source.ts';
 
 /** What is known of one remote cluster, for debug pages and the CLI. */
 export interface RemoteClusterInfo {
   readonly id: string;
-  /** `<namespace>/<name>` of the Secret that it comes from. */
+  /** `<namespace>/<name>` of the Secret that it comes from, or the path of the file. */
   readonly secretName: string;
-  readonly syncStatus: SyncStatus;
+  /** `refused`: the Secret names a cluster that is not taken from it; `lastError` says why. */
+  readonly syncStatus: SyncStatus | 'refused';
   readonly server: string;
   /** Age of the last sign of life, in milliseconds. */
   readonly lastSuccessfulWatchAgeMs?: number;
@@ -50,9 +36,8 @@ export interface AttachedCluster {
 
 /** What the controller of remote clusters is made of. */
 export interface RemoteClustersOptions {
-  /** The cluster whose Secrets name the others. */
-  readonly client: Pick<KubeClient, 'list' | 'watch' | 'server'>;
-  readonly namespace: string;
+  /** Names the clusters. */
+  readonly source: RemoteSource;
   readonly localClusterId: string;
   readonly aggregate: AggregateRegistry;
   /** Makes a client and a registry out of credentials; nothing is started yet. */
@@ -61,19 +46,23 @@ export interface RemoteClustersOptions {
   readonly onAttach?: (cluster: AttachedCluster) => void;
   /** Risky kubeconfig fields that the operator accepts. Default: none. */
   readonly allow?: ReadonlySet<RiskyKubeconfigField>;
+  /** Clusters beyond this number are refused. Default 1,000. */
+  readonly maxClusters?: number;
   /** 0 waits for ever. Default 30 s. */
   readonly syncTimeoutMs?: number;
   readonly clock: Clock;
-  readonly random?: Random;
   readonly log: Log;
   readonly metrics?: RegistryMetrics;
 }
 
-/** Follows the Secrets of remote clusters: attaches, rotates credentials without a gap, detaches. */
+/** Follows what names remote clusters: attaches, rotates credentials without a gap, detaches. */
 export interface RemoteClusters extends AsyncDisposable {
   /** Resolves when each cluster that is there at start is synced, or was given up on for now. */
   start(signal: AbortSignal): Promise<void>;
+  /** By id; also those that are refused. */
   list(): readonly RemoteClusterInfo[];
+  /** Clusters that are followed, synced or not. */
+  ids(): readonly string[];
   /** Brings the status metrics up to date; they change with time alone, so it is called before each scrape. */
   reportMetrics(): void;
   /** A client of the cluster, also while it is not synced. */
@@ -89,8 +78,13 @@ interface Member {
   /** Is being read for the first time. */
   candidate: RemoteConnection | undefined;
   timedOut: boolean;
-  /** Why the newest text of the Secret is not used. */
-  refusal: string | undefined;
+}
+
+/** Why a cluster is not taken from a holder. */
+interface Refusal {
+  readonly id: string;
+  readonly holder: string;
+  readonly reason: string;
 }
 
 /** Creates the controller; no I/O happens before `start`. */
@@ -100,54 +94,60 @@ export function createRemoteClusters(options: RemoteClustersOptions): RemoteClus
 
 class RemoteSecretController implements RemoteClusters {
   readonly #options: RemoteClustersOptions;
-  readonly #informer;
   readonly #members = new Map<string, Member>();
-  readonly #refusals = new Map<string, string>();
-  readonly #startGates: Promise<void>[] = [];
-  /** Secrets are handled one after the other: parsing a kubeconfig is asynchronous. */
+  /** Clusters that are not taken, by holder and id. */
+  readonly #refusals = new Map<string, Refusal>();
+  /** Let go of once the start is over. */
+  #startGates: Promise<void>[] | undefined = [];
+  /** Holders are handled one after the other: parsing a kubeconfig is asynchronous. */
   #queue: Promise<void> = Promise.resolve();
   #stop = new AbortController();
 
   constructor(options: RemoteClustersOptions) {
     this.#options = options;
-    const { client, namespace, log, clock, random } = options;
-    this.#informer = createInformer<Secret>({
-      client,
-      ref: SECRETS,
-      namespace,
-      labelSelector: `${REMOTE_SECRET_LABEL}=true`,
-      log,
-      clock,
-      ...(random === undefined ? {} : { random }),
-    });
-    this.#informer.subscribe({
-      onAdd: (secret) => this.#enqueue('add', secret),
-      onUpdate: (secret) => this.#enqueue('update', secret),
-      onDelete: (secret) => this.#enqueue('delete', secret),
-    });
   }
 
   async start(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#stop.abort(), { once: true });
-    await this.#informer.start(this.#stop.signal);
+    await this.#options.source.start((event, holder) => this.#enqueue(event, holder), this.#stop.signal);
     await this.#queue;
-    await Promise.all(this.#startGates);
+    await Promise.all(this.#startGates ?? []);
+    this.#startGates = undefined;
   }
 
   list(): readonly RemoteClusterInfo[] {
-    return [...this.#members.values()]
-      .map((member) => this.#describe(member))
-      .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    const members = [...this.#members.values()].map((member) => this.#describe(member));
+    const refused = [...this.#refusals.values()]
+      // What a member's newer kubeconfig is refused for is told with the member.
+      .filter(({ id, holder }) => this.#members.get(id)?.secretName !== holder)
+      .map(
+        ({ id, holder, reason }): RemoteClusterInfo => ({
+          id,
+          secretName: holder,
+          syncStatus: 'refused',
+          server: '',
+          lastError: reason,
+        }),
+      );
+    return [...members, ...refused].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  ids(): readonly string[] {
+    return [...this.#members.keys()].toSorted();
   }
 
   reportMetrics(): void {
     const { metrics } = this.#options;
     if (metrics === undefined) return;
     metrics.managedClusters('remote', this.#members.size);
-    for (const member of this.#members.values()) {
-      const status = this.#statusOf(member);
-      for (const candidate of SYNC_STATUSES) metrics.syncStatus(member.id, 'remote', candidate, candidate === status);
-    }
+    metrics.refusedClusters(this.#refusals.size);
+    for (const member of this.#members.values()) this.#reportMember(member);
+  }
+
+  #reportMember(member: Member): void {
+    const { metrics } = this.#options;
+    const status = this.#statusOf(member);
+    for (const candidate of SYNC_STATUSES) metrics?.syncStatus(member.id, 'remote', candidate, candidate === status);
   }
 
   clientOf(clusterId: string): KubeClient | undefined {
@@ -166,103 +166,102 @@ class RemoteSecretController implements RemoteClusters {
     this.#members.clear();
   }
 
-  #enqueue(event: 'add' | 'update' | 'delete', secret: Secret): void {
+  #enqueue(event: RemoteHolderEvent, holder: RemoteHolder): void {
     this.#options.metrics?.secretEvent(event);
     this.#queue = this.#queue.then(async () => {
       try {
-        if (event === 'delete') await this.#applySecret(secret, {});
-        else await this.#applySecret(secret, secret.data ?? {});
+        await this.#applyHolder(event === 'delete' ? { ...holder, kubeconfigs: new Map() } : holder);
       } catch (error) {
-        this.#options.log.error('Cannot apply a remote secret', {
-          secret: keyText(secret.metadata),
-          error: messageOf(error),
-        });
+        this.#options.log.error('Cannot apply a remote secret', { secret: holder.name, error: messageOf(error) });
       }
-      this.reportMetrics();
     });
   }
 
-  /** The whole Secret is the event: clusters that it no longer names go first. */
-  async #applySecret(secret: Secret, data: Readonly<Record<string, string>>): Promise<void> {
+  /** The whole holder is the event: clusters that it no longer names go first. */
+  async #applyHolder({ name, kubeconfigs }: RemoteHolder): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    const secretName = keyText(secret.metadata);
+    for (const [key, { holder, id }] of this.#refusals)
+      if (holder === name && !kubeconfigs.has(id)) this.#refusals.delete(key);
     let detached = false;
     for (const member of this.#members.values()) {
-      if (member.secretName !== secretName || member.id in data) continue;
+      if (member.secretName !== name || kubeconfigs.has(member.id)) continue;
       await this.#detach(member);
       detached = true;
     }
-    for (const [id, value] of Object.entries(data)) await this.#applyKey(id, secretName, value);
+    for (const [id, kubeconfig] of kubeconfigs) await this.#applyKey(id, name, kubeconfig);
     if (!detached) return;
-    // A cluster that another Secret names as well was refused so far, and is free now.
-    for (const other of this.#informer.store.list()) {
-      if (keyText(other.metadata) === secretName) continue;
-      for (const [id, value] of Object.entries(other.data ?? {})) {
-        if (!this.#members.has(id)) await this.#applyKey(id, keyText(other.metadata), value);
-      }
+    // A cluster that another holder names as well was refused so far, and is free now.
+    for (const other of this.#options.source.holders()) {
+      if (other.name === name) continue;
+      for (const [id, kubeconfig] of other.kubeconfigs)
+        if (!this.#members.has(id)) await this.#applyKey(id, other.name, kubeconfig);
     }
   }
 
-  async #applyKey(id: string, secretName: string, encoded: string): Promise<void> {
-    const { localClusterId, log } = this.#options;
-    if (id === localClusterId) {
-      this.#refuse(id, secretName, "the cluster is this control plane's own; remove the key");
-      return;
-    }
+  async #applyKey(id: string, holder: string, kubeconfig: RemoteKubeconfig): Promise<void> {
+    const { localClusterId, log, maxClusters = MAX_REMOTE_CLUSTERS } = this.#options;
     const member = this.#members.get(id);
-    if (member !== undefined && member.secretName !== secretName) {
-      this.#refuse(id, secretName, `Secret ${member.secretName} names this cluster already; remove one of them`);
+    if (id === localClusterId) {
+      this.#refuse(id, holder, "the cluster is this control plane's own; remove the key");
       return;
     }
-    const text = Buffer.from(encoded, 'base64').toString('utf8');
-    const hash = sha256Hex(text);
-    if (member?.hash === hash) return;
-    const access = await this.#readKubeconfig(text);
+    if (member !== undefined && member.secretName !== holder) {
+      this.#refuse(id, holder, `${member.secretName} names this cluster already; remove one of them`);
+      return;
+    }
+    if (member === undefined && this.#members.size >= maxClusters) {
+      this.#refuse(id, holder, `there are ${maxClusters} remote clusters already, which is the limit`);
+      return;
+    }
+    const hash = sha256Hex(kubeconfig.text);
+    if (member?.hash === hash) {
+      this.#refusals.delete(refusalKey(id, holder));
+      return;
+    }
+    const access = await this.#readKubeconfig(kubeconfig);
     if (typeof access === 'string') {
-      if (member !== undefined) member.refusal = access;
-      this.#refuse(id, secretName, access);
+      this.#refuse(id, holder, access);
       return;
     }
-    this.#refusals.delete(`${secretName}/${id}`);
+    this.#refusals.delete(refusalKey(id, holder));
     if (member === undefined) {
-      log.info('Attaching remote cluster', { cluster: id, secret: secretName, server: access.server });
+      log.info('Attaching remote cluster', { cluster: id, secret: holder, server: access.server });
       const added: Member = {
         id,
-        secretName,
+        secretName: holder,
         hash,
         active: undefined,
         candidate: undefined,
         timedOut: false,
-        refusal: undefined,
       };
       this.#members.set(id, added);
       this.#connect(added, access);
+      this.#reportMember(added);
       return;
     }
-    log.info('Credentials of remote cluster changed', { cluster: id, secret: secretName, server: access.server });
+    log.info('Credentials of remote cluster changed', { cluster: id, secret: holder, server: access.server });
     member.hash = hash;
-    member.refusal = undefined;
     await this.#close(member.candidate);
     this.#connect(member, access);
   }
 
-  async #readKubeconfig(text: string): Promise<ClusterAccess | string> {
+  async #readKubeconfig({ text, context }: RemoteKubeconfig): Promise<ClusterAccess | string> {
     if (text.length > MAX_KUBECONFIG_BYTES) return `the kubeconfig has more than ${MAX_KUBECONFIG_BYTES} bytes`;
     const { allow } = this.#options;
-    const parsed = await parseKubeconfig(text, allow === undefined ? {} : { allow });
+    const parsed = await parseKubeconfig(text, { ...(allow === undefined ? {} : { allow }), context });
     return parsed.ok ? parsed.value : messageOf(parsed.error);
   }
 
-  #refuse(id: string, secretName: string, reason: string): void {
-    const key = `${secretName}/${id}`;
-    if (this.#refusals.get(key) === reason) return;
-    this.#refusals.set(key, reason);
-    this.#options.log.warn('Remote cluster not taken from its secret', { cluster: id, secret: secretName, reason });
+  #refuse(id: string, holder: string, reason: string): void {
+    const key = refusalKey(id, holder);
+    if (this.#refusals.get(key)?.reason === reason) return;
+    if (this.#refusals.size < MAX_REMOTE_CLUSTERS) this.#refusals.set(key, { id, holder, reason });
+    this.#options.log.warn('Remote cluster not taken from its secret', { cluster: id, secret: holder, reason });
   }
 
   /** Begins to read a cluster; when that is complete, the connection replaces the one that serves. */
   #connect(member: Member, access: ClusterAccess): void {
-    const { clock, syncTimeoutMs = DEFAULT_SYNC_TIMEOUT_MS } = this.#options;
+    const { clock, log, syncTimeoutMs = DEFAULT_SYNC_TIMEOUT_MS } = this.#options;
     const connection: RemoteConnection = { ...this.#options.connect(member.id, access), stop: new AbortController() };
     member.candidate = connection;
     member.timedOut = false;
@@ -274,16 +273,24 @@ class RemoteSecretController implements RemoteClusters {
       const timeout = syncTimeoutMs === 0 ? new Promise<void>(() => {}) : sleep(clock, syncTimeoutMs, ended);
       await Promise.race([synced, timeout]);
       waited.abort();
-      if (member.candidate !== connection || signal.aborted) return;
-      member.timedOut = true;
-      this.#options.metrics?.syncTimedOut(member.id);
-      this.#options.log.warn('Remote cluster is not read yet; going on without it and trying further', {
-        cluster: member.id,
-        error: connectionError(connection) ?? 'no answer yet',
-      });
-      this.reportMetrics();
+      if (member.candidate === connection && !signal.aborted) this.#giveUpWaiting(member, connection);
     };
-    this.#startGates.push(gate());
+    const waiting = gate().catch((error: unknown) =>
+      log.error('Cannot take a remote cluster in', { cluster: member.id, error: messageOf(error) }),
+    );
+    this.#startGates?.push(waiting);
+  }
+
+  #giveUpWaiting(member: Member, connection: RemoteConnection): void {
+    member.timedOut = true;
+    this.#options.metrics?.syncTimedOut(member.id);
+    const state =
+      member.active === undefined
+        ? 'Remote cluster is not read yet; going on without it and trying further'
+        : 'Remote cluster cannot be read with its new credentials yet; those before serve on, and they are tried further';
+    const error = connectionError(connection) ?? 'no answer yet';
+    this.#options.log.warn(state, { cluster: member.id, error });
+    this.#reportMember(member);
   }
 
   async #promote(member: Member, connection: RemoteConnection): Promise<void> {
@@ -294,7 +301,7 @@ class RemoteSecretController implements RemoteClusters {
     member.timedOut = false;
     this.#options.aggregate.set(connection.registry);
     this.#options.log.info('Remote cluster synced', { cluster: member.id });
-    this.reportMetrics();
+    this.#reportMember(member);
     this.#options.onAttach?.({ clusterId: member.id, client: connection.client, signal: connection.stop.signal });
     await this.#close(previous);
   }
@@ -324,7 +331,8 @@ class RemoteSecretController implements RemoteClusters {
     const shown = member.active ?? member.candidate;
     const ageMs = shown === undefined ? undefined : watchAgeMs(shown, this.#options.clock);
     const failing = member.candidate ?? member.active;
-    const error = member.refusal ?? (failing === undefined ? undefined : connectionError(failing));
+    const refusal = this.#refusals.get(refusalKey(member.id, member.secretName))?.reason;
+    const error = refusal ?? (failing === undefined ? undefined : connectionError(failing));
     return {
       id: member.id,
       secretName: member.secretName,
@@ -334,4 +342,8 @@ class RemoteSecretController implements RemoteClusters {
       ...(error === undefined ? {} : { lastError: error }),
     };
   }
+}
+
+function refusalKey(id: string, holder: string): string {
+  return `${holder}/${id}`;
 }

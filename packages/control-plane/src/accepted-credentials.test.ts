@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseAcceptedCredentials } from './accepted-credentials.ts';
+
+test('parseAcceptedCredentials takes the names of Istio and of kubeconfigs, and refuses others', () => {
+  assert.deepEqual([...parseAcceptedCredentials('')], []);
+  assert.deepEqual(
+    [...parseAcceptedCredentials('exec, clientKey,client-certificate')],
+    ['exec', 'client-key', 'client-certificate'],
+  );
+  assert.deepEqual([...parseAcceptedCredentials('gcp,azure')], ['auth-provider']);
+  assert.throws(() => parseAcceptedCredentials('exce'), /"exce" is not one of exec, /);
+});
