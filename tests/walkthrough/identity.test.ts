@@ -13,6 +13,7 @@ import { eventually } from '@meltemi/testing';
 import { issueClientCertificate, readSigningPair } from './client-certificates.ts';
 import type { ControlPlaneAnswer, ControlPlaneCall } from './control-plane-caller.ts';
 import { type CommandResult, countVersions, startWalkthrough, type Walkthrough } from './environment-harness.ts';
+import { type ContainerStatuses, lastingContainers } from './pod-containers.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
 const SLEEP = 'spiffe://cluster.local/ns/app1/sa/sleep';
@@ -49,10 +50,7 @@ spec:
 interface PodFacts {
   readonly metadata: { readonly name: string; readonly uid: string };
   readonly spec: Record<string, unknown>;
-  readonly status: {
-    readonly podIP: string;
-    readonly containerStatuses: readonly { readonly restartCount: number; readonly ready: boolean }[];
-  };
+  readonly status: ContainerStatuses & { readonly podIP: string };
 }
 
 describe('Identity in the walkthrough', {
@@ -86,7 +84,7 @@ describe('Identity in the walkthrough', {
   };
   const onlyPod = async (label: string, namespace?: string): Promise<PodFacts> =>
     (await podsOf(label, namespace))[0] as PodFacts;
-  const isReady = ({ status }: PodFacts): boolean => status.containerStatuses.every(({ ready }) => ready);
+  const isReady = ({ status }: PodFacts): boolean => lastingContainers(status).every(({ ready }) => ready);
   const tlsClient = (address: string, more: readonly string[], input = ''): Promise<CommandResult> =>
     mesh.outside([
       'sh',
@@ -304,7 +302,7 @@ describe('Identity in the walkthrough', {
     assert.equal(await rawRequest(`${ip}:15021`, '/healthz/ready'), '200');
     const { status } = await onlyPod('app=sleep');
     assert.ok(
-      status.containerStatuses.every(({ restartCount }) => restartCount === 0),
+      lastingContainers(status).every(({ restartCount }) => restartCount === 0),
       'nothing was ended',
     );
   });

@@ -13,6 +13,7 @@ import {
   startWalkthrough,
   type Walkthrough,
 } from './environment-harness.ts';
+import { type ContainerStatuses, lastingContainers } from './pod-containers.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
 
@@ -27,14 +28,7 @@ const DEATH_MS = 1_000;
 
 interface PodFacts {
   readonly metadata: { readonly name: string; readonly uid: string };
-  readonly status: {
-    readonly containerStatuses: readonly {
-      readonly name: string;
-      readonly restartCount: number;
-      readonly ready: boolean;
-      readonly state: { readonly waiting?: { readonly reason: string; readonly message: string } };
-    }[];
-  };
+  readonly status: ContainerStatuses;
 }
 
 /** What an environment could leave behind on the machine: links, mounts, network namespaces. */
@@ -70,7 +64,7 @@ describe('Life and death in the walkthrough', {
   };
   const restartsOf = async (app: string): Promise<Readonly<Record<string, number>>> =>
     Object.fromEntries(
-      (await podOf(app)).status.containerStatuses.map(({ name, restartCount }) => [name, restartCount]),
+      lastingContainers((await podOf(app)).status).map(({ name, restartCount }) => [name, restartCount]),
     );
   /** Processes of a script, on the node of a cluster or with a word in the environment that names their container. */
   const processesOf = (script: string, matches: (process: EnvironmentProcess) => boolean = () => true) =>
@@ -114,7 +108,7 @@ describe('Life and death in the walkthrough', {
     kill(processesOf('agent/src/main.ts', ofContainer(pod, 'istio-proxy')));
     await eventually(async () => {
       assert.equal((await restartsOf('helloworld'))['istio-proxy'], 1);
-      assert.ok((await podOf('helloworld')).status.containerStatuses.every(({ ready }) => ready));
+      assert.ok(lastingContainers((await podOf('helloworld')).status).every(({ ready }) => ready));
     }, 20_000);
     await bothAnswer();
   });
@@ -141,15 +135,11 @@ describe('Life and death in the walkthrough', {
     await bothAnswer();
   });
 
-  test('a job with a native sidecar calls through it from its first moment, and ends when its work is done', async () => {
+  test('a job calls through its sidecar from its first moment, and ends when its work is done', async () => {
     const job = {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: {
-        name: 'job',
-        labels: { app: 'job' },
-        annotations: { 'sidecar.istio.io/nativeSidecar': 'true' },
-      },
+      metadata: { name: 'job', labels: { app: 'job' } },
       spec: {
         restartPolicy: 'Never',
         containers: [
@@ -168,6 +158,33 @@ describe('Life and death in the walkthrough', {
     assert.match(answer, /^server: envoy$/im, 'it went through the sidecar');
     assert.match(await succeed(['logs', '-n', 'app1', 'job', '-c', 'istio-proxy']), /Draining|drain/i);
     await succeed(['delete', '-n', 'app1', 'pod', 'job']);
+  });
+
+  test('an application that takes its time to end calls others until its last moment', async () => {
+    // Longer than a sidecar beside it would stay: that one leaves five seconds after the signal.
+    const farewell =
+      'trap "for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w \'farewell %{http_code}\\n\' http://helloworld:5000/hello; sleep 1; done; exit 0" TERM; echo ready; while :; do sleep 0.2; done';
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'slow-end', labels: { app: 'slow-end' } },
+      spec: {
+        restartPolicy: 'Never',
+        terminationGracePeriodSeconds: 20,
+        containers: [{ name: 'slow-end', image: 'meltemi/sleep', command: ['sh', '-c', farewell] }],
+      },
+    };
+    await succeed(['apply', '-n', 'app1', '-f', '-'], JSON.stringify(pod));
+    await eventually(
+      async () => assert.match(await succeed(['logs', '-n', 'app1', 'slow-end', '-c', 'slow-end']), /ready/),
+      30_000,
+    );
+    const log = succeed(['logs', '-n', 'app1', 'slow-end', '-c', 'slow-end', '-f']);
+    await succeed(['delete', '-n', 'app1', 'pod', 'slow-end']);
+    assert.deepEqual(
+      (await log).split('\n').filter((line) => line.startsWith('farewell')),
+      Array.from({ length: 8 }, () => 'farewell 200'),
+    );
   });
 
   test('a second start of the same folder is refused and names the process that runs', async () => {

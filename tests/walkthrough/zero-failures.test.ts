@@ -25,7 +25,7 @@ const dataPlanes: readonly {
 ];
 
 /** Before and after each change the load runs for so long by itself. */
-const QUIET_MS = 3_000;
+const QUIET_MS = 5_000;
 const ROTATION_TIMEOUT_MS = 75_000;
 const HELLOWORLD_FILES = [
   '-f',

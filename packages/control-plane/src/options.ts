@@ -118,6 +118,13 @@ export const CONTROL_PLANE_OPTIONS = {
     default: '',
     description: 'Risky fields accepted in kubeconfigs of remote secrets, comma separated: exec, tokenFile, ...',
   },
+  nativeSidecars: {
+    flag: 'native-sidecars',
+    env: 'ENABLE_NATIVE_SIDECARS',
+    type: 'string',
+    default: 'auto',
+    description: 'Whether proxies become native sidecars: true, false, or auto: where all kubelets are 1.33 or newer',
+  },
   debounceMs: {
     flag: 'debounce-after',
     env: 'PILOT_DEBOUNCE_AFTER',

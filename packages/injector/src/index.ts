@@ -3,6 +3,7 @@ export * from './decision.ts';
 export * from './errors.ts';
 export * from './inject-pod.ts';
 export * from './injector-config.ts';
+export * from './native-sidecars.ts';
 export * from './read-injector-config.ts';
 export * from './webhook/ca-bundle-patcher.ts';
 export * from './webhook/inject-handler.ts';

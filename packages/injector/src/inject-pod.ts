@@ -97,8 +97,9 @@ function assemble(pod: Pod, applications: readonly Container[], input: SidecarIn
   };
 }
 
-function choosePlacement(annotations: Annotations, { proxyConfig }: SidecarInput): ProxyPlacement {
-  if (annotations['sidecar.istio.io/nativeSidecar'] === 'true') return 'native';
+function choosePlacement(annotations: Annotations, { config, proxyConfig }: SidecarInput): ProxyPlacement {
+  const wish = annotations['sidecar.istio.io/nativeSidecar'];
+  if (wish === undefined ? config.nativeSidecars : wish === 'true') return 'native';
   return proxyConfig['holdApplicationUntilProxyStarts'] === true ? 'holding' : 'beside';
 }
 

@@ -32,6 +32,8 @@ export interface InjectorConfig {
   readonly statusPort: number;
   readonly readiness: ReadinessDefaults;
   readonly resources: ResourceRequirements;
+  /** Makes the proxy a sidecar container of Kubernetes, where the pod does not say otherwise. */
+  readonly nativeSidecars: boolean;
   /** Points probes at the agent, so that they work where only mTLS is accepted. */
   readonly rewriteProbes: boolean;
   /** Lets one scrape of the pod return the proxy's and the application's metrics. */
@@ -87,6 +89,7 @@ export const DEFAULT_INJECTOR_CONFIG: InjectorConfig = {
   // Istio asks every 15 s after a startup probe; one probe a second is as quick to turn ready and needs no second probe.
   readiness: { initialDelaySeconds: 0, periodSeconds: 1, failureThreshold: 4 },
   resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '2000m', memory: '1024Mi' } },
+  nativeSidecars: false,
   rewriteProbes: true,
   mergeMetrics: true,
 };

@@ -26,6 +26,8 @@ export interface ClusterRegistry {
   /** By `serviceKey`. Unchanged members keep their identity. */
   endpoints(): ReadonlyMap<string, readonly Endpoint[]>;
   workloads(): readonly Workload[];
+  /** Version of the kubelet of each node, such as `v1.33.0`. */
+  kubeletVersions(): readonly string[];
   /** Converts everything anew, after a mesh-wide setting changed. */
   invalidate(): void;
   onChange(listener: (change: RegistryChange) => void): () => void;

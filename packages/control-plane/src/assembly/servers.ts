@@ -1,5 +1,5 @@
 import { createCertificateService, createCitadelMetrics, createServingCredentials } from '@meltemi/citadel';
-import { createInjectHandler } from '@meltemi/injector';
+import { createInjectHandler, useNativeSidecars } from '@meltemi/injector';
 import { findUnimplementedFields } from '@meltemi/pilot';
 import { createDebugPages } from '../debug/pages.ts';
 import type { MeshCertificates } from '../mesh-certificates.ts';
@@ -91,7 +91,7 @@ async function startGrpcServers(
 
 function startWebhooks(
   run: RunContext,
-  { configuration, certificates }: ServedParts,
+  { configuration, clusters, certificates }: ServedParts,
 ): ReturnType<typeof startWebhookServer> {
   const { injector, store, metrics } = configuration;
   const { settings, log } = run;
@@ -99,7 +99,13 @@ function startWebhooks(
     address: parseListenAddress(settings.httpsAddress, 'https-addr'),
     certificate: certificates.serving,
     routes: [
-      createInjectionRoute(createInjectHandler({ config: () => injector.current(), log: log.scope('injector') })),
+      createInjectionRoute(
+        createInjectHandler({
+          config: () => injector.current(),
+          nativeSidecars: (id) => useNativeSidecars(settings.nativeSidecars, clusters.aggregate.kubeletVersions(id)),
+          log: log.scope('injector'),
+        }),
+      ),
       createValidationRoute({
         store,
         domainSuffix: settings.domainSuffix,

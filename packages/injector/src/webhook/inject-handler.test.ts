@@ -37,7 +37,11 @@ function withAnnotations(annotations: Readonly<Record<string, string>>, pod: Pod
 }
 
 function review(pod: unknown, config: Partial<InjectorConfig> = {}, path = '/inject') {
-  const handle = createInjectHandler({ config: () => ({ ...DEFAULT_INJECTOR_CONFIG, ...config }), log: silentLog });
+  const handle = createInjectHandler({
+    config: () => ({ ...DEFAULT_INJECTOR_CONFIG, ...config }),
+    nativeSidecars: (clusterId) => clusterId === 'modern',
+    log: silentLog,
+  });
   return handle(path, { request: { uid: 'r1', namespace: 'app1', object: pod } });
 }
 
@@ -279,6 +283,17 @@ test("a native sidecar is an init container that keeps running, before the pod's
   assert.equal(proxy?.startupProbe?.httpGet?.path, '/healthz/ready');
   assert.deepEqual(proxy?.lifecycle?.preStop?.exec?.command?.slice(-2), ['POST', 'drain']);
   assert.deepEqual(inject(pod), pod);
+});
+
+test("whether the proxy is a native sidecar is up to the pod's cluster, and to the pod before it", () => {
+  const isNative = (pod: Pod): boolean => pod.spec.containers.every(({ name }) => name !== 'istio-proxy');
+  const asked = (wish: string): Pod => withAnnotations({ 'sidecar.istio.io/nativeSidecar': wish });
+  const modern = '/inject/cluster/modern';
+  assert.equal(isNative(inject(POD, {}, modern)), true);
+  assert.equal(isNative(inject(POD, {}, '/inject/cluster/old')), false);
+  assert.equal(isNative(inject(POD, { clusterId: 'modern' })), true);
+  assert.equal(isNative(inject(asked('false'), {}, modern)), false);
+  assert.equal(isNative(inject(asked('true'), {}, '/inject/cluster/old')), true);
 });
 
 test('the configured proxy binary and proxyMetadata reach the sidecar', () => {

@@ -26,6 +26,8 @@ export interface AdmissionReviewResponse {
 export interface InjectHandlerOptions {
   /** The configuration in force; asked for every pod. */
   readonly config: () => InjectorConfig;
+  /** Whether proxies of a cluster become native sidecars unless their pod says otherwise. */
+  readonly nativeSidecars: (clusterId: string) => boolean;
   readonly log: Log;
 }
 
@@ -45,15 +47,15 @@ interface AdmissionRequest {
 }
 
 /** Creates the handler of `/inject`. */
-export function createInjectHandler({ config, log }: InjectHandlerOptions): InjectHandler {
+export function createInjectHandler({ config, nativeSidecars, log }: InjectHandlerOptions): InjectHandler {
   return (path, body) => {
     const target = parseInjectPath(path);
     if (!target.ok) return target;
     const request = parseAdmissionRequest(body);
     if (!request.ok) return request;
-    const { clusterId, network } = target.value;
     const base = config();
-    const effective = { ...base, clusterId: clusterId ?? base.clusterId, network: network ?? base.network };
+    const { clusterId = base.clusterId, network = base.network } = target.value;
+    const effective = { ...base, clusterId, network, nativeSidecars: nativeSidecars(clusterId) };
     return ok(answer(request.value, effective, log));
   };
 }

@@ -78,7 +78,7 @@ function buildNode({ node, podCidr, port, architecture, clock }: NodeRegistratio
       nodeInfo: {
         operatingSystem: 'linux',
         architecture: arch,
-        kubeletVersion: 'v1.30.0-meltemi',
+        kubeletVersion: 'v1.33.0-meltemi',
         containerRuntimeVersion: 'meltemi://0.1.0',
         osImage: 'this machine',
         kernelVersion: release(),

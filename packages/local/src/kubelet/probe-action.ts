@@ -37,7 +37,7 @@ function probeHttp(
 ): Promise<string | undefined> {
   const isHttps = httpGet.scheme === 'HTTPS';
   const path = httpGet.path ?? '/';
-  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.30', accept: '*/*', connection: 'close' };
+  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.33', accept: '*/*', connection: 'close' };
   for (const { name, value } of httpGet.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   const options = {
     host: httpGet.host ?? podIp,

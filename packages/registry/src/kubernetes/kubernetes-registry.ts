@@ -108,6 +108,10 @@ class KubernetesRegistry implements ClusterRegistry {
     );
   }
 
+  kubeletVersions(): readonly string[] {
+    return this.#nodes.store.list().map(({ status }) => status?.nodeInfo?.['kubeletVersion'] ?? '');
+  }
+
   services(): ReadonlyMap<string, Service> {
     for (const key of this.#dirtyServices) {
       const object = this.#services.store.get(splitKey(key));

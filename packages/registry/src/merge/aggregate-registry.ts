@@ -18,6 +18,8 @@ export interface AggregateRegistry {
   /** Takes a cluster out, with all its services and endpoints. */
   remove(clusterId: string): void;
   readonly clusterIds: readonly string[];
+  /** @returns The kubelets' versions in a cluster; none for a cluster that is not here. */
+  kubeletVersions(clusterId: string): readonly string[];
   inputs(): RegistryInputs;
   invalidate(): void;
   onChange(listener: (change: RegistryChange) => void): () => void;
@@ -60,6 +62,7 @@ export function createAggregateRegistry({ log }: { readonly log: Log }): Aggrega
     get clusterIds() {
       return [...members.keys()];
     },
+    kubeletVersions: (clusterId) => members.get(clusterId)?.registry.kubeletVersions() ?? [],
     inputs() {
       const registries = [...members.values()].map(({ registry }) => registry);
       const endpoints = mergeEndpoints(
