@@ -306,3 +306,41 @@ test('KubeClient exec rejects with the message of a refusal', async () => {
   const { done } = client.exec({ pod: { namespace: 'a', name: 'b' }, command: ['true'] });
   await assert.rejects(done, /Cannot exec in pod a\/b: no such container/);
 });
+
+test('KubeClient lists all at once when the version of its pages expires before the last one', async () => {
+  const asked: (string | null)[] = [];
+  await using server = await startScriptedServer({
+    answer: ({ query }, response) => {
+      asked.push(query.get('limit'));
+      if (query.has('continue')) return sendJson(response, { kind: 'Status', code: 410, reason: 'Expired' }, 410);
+      const items = [{ metadata: { name: 'a', managedFields: [{}] } }];
+      const isPaged = query.has('limit');
+      sendJson(response, { kind: 'PodList', metadata: isPaged ? { continue: 'more' } : {}, items });
+    },
+  });
+  await using client = createKubeClient({ access: server.access });
+  const { items } = await client.list(PODS, {
+    transform: (pod) => ({ ...pod, metadata: { name: pod.metadata.name } }),
+  });
+  assert.deepEqual(asked, ['500', '500', null]);
+  assert.deepEqual(
+    items.map(({ metadata }) => metadata),
+    [{ name: 'a' }],
+  );
+});
+
+test('KubeClient does not wait for the end of an endless refusal of a watch', async () => {
+  await using server = await startScriptedServer({
+    answer: (_request, response) => {
+      response.writeHead(500);
+      const more = (): void => {
+        if (!response.destroyed) response.write('x'.repeat(16_384), more);
+      };
+      more();
+    },
+  });
+  await using client = createKubeClient({ access: server.access });
+  await assert.rejects(async () => {
+    for await (const _event of client.watch(PODS)) assert.fail('an event of a refusal');
+  }, /Cannot watch pods: HTTP 500: xxx/);
+});

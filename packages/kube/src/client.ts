@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
-import { isNotFound, KubeError } from './errors.ts';
+import { isExpired, isNotFound, KubeError } from './errors.ts';
 import { openExec } from './exec.ts';
 import type { TokenRequest } from './kinds/authentication.ts';
 import { apiVersionOf, keyText, PODS, resourcePath, SERVICE_ACCOUNTS, TOKEN_REVIEWS } from './resources.ts';
@@ -108,15 +108,32 @@ class HttpKubeClient implements KubeClient {
     }
   }
 
-  async list<Kind extends KubeObject>(ref: ResourceRef<Kind>, options: ListOptions = {}): Promise<KubeList<Kind>> {
-    const { namespace, labelSelector, fieldSelector, pageSize = DEFAULT_PAGE_SIZE, resourceVersion, ...call } = options;
+  async list<Kind extends KubeObject>(
+    ref: ResourceRef<Kind>,
+    options: ListOptions<Kind> = {},
+  ): Promise<KubeList<Kind>> {
+    try {
+      return await this.#listPages(ref, options);
+    } catch (error) {
+      // So much is changing, or the server is so slow, that the pages' version is gone before the last one: all at once.
+      if (options.pageSize === 0 || !isExpired(error)) throw error;
+      return this.#listPages(ref, { ...options, pageSize: 0 });
+    }
+  }
+
+  async #listPages<Kind extends KubeObject>(
+    ref: ResourceRef<Kind>,
+    options: ListOptions<Kind>,
+  ): Promise<KubeList<Kind>> {
+    const { namespace, labelSelector, fieldSelector, pageSize = DEFAULT_PAGE_SIZE, resourceVersion, ...rest } = options;
+    const { transform = (item: Kind) => item, ...call } = rest;
     const items: Kind[] = [];
     let next: string | undefined;
     for (;;) {
       const query = selectQuery({
         labelSelector,
         fieldSelector,
-        limit: pageSize,
+        limit: pageSize === 0 ? undefined : pageSize,
         // A continued list must not name a version: the token holds it.
         resourceVersion: next === undefined ? resourceVersion : undefined,
         continue: next,
@@ -125,7 +142,7 @@ class HttpKubeClient implements KubeClient {
       const page = await this.#call<KubeList<Kind>>(`list ${ref.plural}`, { method: 'GET', path, ...call });
       // Items of a typed list carry neither field; callers should not have to know.
       const typeMeta = { apiVersion: apiVersionOf(ref), kind: ref.kind };
-      for (const item of page.items ?? []) items.push({ ...typeMeta, ...item });
+      for (const item of page.items ?? []) items.push(transform({ ...typeMeta, ...item }));
       next = page.metadata.continue;
       if (next === undefined || next === '') return { ...page, items };
     }
@@ -289,7 +306,7 @@ class HttpKubeClient implements KubeClient {
     const { status, body } = await this.stream({ method: 'GET', path, signal, headers: { accept: '*/*' } });
     if (status === 200) return body;
     const text = await body.setEncoding('utf8').toArray();
-    throw answerToError(`read logs of ${keyText(pod)}`, status, text.join(''));
+    throw answerToError(`read logs of ${keyText(pod)}`, { statusCode: status, body: text.join('') });
   }
 
   exec(options: ExecOptions): ExecSession {
@@ -316,7 +333,9 @@ class HttpKubeClient implements KubeClient {
 
   async #call<Answer>(action: string, request: RawRequest, onWarning?: (text: string) => void): Promise<Answer> {
     const { status, headers, body } = await this.request(request);
-    if (status < 200 || status > 299) throw answerToError(action, status, body);
+    if (status < 200 || status > 299) {
+      throw answerToError(action, { statusCode: status, body, retryAfter: headers['retry-after'] });
+    }
     if (onWarning !== undefined) for (const text of parseWarnings(headers['warning'])) onWarning(text);
     try {
       // What the API serves under this path is of the kind that was asked for.

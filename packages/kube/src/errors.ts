@@ -17,6 +17,8 @@ export interface KubeErrorOptions {
   readonly statusCode: number;
   readonly reason?: string | undefined;
   readonly status?: KubeStatus | undefined;
+  /** How long the server asks to be left alone. */
+  readonly retryAfterMs?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -28,6 +30,8 @@ export class KubeError extends MeltemiError {
   readonly reason: string;
   /** The server's Status object, when it sent one. */
   readonly status: KubeStatus | undefined;
+  /** How long the server asks to be left alone, when it says so. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(message: string, options: KubeErrorOptions) {
     super(options.statusCode === 0 ? KUBE_ERROR_CODES.connection : KUBE_ERROR_CODES.api, message, {
@@ -38,6 +42,7 @@ export class KubeError extends MeltemiError {
     this.statusCode = options.statusCode;
     this.reason = options.reason ?? '';
     this.status = options.status;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 
@@ -68,3 +73,13 @@ export function isExpired(error: unknown): boolean {
     error instanceof KubeError && (error.statusCode === 410 || error.reason === 'Expired' || error.reason === 'Gone')
   );
 }
+
+/**
+ * The server, or what stands before it, turned a request away without judging what it asks for: who calls is not known
+ * or not allowed right now, or there is too much to do. What was reached before is still good.
+ */
+export function isTurnedAway(error: unknown): boolean {
+  return error instanceof KubeError && TURNED_AWAY.has(error.statusCode);
+}
+
+const TURNED_AWAY: ReadonlySet<number> = new Set([401, 403, 429, 502, 503, 504]);

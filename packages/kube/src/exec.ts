@@ -82,7 +82,11 @@ function runSession(socket: WebSocket, options: ExecOptions, action: string): Pr
       void answer
         .setEncoding('utf8')
         .toArray()
-        .then((parts: string[]) => reject(answerToError(action, answer.statusCode ?? 0, parts.join(''))), reject)
+        .then(
+          (parts: string[]) =>
+            reject(answerToError(action, { statusCode: answer.statusCode ?? 0, body: parts.join('') })),
+          reject,
+        )
         .finally(() => socket.terminate());
     });
     // An error is always followed by `close`.

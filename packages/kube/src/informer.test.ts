@@ -316,3 +316,39 @@ test('Informer settles its start when it is stopped before the first list', asyn
   await started;
   assert.equal(informer.hasSynced, false);
 });
+
+test('Informer that is turned away watches on from where it was, and waits as long as it is asked to', async () => {
+  const refusals = [401, 403, 429, 503];
+  let watchCount = 0;
+  let askedMs = 0;
+  await using server = await startScriptedServer({
+    answer: ({ query }, response) => {
+      if (!query.has('watch')) return sendList(response, 10, [pod('a', 1)]);
+      const status = refusals[watchCount++];
+      if (status === 429) askedMs = performance.now();
+      if (status === 503) askedMs = performance.now() - askedMs;
+      if (status !== undefined) {
+        response.writeHead(status, status === 429 ? { 'retry-after': '1' } : {});
+        return void response.end('Too many requests, please try again later.');
+      }
+      response.writeHead(200).flushHeaders();
+      writeEvent(response, 'ADDED', pod('b', 11));
+    },
+  });
+  await withInformer(server, async (_informer, told) => {
+    await eventually(() => told.includes('add b@11'));
+    assert.equal(server.requests.filter(({ query }) => !query.has('watch')).length, 1, 'listed once');
+    assert.ok(askedMs >= 1_000, `came again after ${askedMs} ms`);
+  });
+});
+
+test('Informer lists anew when the server accepts watches from a version and breaks each before its first event', async () => {
+  const breakOff = (response: ServerResponse): void => void response.end('{"type": "ADDED", "obj\n');
+  await using server = await startServer({
+    lists: [(response) => sendList(response, 10, []), (response) => sendList(response, 20, [pod('b', 15)])],
+    watches: [breakOff, breakOff, breakOff, () => {}],
+  });
+  await withInformer(server, async (_informer, told) => {
+    await eventually(() => told.includes('add b@15'));
+  });
+});

@@ -9,7 +9,7 @@ import {
   systemClock,
   systemRandom,
 } from '@meltemi/base';
-import { isExpired, KubeError } from './errors.ts';
+import { isExpired, isTurnedAway, KubeError } from './errors.ts';
 import { createInformerStore, type IndexFunctions, type MutableStore } from './informer-store.ts';
 import { keyText } from './resources.ts';
 import { statusToError } from './status-error.ts';
@@ -29,6 +29,8 @@ import { SILENT_WATCH } from './watch.ts';
 /** Pauses after failures, as client-go's reflector has them. */
 const BACKOFF_BASE_MS = 800;
 const BACKOFF_MAX_MS = 30_000;
+/** A server that asks to be left alone for longer is asked again all the same. */
+const LONGEST_ASKED_PAUSE_MS = 30_000;
 
 /** The server ends each watch after a time drawn from here, so that the watches of a restart do not stay in step. */
 const WATCH_MIN_SECONDS = 300;
@@ -39,6 +41,9 @@ const WATCH_SILENCE_MS = 90_000;
 
 /** A watch that ends sooner and brought nothing counts as a failure: reopening it at once would be a busy loop. */
 const SHORTEST_GOOD_WATCH_MS = 1_000;
+
+/** A server that accepts this many watches from one version and then breaks each of them cannot read past that version. */
+const FRUITLESS_WATCHES = 3;
 
 /** Pages of the first list and of every relist. */
 const PAGE_SIZE = 500;
@@ -65,6 +70,10 @@ function withoutManagedFields<Kind extends KubeObject>(object: Kind): Kind {
   return { ...object, metadata };
 }
 
+function isSilence(error: unknown): boolean {
+  return error instanceof KubeError && error.reason === SILENT_WATCH;
+}
+
 /** Objects that are not the server's to be told apart by: same incarnation, same version. */
 function isSameVersion(left: KubeObject, right: KubeObject): boolean {
   return (
@@ -75,8 +84,8 @@ function isSameVersion(left: KubeObject, right: KubeObject): boolean {
 }
 
 /**
- * Lists, then watches, then begins again when it must: after 410 or a refusal by listing anew, after a lost
- * connection by watching on from the last version seen.
+ * Lists, then watches, then begins again when it must: after 410 by listing anew, after a lost
+ * connection or a passing refusal by watching on from the last version seen.
  */
 class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
   readonly ref: ResourceRef<Kind>;
@@ -90,6 +99,8 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
   readonly #backoff: ReturnType<typeof createBackoff>;
   /** The failure before was an expired version: a server that answers every watch so is asked less and less often. */
   #hadExpired = false;
+  /** Watches in a row that the server accepted and broke before anything came of them. */
+  #fruitlessCount = 0;
   readonly #settleSynced: () => void;
   #state: InformerState = 'idle';
   #hasSynced = false;
@@ -161,9 +172,10 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
 
   async #recover(error: unknown, signal: AbortSignal): Promise<void> {
     // Silence is not an answer: the version that was reached is still good.
-    if (error instanceof KubeError && error.reason === SILENT_WATCH) return;
+    if (isSilence(error)) return;
     const lostConnection = error instanceof KubeError && error.statusCode === 0;
-    if (!lostConnection) this.#resourceVersion = undefined;
+    // Being turned away says nothing about the version that was reached.
+    if (!lostConnection && !isTurnedAway(error)) this.#resourceVersion = undefined;
     // Servers are restarted and connections dropped: what heals with the next attempt is nobody's concern.
     const isFirstLoss = lostConnection && this.#hasSynced && this.#lastError === undefined;
     const isRepeated = this.#lastError !== undefined && messageOf(this.#lastError) === messageOf(error);
@@ -173,7 +185,8 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     const hasExpired = isExpired(error);
     if (hasExpired && !this.#hadExpired) this.#backoff.reset();
     this.#hadExpired = hasExpired;
-    const delayMs = this.#backoff.nextMs();
+    const askedMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
+    const delayMs = Math.max(this.#backoff.nextMs(), Math.min(askedMs, LONGEST_ASKED_PAUSE_MS));
     const fields = { server: this.#options.client.server, retryMs: Math.round(delayMs), error: messageOf(error) };
     if (hasExpired) this.#log.info(`Listing ${this.ref.plural} anew: the watch fell too far behind`, fields);
     else if (isFirstLoss || isRepeated) this.#log.debug(`Cannot follow ${this.ref.plural} for the moment`, fields);
@@ -184,7 +197,9 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
   async #list(signal: AbortSignal): Promise<void> {
     this.#state = 'listing';
     const { client, namespace, labelSelector, fieldSelector } = this.#options;
-    const list = await client.list(this.ref, { namespace, labelSelector, fieldSelector, pageSize: PAGE_SIZE, signal });
+    const transform = (object: Kind): Kind => this.#transform(object);
+    const select = { namespace, labelSelector, fieldSelector };
+    const list = await client.list(this.ref, { ...select, pageSize: PAGE_SIZE, transform, signal });
     this.#noteActivity();
     this.#replaceAll(list.items);
     // A server without versions is asked for everything with each watch.
@@ -198,6 +213,7 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     const { client, namespace, labelSelector, fieldSelector, silenceMs = WATCH_SILENCE_MS } = this.#options;
     const startedMs = this.#clock.monotonicMs();
     let eventCount = 0;
+    let isAccepted = false;
     const events = client.watch(this.ref, {
       namespace,
       labelSelector,
@@ -206,19 +222,35 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
       timeoutSeconds: Math.round(WATCH_MIN_SECONDS + WATCH_SPREAD_SECONDS * this.#random()),
       silenceMs,
       signal,
-      onActivity: () => this.#noteActivity(),
+      onActivity: () => {
+        isAccepted = true;
+        this.#noteActivity();
+      },
     });
-    for await (const event of events) {
-      if (signal.aborted) return;
-      this.#noteActivity();
-      this.#applyEvent(event);
-      eventCount += 1;
-      this.#backoff.reset();
-      this.#hadExpired = false;
+    try {
+      for await (const event of events) {
+        if (signal.aborted) return;
+        this.#noteActivity();
+        this.#applyEvent(event);
+        eventCount += 1;
+        this.#backoff.reset();
+        this.#hadExpired = false;
+        this.#fruitlessCount = 0;
+      }
+    } catch (error) {
+      if (isAccepted && eventCount === 0 && !isSilence(error)) this.#noteFruitless();
+      throw error;
     }
     if (signal.aborted) return;
     if (eventCount > 0 || this.#clock.monotonicMs() - startedMs >= SHORTEST_GOOD_WATCH_MS) return;
     throw new KubeError(`Cannot watch ${this.ref.plural}: the server ends each watch at once`, { statusCode: 0 });
+  }
+
+  #noteFruitless(): void {
+    this.#fruitlessCount += 1;
+    if (this.#fruitlessCount < FRUITLESS_WATCHES) return;
+    this.#fruitlessCount = 0;
+    this.#resourceVersion = undefined;
   }
 
   #noteActivity(): void {
@@ -227,7 +259,10 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
   }
 
   #applyEvent(event: WatchEvent<Kind>): void {
-    if (event.type === 'ERROR') throw statusToError(`watch ${this.ref.plural}`, event.object);
+    if (event.type === 'ERROR') {
+      this.#resourceVersion = undefined;
+      throw statusToError(`watch ${this.ref.plural}`, event.object);
+    }
     if (event.type !== 'BOOKMARK') {
       const object = this.#transform(event.object);
       if (event.type === 'DELETED') this.#remove(object);
@@ -243,7 +278,7 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     for (const known of this.#store.list()) {
       if (!present.has(keyText(known.metadata))) this.#remove(known);
     }
-    for (const item of items) this.#upsert(this.#transform(item));
+    for (const item of items) this.#upsert(item);
   }
 
   #upsert(object: Kind): void {

@@ -19,11 +19,19 @@ function parseStatus(body: string): KubeStatus | undefined {
 }
 
 /** The error that a `Status` object stands for. */
-export function statusToError(action: string, status: KubeStatus, statusCode: number = status.code ?? 500): KubeError {
+export function statusToError(
+  action: string,
+  status: KubeStatus,
+  {
+    statusCode = status.code ?? 500,
+    retryAfterMs,
+  }: { readonly statusCode?: number; readonly retryAfterMs?: number } = {},
+): KubeError {
   return new KubeError(`Cannot ${action}: ${status.message ?? status.reason ?? `HTTP ${statusCode}`}`, {
     statusCode,
     reason: status.reason,
     status,
+    retryAfterMs,
   });
 }
 
@@ -32,9 +40,24 @@ export function statusToError(action: string, status: KubeStatus, statusCode: nu
  *
  * @param action What was tried, as in "Cannot …": `get pods app1/sleep`.
  */
-export function answerToError(action: string, statusCode: number, body: string): KubeError {
+export function answerToError(action: string, answer: FailedAnswer): KubeError {
+  const { statusCode, body, retryAfter } = answer;
+  const seconds = Number(retryAfter);
+  // A date is allowed too, but no API server sends one.
+  const asked = retryAfter !== undefined && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
   const status = parseStatus(body);
-  if (status !== undefined) return statusToError(action, status, statusCode);
+  if (status !== undefined) return statusToError(action, status, { statusCode, ...asked });
   const quoted = body.trim().slice(0, MAX_QUOTED_CHARACTERS);
-  return new KubeError(`Cannot ${action}: HTTP ${statusCode}${quoted === '' ? '' : `: ${quoted}`}`, { statusCode });
+  return new KubeError(`Cannot ${action}: HTTP ${statusCode}${quoted === '' ? '' : `: ${quoted}`}`, {
+    statusCode,
+    ...asked,
+  });
+}
+
+/** What a failed call was answered. */
+export interface FailedAnswer {
+  readonly statusCode: number;
+  readonly body: string;
+  /** The header of that name, in seconds. */
+  readonly retryAfter?: string | undefined;
 }

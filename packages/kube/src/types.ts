@@ -114,11 +114,13 @@ export interface SelectOptions {
 }
 
 /** Which objects to list, and how. */
-export interface ListOptions extends SelectOptions, CallOptions {
-  /** Objects per request; pages are fetched one after the other and joined. Default 500. */
+export interface ListOptions<Kind extends KubeObject = KubeObject> extends SelectOptions, CallOptions {
+  /** Objects per request; pages are fetched one after the other and joined. Default 500; 0 asks for all at once. */
   readonly pageSize?: number | undefined;
   /** `0` lets the server answer from its cache. */
   readonly resourceVersion?: string | undefined;
+  /** Reduces each object as soon as its page is read, so that no more than one page is held in full. */
+  readonly transform?: ((object: Kind) => Kind) | undefined;
 }
 
 /** Which objects to watch, from where, and for how long. */
@@ -270,7 +272,7 @@ export interface KubeClient extends AsyncDisposable {
     key: ObjectKey,
     options?: CallOptions,
   ): Promise<Kind | undefined>;
-  list<Kind extends KubeObject>(ref: ResourceRef<Kind>, options?: ListOptions): Promise<KubeList<Kind>>;
+  list<Kind extends KubeObject>(ref: ResourceRef<Kind>, options?: ListOptions<Kind>): Promise<KubeList<Kind>>;
   /** Namespace and name come from the object's metadata, here and in `update` and `apply`. */
   create<Kind extends KubeObject>(
     ref: ResourceRef<Kind>,

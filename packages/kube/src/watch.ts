@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Clock } from '@meltemi/base';
 import { KubeError } from './errors.ts';
 import { createLineSplitter } from './line-splitter.ts';
@@ -9,6 +10,10 @@ import type { KubeObject, ResourceRef, WatchEvent, WatchOptions } from './types.
 
 /** The largest object etcd takes is 1.5 MiB; JSON and managed fields make it larger, not ten times larger. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+
+/** A refusal is a Status object, or a page of whatever stands before the server. */
+const MAX_REFUSAL_BYTES = 64 * 1024;
+const REFUSAL_TIMEOUT_MS = 10_000;
 
 /** `reason` of the error that a silent watch ends with. */
 export const SILENT_WATCH = 'SilentWatch';
@@ -26,9 +31,22 @@ function parseEvent<Kind extends KubeObject>(line: string, action: string): Watc
   throw new KubeError(`Cannot ${action}: the server sent something that is not a watch event`, { statusCode: 0 });
 }
 
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
+/** What a refusal says; neither its length nor its end is left to the server. */
+async function readRefusal(answer: IncomingMessage, clock: Clock): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
+  let byteCount = 0;
+  const timer = clock.setTimer(() => answer.destroy(), REFUSAL_TIMEOUT_MS);
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      byteCount += chunk.length;
+      if (byteCount > MAX_REFUSAL_BYTES) break;
+    }
+  } catch {
+    // The status was understood; its text is a courtesy.
+  } finally {
+    timer.cancel();
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 
@@ -50,7 +68,11 @@ export async function* watchResource<Kind extends KubeObject>(
   const path = resourcePath(ref, { namespace: options.namespace }) + query;
   const answer = await transport.open({ method: 'GET', path, signal: options.signal }, { stream: true });
   try {
-    if (answer.statusCode !== 200) throw answerToError(action, answer.statusCode ?? 0, await readText(answer));
+    if (answer.statusCode !== 200) {
+      const body = await readRefusal(answer, clock);
+      const retryAfter = answer.headers['retry-after'];
+      throw answerToError(action, { statusCode: answer.statusCode ?? 0, body, retryAfter });
+    }
     options.onActivity?.();
     const onSilence = (): void => {
       const message = `Cannot ${action}: nothing arrived for ${options.silenceMs} ms`;

@@ -6,6 +6,7 @@ import {
   type Deployment,
   type KubeClient,
   type KubeObject,
+  type ListOptions,
   NAMESPACES,
   NODES,
   type NodeObject,
@@ -43,7 +44,7 @@ const SKEW_FAIL_MS = 60_000;
 async function listOrNone<Kind extends KubeObject>(
   client: KubeClient,
   ref: ResourceRef<Kind>,
-  options: Parameters<KubeClient['list']>[1],
+  options?: ListOptions<Kind>,
 ): Promise<readonly Kind[]> {
   return (await client.list(ref, options)).items;
 }

@@ -144,9 +144,15 @@ export class FakeKubeClient implements KubeClient {
     return this.#collection(ref).get(keyText(key)) as Kind | undefined;
   }
 
-  async list<Kind extends KubeObject>(ref: ResourceRef<Kind>, options: ListOptions = {}): Promise<KubeList<Kind>> {
+  async list<Kind extends KubeObject>(
+    ref: ResourceRef<Kind>,
+    options: ListOptions<Kind> = {},
+  ): Promise<KubeList<Kind>> {
+    const { transform = (object: Kind) => object } = options;
     await this.#admit({ verb: 'list', ref, key: { namespace: options.namespace } });
-    const items = this.objects(ref).filter((object) => isSelected(object, options));
+    const items = this.objects(ref)
+      .filter((object) => isSelected(object, options))
+      .map(transform);
     return { apiVersion: 'v1', kind: `${ref.kind}List`, metadata: { resourceVersion: String(this.#version) }, items };
   }
 
