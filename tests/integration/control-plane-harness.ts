@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { parseOptions, silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { type Log, parseOptions, silentLog, systemClock, systemRandom } from '@meltemi/base';
 import { controlPlaneManifests, type ManifestObject, remoteClusterManifests } from '@meltemi/control-plane';
 import {
   buildKubeconfig,
@@ -94,8 +94,18 @@ export interface ControlPlaneHarness extends AsyncDisposable {
   /** With all rights. */
   readonly client: KubeClient;
   readonly controlPlane: ControlPlane;
+  /** Warnings and what came with them, as they were logged. */
+  readonly log: readonly string[];
   /** A debug page, parsed. */
   debug<Answer>(path: string): Promise<Answer>;
+}
+
+function collectWarnings(lines: string[]): Log {
+  return {
+    ...silentLog,
+    warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields).replaceAll('\\"', '"')}`),
+    scope: () => collectWarnings(lines),
+  };
 }
 
 /** Installs and starts a control plane, with more flags if need be, and waits until it is ready. */
@@ -124,18 +134,20 @@ export async function startHarness(flags: readonly string[] = []): Promise<Contr
     ],
     {},
   );
+  const lines: string[] = [];
   const controlPlane = await startControlPlane({
     settings: values,
     access: access.value,
     clock: systemClock,
     random: systemRandom,
-    log: silentLog,
+    log: collectWarnings(lines),
   });
   await controlPlane.ready;
   return {
     cluster,
     client,
     controlPlane,
+    log: lines,
     async debug<Answer>(path: string) {
       const { body } = await fetchPage(controlPlane.ports.http, path);
       // Tests name what they expect; a wrong guess fails them.

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { buildSigningRequest } from '@meltemi/agent';
 import {
   CONFIG_MAPS,
   ENDPOINT_SLICES,
@@ -14,6 +18,7 @@ import {
   SERVICES,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
+import type { ControlPlaneAnswer, ControlPlaneCall } from '../walkthrough/control-plane-caller.ts';
 import {
   type ControlPlaneHarness,
   DEADLINE_MS,
@@ -65,6 +70,34 @@ interface ClusterStatus {
   readonly id: string;
   readonly secretName: string;
   readonly syncStatus: string;
+  readonly lastError?: string;
+}
+
+/** gRPC's code. */
+const UNAUTHENTICATED = 16;
+
+async function rowOf(mesh: ControlPlaneHarness, id: string): Promise<ClusterStatus | undefined> {
+  return (await mesh.debug<readonly ClusterStatus[]>('/debug/clusterz')).find((row) => row.id === id);
+}
+
+/** Calls the control plane's secure port, trusting its own root, from a process of its own. */
+async function callControlPlane(mesh: ControlPlaneHarness, call: ControlPlaneCall): Promise<ControlPlaneAnswer> {
+  const directory = mkdtempSync(join(tmpdir(), 'meltemi-caller-'));
+  try {
+    const rootFile = join(directory, 'root.pem');
+    const map = await eventually(
+      () => mesh.client.get(CONFIG_MAPS, { namespace: 'app1', name: 'istio-ca-root-cert' }),
+      DEADLINE_MS,
+    );
+    writeFileSync(rootFile, map.data?.['root-cert.pem'] ?? '');
+    const script = join(import.meta.dirname, '../walkthrough/control-plane-caller.ts');
+    const address = `127.0.0.1:${mesh.controlPlane.ports.secureGrpc}`;
+    const result = await promisify(execFile)(process.execPath, [script, address, rootFile, JSON.stringify([call])]);
+    // The script prints one answer for each call.
+    return (JSON.parse(result.stdout) as ControlPlaneAnswer[])[0] as ControlPlaneAnswer;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 /** Addresses of helloworld by cluster, as the control plane has them in its snapshot. */
@@ -124,7 +157,7 @@ test('MC-01 MC-15 MC-16 a remote cluster is attached, looked after, and detached
   assert.deepEqual(Object.keys(clusterVIPs), ['cluster1']);
 });
 
-test('a remote cluster that does not name the control plane is read but not written to', async () => {
+test('MC-35 a remote cluster that does not name the control plane is read but not written to', async () => {
   await using mesh = await startHarness();
   await using remote = await startRemote('cluster2');
   await remote.client.patch(
@@ -138,7 +171,14 @@ test('a remote cluster that does not name the control plane is read but not writ
     assert.equal(clusters.find(({ id }) => id === 'cluster2')?.syncStatus, 'synced');
   }, DEADLINE_MS);
   const rootMap = { namespace: 'istio-system', name: 'istio-ca-root-cert' };
+  const caBundles = async (): Promise<readonly (string | undefined)[]> => {
+    const { webhooks = [] } = await remote.client.get(MUTATING_WEBHOOK_CONFIGURATIONS, {
+      name: 'istio-sidecar-injector',
+    });
+    return webhooks.map(({ clientConfig }) => clientConfig.caBundle);
+  };
   assert.equal(await remote.client.find(CONFIG_MAPS, rootMap), undefined);
+  assert.ok((await caBundles()).every((bundle) => bundle === undefined));
   // Named later, it is looked after.
   await remote.client.patch(
     NAMESPACES,
@@ -146,6 +186,93 @@ test('a remote cluster that does not name the control plane is read but not writ
     { type: 'merge', body: { metadata: { annotations: { 'topology.istio.io/controlPlaneClusters': 'a, cluster1' } } } },
   );
   await eventually(async () => assert.ok(await remote.client.find(CONFIG_MAPS, rootMap)), DEADLINE_MS);
+  await eventually(async () => assert.ok((await caBundles()).every((bundle) => bundle !== undefined)), DEADLINE_MS);
+});
+
+test("SEC-10 MC-35 a remote workload's request is refused until its cluster is attached under the name that it says", async () => {
+  await using mesh = await startHarness();
+  await using remote = await startRemote('cluster2');
+  const namespaces = ['app1', 'app2', 'app3'];
+  for (const namespace of namespaces) await remote.cluster.createNamespace(namespace);
+  const { token } = await remote.client.createToken(
+    { namespace: 'app1', name: 'default' },
+    { audiences: ['istio-ca'] },
+  );
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const csrPem = buildSigningRequest('spiffe://cluster.local/ns/app1/sa/default', privateKey);
+  const ask = (clusterId: string): Promise<ControlPlaneAnswer> =>
+    callControlPlane(mesh, { name: clusterId, token, csrPem, clusterId });
+  const attach = async (name: string): Promise<void> => {
+    await mesh.client.create(SECRETS, { ...remote.secret, data: { [name]: remote.secret.data?.['cluster2'] ?? '' } });
+    await eventually(async () => assert.equal((await rowOf(mesh, name))?.syncStatus, 'synced'), DEADLINE_MS);
+  };
+  const detach = (): Promise<unknown> =>
+    mesh.client.delete(SECRETS, { namespace: 'istio-system', name: remote.secret.metadata.name });
+
+  // Not attached at all.
+  assert.equal((await ask('cluster2')).code, UNAUTHENTICATED);
+  assert.match(mesh.log.join('\n'), /cluster "cluster2" is not known; known clusters: cluster1/);
+  assert.equal((await rowOf(mesh, 'cluster2'))?.syncStatus, 'unknown');
+  // Attached by the name of a file, as old articles have it: everybody is told which name is missing.
+  await attach('n2-k8s-config');
+  assert.equal((await ask('cluster2')).code, UNAUTHENTICATED);
+  assert.match(mesh.log.join('\n'), /cluster "cluster2" is not known; known clusters: cluster1, n2-k8s-config/);
+  const row = await rowOf(mesh, 'cluster2');
+  assert.equal(row?.syncStatus, 'unknown');
+  assert.match(row.lastError ?? '', /turned away: no remote secret has a key of this name/);
+  await detach();
+  // Attached by its own name.
+  await attach('cluster2');
+  const answer = await ask('cluster2');
+  assert.equal(answer.code, 0, answer.details);
+  const leaf = new X509Certificate(answer.certificates?.[0] ?? '');
+  assert.equal(leaf.subjectAltName, 'URI:spiffe://cluster.local/ns/app1/sa/default');
+  // A token of one cluster is worth nothing under the name of another.
+  assert.equal((await ask('cluster1')).code, UNAUTHENTICATED);
+  await eventually(async () => {
+    for (const namespace of [...namespaces, 'istio-system', 'default'])
+      assert.ok(await remote.client.find(CONFIG_MAPS, { namespace, name: 'istio-ca-root-cert' }), namespace);
+  }, DEADLINE_MS);
+  await detach();
+  await eventually(async () => assert.equal((await ask('cluster2')).code, UNAUTHENTICATED), DEADLINE_MS);
+});
+
+test('MC-16 states in /debug/clusterz and in the metrics agree, whatever they are', async () => {
+  await using mesh = await startHarness();
+  await using remote = await startRemote('cluster2');
+  await using absent = await startRemote('cluster3');
+  const agree = async (expected: Readonly<Record<string, string>>): Promise<void> =>
+    await eventually(async () => {
+      const rows = (await mesh.debug<readonly ClusterStatus[]>('/debug/clusterz')).slice(1);
+      assert.deepEqual(Object.fromEntries(rows.map(({ id, syncStatus }) => [id, syncStatus])), expected);
+      const { body } = await fetchPage(mesh.controlPlane.ports.monitoring, '/metrics');
+      const states = [...body.matchAll(/sync_status\{cluster="(.*?)",cluster_type="remote",status="(.*?)"\} 1$/gm)];
+      const followed = Object.entries(expected).filter(([, state]) => state !== 'refused');
+      assert.deepEqual(
+        states.map(([, id, state]) => [id, state]),
+        followed,
+      );
+      assert.match(body, new RegExp(`^istiod_managed_clusters\\{cluster_type="remote"\\} ${followed.length}$`, 'm'));
+      assert.match(body, new RegExp(`^meltemi_remote_clusters_refused ${rows.length - followed.length}$`, 'm'));
+    }, DEADLINE_MS);
+  await agree({});
+  await absent.cluster[Symbol.asyncDispose]();
+  await mesh.client.create(SECRETS, remote.secret);
+  await mesh.client.create(SECRETS, absent.secret);
+  await mesh.client.create(SECRETS, {
+    ...remote.secret,
+    metadata: { ...remote.secret.metadata, name: 'broken' },
+    data: { broken: 'bm8=' },
+  });
+  // The harness waits 2 s for clusters.
+  await agree({ broken: 'refused', cluster2: 'synced', cluster3: 'timeout' });
+  const [row] = (await mesh.debug<readonly ClusterStatus[]>('/debug/clusterz')).filter(({ id }) => id === 'cluster3');
+  assert.match(row?.lastError ?? '', /ECONNREFUSED|connect/i);
+  for (const name of ['broken', absent.secret.metadata.name])
+    await mesh.client.delete(SECRETS, { namespace: 'istio-system', name });
+  await agree({ cluster2: 'synced' });
+  await remote.cluster.restart();
+  await agree({ cluster2: 'synced' });
 });
 
 test('MC-10 kubeconfigs in a folder attach clusters, and win over remote secrets', async () => {

@@ -18,7 +18,7 @@ import {
 } from '@meltemi/kube';
 import { type MeshFile, type RunningEnvironment, type StartedCluster, writeFileAtomically } from '@meltemi/local';
 import { applyObjects } from './apply-objects.ts';
-import { buildRemoteSecret } from './commands/create-remote-secret.ts';
+import { buildRemoteSecret } from './remote-secret/remote-secret.ts';
 import { waitForDeployment } from './wait-for-deployment.ts';
 
 const FIELD_MANAGER = 'meltemi-up';

@@ -87,15 +87,23 @@ export async function askControlPlane<Answer>(
   }
 }
 
+/** Which control-plane pod a row is from. */
+export interface ControlPlaneOrigin {
+  readonly controlPlane: string;
+  /** Of that pod; `default` unless it says otherwise. */
+  readonly revision: string;
+}
+
 /** Asks every control-plane pod for a debug page that is a list; each row says which pod answered. */
 export async function askEveryControlPlane<Row extends object>(
   client: KubeClient,
   path: string,
-): Promise<(Row & { readonly controlPlane: string })[]> {
-  const rows: (Row & { readonly controlPlane: string })[] = [];
+): Promise<(Row & ControlPlaneOrigin)[]> {
+  const rows: (Row & ControlPlaneOrigin)[] = [];
   for (const pod of await controlPlanePods(client)) {
-    for (const row of await askControlPlane<readonly Row[]>(client, pod, path))
-      rows.push({ ...row, controlPlane: pod.metadata.name });
+    const { name, labels } = pod.metadata;
+    const origin = { controlPlane: name, revision: labels?.['istio.io/rev'] ?? 'default' };
+    for (const row of await askControlPlane<readonly Row[]>(client, pod, path)) rows.push({ ...row, ...origin });
   }
   return rows;
 }

@@ -1,5 +1,11 @@
 import { stringify } from 'yaml';
 
+/** A legacy client-go plug-in that gets credentials, with its settings. */
+export interface KubeconfigAuthProvider {
+  readonly name: string;
+  readonly config: Readonly<Record<string, string>>;
+}
+
 /** One cluster, user and context of the same name. */
 export interface KubeconfigEntry {
   readonly name: string;
@@ -8,6 +14,7 @@ export interface KubeconfigEntry {
   readonly tlsServerName?: string | undefined;
   readonly namespace?: string | undefined;
   readonly token?: string | undefined;
+  readonly authProvider?: KubeconfigAuthProvider | undefined;
   readonly clientCertificate?: { readonly certificatePem: string; readonly keyPem: string } | undefined;
 }
 
@@ -15,9 +22,10 @@ function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
-function userOf({ token, clientCertificate }: KubeconfigEntry): Record<string, string> {
+function userOf({ token, authProvider, clientCertificate }: KubeconfigEntry): Record<string, unknown> {
   return {
     ...(token === undefined ? {} : { token }),
+    ...(authProvider === undefined ? {} : { 'auth-provider': authProvider }),
     ...(clientCertificate === undefined
       ? {}
       : {

@@ -1,92 +1,140 @@
-import { sleep, systemClock } from '@meltemi/base';
-import { buildKubeconfig, type KubeClient, NAMESPACES, SECRETS, SERVICE_ACCOUNTS } from '@meltemi/kube';
+import { READER_SERVICE_ACCOUNT } from '@meltemi/control-plane';
+import { type KubeconfigAuthProvider, type KubeObject, NAMESPACES } from '@meltemi/kube';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { CommandError, EXIT } from '../exit-code.ts';
-import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
+import { readInjectedNames } from '../remote-secret/injected-names.ts';
+import { ensureReaderAccount } from '../remote-secret/reader-account.ts';
+import { buildRemoteSecret } from '../remote-secret/remote-secret.ts';
+import { type ClusterFlags, type CommandContext, type Session, withSession } from '../session.ts';
+import { collectFlag, readManifestFiles } from './manifest-flags.ts';
 
-/** What a remote secret is made of. */
-export interface RemoteSecretOptions {
-  readonly client: KubeClient;
-  /** The cluster's name in the mesh. */
-  readonly name: string;
-  /** Where the control plane reaches the cluster's API. */
-  readonly server: string;
-  readonly namespace: string;
-  readonly serviceAccount: string;
-  readonly signal: AbortSignal;
+interface RemoteSecretFlags extends ClusterFlags {
+  readonly name?: string;
+  readonly type: string;
+  readonly server?: string;
+  readonly tlsServerName?: string;
+  readonly serviceAccount?: string;
+  readonly createServiceAccount: string | boolean;
+  readonly secretName?: string;
+  readonly authType: string;
+  readonly authPluginName?: string;
+  readonly authPluginConfig?: readonly string[];
+  readonly manifests?: readonly string[];
 }
 
-/** A Secret that attaches a cluster to a control plane. */
-export interface RemoteSecret {
-  readonly apiVersion: 'v1';
-  readonly kind: 'Secret';
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace: string;
-    readonly labels: Readonly<Record<string, string>>;
-    readonly annotations: Readonly<Record<string, string>>;
-  };
-  readonly stringData: Readonly<Record<string, string>>;
+const TYPES = ['remote', 'config'] as const;
+const AUTH_TYPES = ['bearer-token', 'plugin'] as const;
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+function oneOf<const Known extends string>(flag: string, text: string, known: readonly Known[]): Known {
+  const found = known.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new CommandError(EXIT.usage, `${flag}: unknown "${text}"; known are ${known.join(', ')}`);
 }
 
-const TOKEN_WAIT_MS = 200;
-const TOKEN_ATTEMPTS = 25;
+function readBoolean(flag: string, value: string | boolean): boolean {
+  return value === true || oneOf(flag, String(value), ['true', 'false']) === 'true';
+}
 
-/** The reader's long-lived token and the cluster's root certificate, from a token Secret that is made if there is none. */
-async function readerToken({
-  client,
-  namespace,
-  serviceAccount,
-  signal,
-}: RemoteSecretOptions): Promise<{ readonly token: string; readonly ca: string }> {
-  const account = await client.find(SERVICE_ACCOUNTS, { namespace, name: serviceAccount });
-  if (account === undefined) {
-    throw new CommandError(
-      EXIT.failed,
-      `Cannot make a remote secret: service account ${serviceAccount} is missing in namespace ${namespace}; install the reader's roles in that cluster first`,
-    );
+function readAuthProvider(flags: RemoteSecretFlags): KubeconfigAuthProvider | undefined {
+  const { authType, authPluginName, authPluginConfig = [] } = flags;
+  if (oneOf('--auth-type', authType, AUTH_TYPES) === 'bearer-token') {
+    if (authPluginName !== undefined || authPluginConfig.length > 0)
+      throw new CommandError(EXIT.usage, '--auth-plugin-name and --auth-plugin-config need --auth-type=plugin');
+    return undefined;
   }
-  const name = `${serviceAccount}-istio-remote-secret-token`;
-  if ((await client.find(SECRETS, { namespace, name })) === undefined) {
-    await client.create(SECRETS, {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name, namespace, annotations: { 'kubernetes.io/service-account.name': serviceAccount } },
-      type: 'kubernetes.io/service-account-token',
+  if (authPluginName === undefined)
+    throw new CommandError(EXIT.usage, '--auth-type=plugin needs --auth-plugin-name, such as gcp');
+  const config = authPluginConfig
+    .flatMap((text) => text.split(','))
+    .map((pair) => {
+      const equals = pair.indexOf('=');
+      if (equals < 1) throw new CommandError(EXIT.usage, `--auth-plugin-config: "${pair}" is not key=value`);
+      return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
     });
-  }
-  for (let attempt = 0; attempt < TOKEN_ATTEMPTS; attempt++) {
-    const { data } = await client.get(SECRETS, { namespace, name });
-    const token = data?.['token'];
-    const ca = data?.['ca.crt'];
-    if (token !== undefined && ca !== undefined)
-      return { token: Buffer.from(token, 'base64').toString('utf8'), ca: Buffer.from(ca, 'base64').toString('utf8') };
-    await sleep(systemClock, TOKEN_WAIT_MS, signal);
-  }
-  throw new CommandError(
-    EXIT.failed,
-    `Cannot make a remote secret: the cluster has not filled Secret ${name} with a token after ${(TOKEN_WAIT_MS * TOKEN_ATTEMPTS) / 1000} s`,
-  );
+  return { name: authPluginName, config: Object.fromEntries(config) };
 }
 
-/** Builds the Secret that attaches a cluster: its kubeconfig holds the token of the reader service account. */
-export async function buildRemoteSecret(options: RemoteSecretOptions): Promise<RemoteSecret> {
-  const { token, ca } = await readerToken(options);
-  const kubeconfig = buildKubeconfig([
-    { name: options.name, server: options.server, certificateAuthorityPem: ca, token },
-  ]);
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: {
-      name: `istio-remote-secret-${options.name}`,
-      namespace: options.namespace,
-      labels: { 'istio/multiCluster': 'true' },
-      annotations: { 'networking.istio.io/cluster': options.name },
-    },
-    stringData: { [options.name]: kubeconfig },
-  };
+function isLoopback(server: string): boolean {
+  const hostname = URL.parse(server)?.hostname ?? '';
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+}
+
+/** Where others reach the API: the user's own way there, unless that leads to this machine only. */
+async function reachableServer(session: Session): Promise<string> {
+  const { server } = session.cluster.client;
+  return isLoopback(server) ? ((await session.internalServer()) ?? server) : server;
+}
+
+/** The name that its sidecars say, else that of an environment, else what Istio takes: the UID of `kube-system`. */
+async function defaultName(session: Session, injected: readonly string[]): Promise<string> {
+  const [only] = injected;
+  if (injected.length === 1 && only !== undefined) return only;
+  if (session.environmentDirectory !== undefined) return session.cluster.name;
+  const { metadata } = await session.cluster.client.get(NAMESPACES, { name: 'kube-system' });
+  return metadata.uid ?? session.cluster.name;
+}
+
+function warnings(flags: {
+  readonly name: string;
+  readonly server: string;
+  readonly injected: readonly string[];
+  readonly authProvider: KubeconfigAuthProvider | undefined;
+}): readonly string[] {
+  const { name, server, injected, authProvider } = flags;
+  return [
+    ...(isLoopback(server)
+      ? [
+          `${server} is a loopback address, which the control plane of another cluster cannot reach; name another with --server`,
+        ]
+      : []),
+    ...(injected.length > 0 && !injected.includes(name)
+      ? [
+          `sidecars of this cluster say that they are of cluster "${injected.join('" or "')}", so a control plane that knows it as "${name}" will refuse new ones a certificate; use --name ${injected[0]}, or inject them by /inject/cluster/${name}`,
+        ]
+      : []),
+    ...(authProvider === undefined
+      ? []
+      : [
+          'control planes of Meltemi run no credential plug-ins and will refuse this kubeconfig; istiod accepts it where PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS names the plug-in',
+        ]),
+  ];
+}
+
+async function printRemoteSecret(context: CommandContext, session: Session, flags: RemoteSecretFlags): Promise<void> {
+  const type = oneOf('--type', flags.type, TYPES);
+  const authProvider = readAuthProvider(flags);
+  const { client } = session.cluster;
+  const injected = await readInjectedNames(client);
+  const name = flags.name ?? (await defaultName(session, injected));
+  if (!DNS_LABEL.test(name)) throw new CommandError(EXIT.usage, `--name: "${name}" is not a DNS label (a-z, 0-9, -)`);
+  const server = flags.server ?? (await reachableServer(session));
+  if (URL.parse(server)?.protocol !== 'https:')
+    throw new CommandError(EXIT.usage, `--server: "${server}" must be a URL that begins with https://`);
+  for (const warning of warnings({ name, server, injected, authProvider }))
+    context.terminal.err(`Warning: ${warning}\n`);
+  const namespace = flags.namespace ?? 'istio-system';
+  const serviceAccount = flags.serviceAccount ?? (type === 'remote' ? READER_SERVICE_ACCOUNT : 'istiod');
+  const account = { client, namespace, serviceAccount };
+  if (readBoolean('--create-service-account', flags.createServiceAccount)) {
+    const objects = flags.manifests === undefined ? undefined : await readManifestFiles(context, flags.manifests);
+    const manifests = objects?.map(({ object }): KubeObject => object);
+    if (await ensureReaderAccount({ ...account, type, manifests }))
+      context.terminal.err(`Service account ${serviceAccount} and its roles are created in namespace ${namespace}\n`);
+  }
+  const secret = await buildRemoteSecret({
+    ...account,
+    name,
+    server,
+    tlsServerName:
+      flags.tlsServerName ?? (flags.server === undefined ? session.cluster.access.tlsServerName : undefined),
+    tokenSecret: flags.secretName,
+    type,
+    authProvider,
+    signal: context.signal,
+  });
+  context.terminal.out(`# Holds credentials of cluster ${name}.\n${stringify(secret, { lineWidth: 0 })}---\n`);
 }
 
 /** `meltemi create-remote-secret`: prints the Secret that attaches a cluster to a control plane elsewhere. */
@@ -94,39 +142,23 @@ export function addCreateRemoteSecretCommand(program: Command, context: CommandC
   program
     .command('create-remote-secret')
     .description('Print the Secret that attaches this cluster to a control plane in another one')
-    .option('--name <cluster>', "the cluster's name in the mesh; default: the name of its context")
+    .option('--name <cluster>', "the cluster's name in the mesh; default: the one that its sidecars are injected with")
+    .option('--type <type>', 'remote: to be watched; config: to be mounted into an outside control plane', 'remote')
     .option('--server <url>', 'where the control plane reaches this API server')
-    .option('--service-account <name>', 'whose token to use', 'istio-reader-service-account')
+    .option('--tls-server-name <name>', "the name to expect in the server's certificate, if it is not that of the URL")
+    .option('--service-account <name>', `whose token to use; default: ${READER_SERVICE_ACCOUNT}, or istiod for config`)
+    .option('--create-service-account [boolean]', 'create the account with its roles if it is missing', true)
+    .option('--manifests <path>', 'files with the account and roles to create in place of ours', collectFlag)
+    .option('--secret-name <name>', 'the Secret that holds the token; default: found, or made')
+    .option('--auth-type <type>', 'bearer-token or plugin', 'bearer-token')
+    .option('--auth-plugin-name <name>', 'the credential plug-in of --auth-type=plugin')
+    .option('--auth-plugin-config <key=value>', 'its settings, separated by commas or repeated', collectFlag)
     .addHelpText(
       'after',
       '\nExamples:\n  meltemi create-remote-secret --cluster cluster2 | meltemi apply --cluster cluster1 -f -\n  meltemi create-remote-secret --cluster cluster2 --server https://10.12.0.1:6443 --name cluster2',
     )
     .action(async (_own: unknown, command: Command) => {
-      const flags = command.optsWithGlobals<
-        ClusterFlags & { readonly name?: string; readonly server?: string; readonly serviceAccount: string }
-      >();
-      await withSession(context, flags, async (session) => {
-        const name = flags.name ?? session.cluster.name;
-        if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
-          throw new CommandError(EXIT.usage, `--name: "${name}" is not a DNS label (a-z, 0-9, -)`);
-        const server = flags.server ?? (await session.internalServer()) ?? session.cluster.client.server;
-        if (/\/\/(?:127\.|localhost|\[::1\])/.test(server)) {
-          context.terminal.err(
-            `Warning: ${server} is a loopback address, which the control plane of another cluster cannot reach; name another with --server\n`,
-          );
-        }
-        const namespace = flags.namespace ?? 'istio-system';
-        if ((await session.cluster.client.find(NAMESPACES, { name: namespace })) === undefined)
-          throw new CommandError(EXIT.failed, `Namespace ${namespace} not found in cluster ${name}`);
-        const secret = await buildRemoteSecret({
-          client: session.cluster.client,
-          name,
-          server,
-          namespace,
-          serviceAccount: flags.serviceAccount,
-          signal: context.signal,
-        });
-        context.terminal.out(`${stringify(secret, { lineWidth: 0 })}---\n`);
-      });
+      const flags = command.optsWithGlobals<RemoteSecretFlags>();
+      await withSession(context, flags, (session) => printRemoteSecret(context, session, flags));
     });
 }

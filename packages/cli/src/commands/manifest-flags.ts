@@ -61,13 +61,18 @@ export function matchesSelector(labels: Readonly<Record<string, string>> | undef
   });
 }
 
+/** The objects of files, and of the manifests in folders. @throws CommandError unreadable. */
+export async function readManifestFiles(context: CommandContext, paths: readonly string[]): Promise<ManifestObject[]> {
+  const objects: ManifestObject[] = [];
+  for (const file of paths.flatMap(filesOf)) objects.push(...(await readManifest(file, context.terminal.stdin)));
+  return objects;
+}
+
 /** The objects of all `-f` files that `-l` lets through. @throws CommandError usage or unreadable. */
 export async function readManifestFlags(context: CommandContext, flags: ManifestFlags): Promise<ManifestObject[]> {
   if (flags.filename === undefined || flags.filename.length === 0)
     throw new CommandError(EXIT.usage, 'Name the files with -f FILE (a folder, or - for standard input)');
-  const objects: ManifestObject[] = [];
-  for (const file of flags.filename.flatMap(filesOf))
-    objects.push(...(await readManifest(file, context.terminal.stdin)));
+  const objects = await readManifestFiles(context, flags.filename);
   const chosen =
     flags.selector === undefined
       ? objects

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askEveryControlPlane } from '../mesh-request.ts';
+import { askEveryControlPlane, type ControlPlaneOrigin } from '../mesh-request.ts';
 import { formatAge, OUTPUT_FLAG, parseOutputFormat } from '../output.ts';
 import { printRows, type RowsView } from '../print-rows.ts';
 import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
@@ -14,7 +14,7 @@ interface ClusterStatus {
   readonly lastError?: string;
 }
 
-type Row = ClusterStatus & { readonly controlPlane: string };
+type Row = ClusterStatus & ControlPlaneOrigin;
 
 const VIEW: RowsView<Row> = {
   columns: [
@@ -22,6 +22,7 @@ const VIEW: RowsView<Row> = {
     { heading: 'SECRET', of: ({ secretName = '' }) => secretName },
     { heading: 'STATUS', of: ({ syncStatus }) => syncStatus },
     { heading: 'ISTIOD', of: ({ controlPlane }) => controlPlane },
+    { heading: 'REVISION', of: ({ revision }) => revision },
     { heading: 'SERVER', wide: true, of: ({ server = '' }) => server },
     {
       heading: 'LAST HEARD',
@@ -32,6 +33,14 @@ const VIEW: RowsView<Row> = {
   name: ({ id }) => id,
   none: 'The control plane watches no cluster',
 };
+
+/** Why a cluster is not as it should be, and for how long; nothing while all is well. */
+function explain({ id, secretName = '', syncStatus, lastSuccessfulWatchAgeMs: ageMs, lastError = '' }: Row): string[] {
+  if (lastError === '') return [];
+  const heard = ageMs === undefined || syncStatus === 'synced' ? '' : `, last heard ${formatAge(ageMs)} ago`;
+  const by = syncStatus === 'refused' ? ` by ${secretName}` : '';
+  return [`${id} is ${syncStatus}${by}${heard}: ${lastError}`];
+}
 
 /** `meltemi remote-clusters`: the clusters that the control plane watches. */
 export function addRemoteClustersCommand(program: Command, context: CommandContext): void {
@@ -46,8 +55,7 @@ export function addRemoteClustersCommand(program: Command, context: CommandConte
       await withSession(context, flags, async (session) => {
         const rows: Row[] = await askEveryControlPlane<ClusterStatus>(session.controlPlane.client, '/debug/clusterz');
         printRows(context.terminal, flags.output, rows, VIEW);
-        for (const { id, lastError } of rows)
-          if (lastError !== undefined && lastError !== '') context.terminal.err(`${id}: ${lastError}\n`);
+        for (const text of new Set(rows.flatMap(explain))) context.terminal.err(`${text}\n`);
       });
     });
 }

@@ -16,6 +16,7 @@ import {
 import { parseAcceptedCredentials } from '../accepted-credentials.ts';
 import { runRemoteDuties } from '../duties/cluster-duties.ts';
 import type { RootSource } from '../duties/root-source.ts';
+import { UnknownClusters } from '../unknown-clusters.ts';
 import type { RunContext } from './run-context.ts';
 
 /** Shows up in the audit logs of API servers. */
@@ -28,6 +29,8 @@ export interface Clusters {
   readonly local: ClusterRegistry;
   /** Not started yet. */
   readonly remotes: RemoteClusters;
+  /** Clusters that workloads name and nobody else. */
+  readonly unknown: UnknownClusters;
   readonly metrics: RegistryMetrics;
 }
 
@@ -73,7 +76,8 @@ export function prepareClusters(run: RunContext, { trustDomain, roots }: Cluster
     log: log.scope('remote'),
     metrics,
   });
-  return { aggregate, local, remotes: run.own(remotes), metrics };
+  const unknown = new UnknownClusters({ clock, log: log.scope('remote') });
+  return { aggregate, local, remotes: run.own(remotes), unknown, metrics };
 }
 
 /** Files win: with a directory named, no Secret is looked at. */

@@ -24,14 +24,14 @@ export interface Discovery {
 export function prepareDiscovery(
   run: RunContext,
   { meshConfig, store }: Configuration,
-  { aggregate, remotes }: Clusters,
+  { aggregate, remotes, unknown }: Clusters,
 ): Discovery {
   const { client, clock, log, settings } = run;
   const { clusterId, domainSuffix } = settings;
   const authenticators = [
     createClientCertificateAuthenticator(),
     createKubernetesTokenAuthenticator({
-      clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes }),
+      clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes, unknown }),
       localClusterId: clusterId,
       // Like the CA's own certificates, identities keep the trust domain that the process began with.
       trustDomain: meshConfig.current().trustDomain,

@@ -51,6 +51,7 @@ export async function startServers(run: RunContext, parts: ServedParts): Promise
         store: configuration.store,
         meshConfig: configuration.meshConfig,
         remoteClusters: () => clusters.remotes.list(),
+        unknownClusters: () => clusters.unknown.list([run.settings.clusterId, ...clusters.remotes.ids()]),
         isReady,
       }),
       loopbackOnlyPrefix: '/debug',

@@ -17,6 +17,8 @@ export interface DebugSources {
   readonly store: ConfigStore;
   readonly meshConfig: Pick<MeshConfigSource, 'current' | 'problems'>;
   readonly remoteClusters: () => readonly RemoteClusterInfo[];
+  /** Clusters that workloads say to be of and that are not followed. */
+  readonly unknownClusters: () => readonly string[];
   /** Whether everything that the control plane needs at start has been read. */
   readonly isReady: () => boolean;
 }
@@ -29,7 +31,7 @@ export function createDebugPages(sources: DebugSources): ReadonlyMap<string, Htt
     ['/ready', () => (sources.isReady() ? textAnswer('') : textAnswer('still reading its sources\n', 503))],
     ['/debug/syncz', () => jsonAnswer(statuses())],
     ['/debug/adsz', () => jsonAnswer(describeStreams(engine))],
-    ['/debug/clusterz', () => jsonAnswer([localCluster(sources), ...sources.remoteClusters()])],
+    ['/debug/clusterz', () => jsonAnswer(describeClusters(sources))],
     ['/debug/configz', () => jsonAnswer(describeConfigs(store))],
     ['/debug/mesh', () => jsonAnswer({ config: meshConfig.current(), problems: meshConfig.problems() })],
     ['/debug/registryz', () => jsonAnswer(describeServices(engine.snapshot()))],
@@ -43,8 +45,33 @@ export function createDebugPages(sources: DebugSources): ReadonlyMap<string, Htt
   ]);
 }
 
-function localCluster({ localClusterId, isReady }: DebugSources): RemoteClusterInfo {
-  return { id: localClusterId, secretName: '', syncStatus: isReady() ? 'synced' : 'syncing', server: '' };
+/** One row of `/debug/clusterz`. */
+type ClusterRow = Omit<RemoteClusterInfo, 'syncStatus'> & {
+  /** `unknown`: workloads say that they are of it, and no remote secret names it. */
+  readonly syncStatus: RemoteClusterInfo['syncStatus'] | 'unknown';
+};
+
+/** The own cluster, those that are followed or refused, and those that only workloads speak of. */
+function describeClusters({
+  localClusterId,
+  isReady,
+  remoteClusters,
+  unknownClusters,
+}: DebugSources): readonly ClusterRow[] {
+  const nothing = { secretName: '', server: '' };
+  return [
+    { ...nothing, id: localClusterId, syncStatus: isReady() ? 'synced' : 'syncing' },
+    ...remoteClusters(),
+    ...unknownClusters().map(
+      (id): ClusterRow => ({
+        ...nothing,
+        id,
+        syncStatus: 'unknown',
+        lastError:
+          'workloads that say they are of this cluster are turned away: no remote secret has a key of this name',
+      }),
+    ),
+  ];
 }
 
 function describeStreams(engine: PushEngine): unknown {

@@ -64,23 +64,26 @@ function configRules(): readonly PolicyRule[] {
   }));
 }
 
-function serviceAccount(name: string): ManifestObject {
+function serviceAccount(name: string, namespace = SYSTEM_NAMESPACE): ManifestObject {
   return {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
-    metadata: { name, namespace: SYSTEM_NAMESPACE, labels: controlPlaneLabels() },
+    metadata: { name, namespace, labels: controlPlaneLabels() },
   };
 }
 
 interface Grant {
   readonly name: string;
   readonly serviceAccount: string;
+  /** Default `istio-system`. */
+  readonly accountNamespace?: string;
   readonly rules: readonly PolicyRule[];
   /** Absent: everywhere in the cluster. */
   readonly namespace?: string;
 }
 
-function grant({ name, serviceAccount: account, rules, namespace }: Grant): readonly ManifestObject[] {
+function grant(options: Grant): readonly ManifestObject[] {
+  const { name, serviceAccount: account, accountNamespace = SYSTEM_NAMESPACE, rules, namespace } = options;
   const kind = namespace === undefined ? 'ClusterRole' : 'Role';
   const apiVersion = 'rbac.authorization.k8s.io/v1';
   const metadata = { name, ...(namespace === undefined ? {} : { namespace }), labels: controlPlaneLabels() };
@@ -91,7 +94,7 @@ function grant({ name, serviceAccount: account, rules, namespace }: Grant): read
       kind: `${kind}Binding`,
       metadata,
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name },
-      subjects: [{ kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE }],
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: accountNamespace }],
     },
   ];
 }
@@ -127,13 +130,25 @@ export function controlPlaneAccess(): readonly ManifestObject[] {
   ];
 }
 
+/** Which account of which namespace reads a cluster for the control plane of another. */
+export interface ReaderAccessOptions {
+  /** Default `istio-system`. */
+  readonly namespace?: string;
+  /** Default `istio-reader-service-account`. */
+  readonly serviceAccount?: string;
+}
+
 /** The account whose token the control plane of another cluster uses, and what it may do here. */
-export function readerAccess(): readonly ManifestObject[] {
+export function readerAccess(options: ReaderAccessOptions = {}): readonly ManifestObject[] {
+  const { namespace = SYSTEM_NAMESPACE, serviceAccount: account = READER_SERVICE_ACCOUNT } = options;
+  // Bindings of two accounts must not overwrite each other.
+  const suffix = account === READER_SERVICE_ACCOUNT ? '' : `-${account}`;
   return [
-    serviceAccount(READER_SERVICE_ACCOUNT),
+    serviceAccount(account, namespace),
     ...grant({
-      name: `istio-reader-clusterrole-${SYSTEM_NAMESPACE}`,
-      serviceAccount: READER_SERVICE_ACCOUNT,
+      name: `istio-reader-clusterrole-${namespace}${suffix}`,
+      serviceAccount: account,
+      accountNamespace: namespace,
       rules: [
         ...DISCOVERY_RULES,
         TOKEN_REVIEW_RULE,
@@ -142,9 +157,10 @@ export function readerAccess(): readonly ManifestObject[] {
       ],
     }),
     ...grant({
-      name: 'istio-reader',
-      serviceAccount: READER_SERVICE_ACCOUNT,
-      namespace: SYSTEM_NAMESPACE,
+      name: `istio-reader${suffix}`,
+      serviceAccount: account,
+      accountNamespace: namespace,
+      namespace,
       rules: [
         // The control plane writes its own address behind the Service `istiod`.
         { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['create'] },
