@@ -1,88 +1,174 @@
-import type { CaptureOptions, TrafficOwner } from './capture-options.ts';
-
-const LOOPBACK = '127.0.0.1/32';
-/** The address from which the sidecar passes inbound traffic on to the application. */
-const INBOUND_PASSTHROUGH_SOURCE = '127.0.0.6/32';
-
-const CHAINS = ['ISTIO_INBOUND', 'ISTIO_IN_REDIRECT', 'ISTIO_OUTPUT', 'ISTIO_REDIRECT'] as const;
+import { isIPv6 } from 'node:net';
+import type { CaptureOptions } from './capture-options.ts';
+import { buildDnsRedirects, buildDnsZones } from './dns-rules.ts';
+import {
+  forEachFamily,
+  loopbackOf,
+  type OwnerMatch,
+  ownerGroupRules,
+  ownerMatches,
+  PASSTHROUGH_SOURCE,
+} from './owner-matches.ts';
+import {
+  type CaptureRule,
+  type CaptureRules,
+  type IpFamily,
+  jump,
+  type Match,
+  notToPort,
+  OUT_LOOPBACK,
+  RETURN,
+  TCP,
+  toAddress,
+  toPort,
+  UDP,
+  type Verdict,
+} from './rule-model.ts';
+import { buildMangleRules } from './transparent-rules.ts';
 
 /**
- * Builds the `nat` table for REDIRECT capture, as text for `iptables-restore --noflush`.
+ * Builds the rules that lead a pod's traffic through its sidecar.
  *
  * The order within each chain is what gives the rules their meaning; it is the order of Istio's own.
  *
  * @see istio: tools/istio-iptables/pkg/capture
  */
-export function buildCaptureRules(options: CaptureOptions): string {
-  const rules = [...buildInbound(options), ...buildRedirects(options), ...buildOutput(options)];
-  return ['*nat', ...CHAINS.map((chain) => `:${chain} - [0:0]`), ...rules, 'COMMIT', ''].join('\n');
+export function buildCaptureRules(options: CaptureOptions): CaptureRules {
+  const isTransparent = options.mode === 'TPROXY';
+  return {
+    families: options.families,
+    transparentRoutes: isTransparent ? { mark: options.tproxyMark, routeTable: options.tproxyRouteTable } : undefined,
+    rules: [
+      ...buildDnsZones(options),
+      ...buildMangleRules(options),
+      ...buildVirtualInterfaces(options),
+      ...options.excludedInterfaces.flatMap(leaveInterfaceAlone),
+      ...buildInbound(options),
+      nat('ISTIO_IN_REDIRECT', [TCP], { kind: 'redirect', port: options.inboundPort }),
+      nat('ISTIO_REDIRECT', [TCP], { kind: 'redirect', port: options.outboundPort }),
+      ...buildOutput(options),
+    ],
+  };
 }
 
-function buildInbound(options: CaptureOptions): readonly string[] {
-  const { inboundPorts, excludedInboundPorts, excludedInterfaces, tunnelPort } = options;
-  const rules = excludedInterfaces.map((name) => `-A PREROUTING -i ${name} -j RETURN`);
-  if (inboundPorts !== '*' && inboundPorts.length === 0) return rules;
-  rules.push('-A PREROUTING -p tcp -j ISTIO_INBOUND', `-A ISTIO_INBOUND -p tcp --dport ${tunnelPort} -j RETURN`);
-  if (inboundPorts === '*') {
-    rules.push(...excludedInboundPorts.map((port) => `-A ISTIO_INBOUND -p tcp --dport ${port} -j RETURN`));
-    rules.push('-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT');
-    return rules;
-  }
-  rules.push(...inboundPorts.map((port) => `-A ISTIO_INBOUND -p tcp --dport ${port} -j ISTIO_IN_REDIRECT`));
-  return rules;
+/**
+ * Rules that a run with the same addresses and owners, but other modes, puts into the built-in chains. What of them stands in
+ * the kernel is left from such a run.
+ */
+export function buildPossibleRules(options: CaptureOptions): readonly CaptureRule[] {
+  const modes = ['REDIRECT', 'TPROXY'] as const;
+  return modes.flatMap(
+    (mode) => buildCaptureRules({ ...options, mode, inboundPorts: '*', dropsInvalid: true, dnsServers: '*' }).rules,
+  );
 }
 
-function buildRedirects({ inboundPort, outboundPort }: CaptureOptions): readonly string[] {
+/** Family of a range, which is the family of every rule that names it. */
+export function familyOf(cidr: string): IpFamily {
+  return isIPv6(cidr.split('/')[0] ?? '') ? 'v6' : 'v4';
+}
+
+function nat(chain: string, matches: readonly Match[], verdict: Verdict): CaptureRule {
+  return { table: 'nat', chain, matches, verdict };
+}
+
+function leaveInterfaceAlone(name: string): readonly CaptureRule[] {
   return [
-    `-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports ${inboundPort}`,
-    `-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports ${outboundPort}`,
+    nat('PREROUTING', [{ kind: 'interface', direction: 'in', name }], RETURN),
+    nat('OUTPUT', [{ kind: 'interface', direction: 'out', name }], RETURN),
   ];
 }
 
-function buildOutput(options: CaptureOptions): readonly string[] {
-  const { outboundCidrs, outboundPorts } = options;
+/** First in the chain, the last named interface first: Istio inserts each at the head. */
+function buildVirtualInterfaces({ virtualInterfaces, outboundCidrs }: CaptureOptions): readonly CaptureRule[] {
+  const from = (name: string): Match => ({ kind: 'interface', direction: 'in', name });
+  const names = [...virtualInterfaces].reverse();
   const toProxy =
     outboundCidrs === '*'
-      ? ['-A ISTIO_OUTPUT -j ISTIO_REDIRECT']
-      : outboundCidrs.map((cidr) => `-A ISTIO_OUTPUT -d ${cidr} -j ISTIO_REDIRECT`);
+      ? names.map((name) => nat('PREROUTING', [from(name)], jump('ISTIO_REDIRECT')))
+      : [...outboundCidrs].reverse().flatMap((cidr) =>
+          names.map((name) => ({
+            ...nat('PREROUTING', [from(name), toAddress(cidr)], jump('ISTIO_REDIRECT')),
+            family: familyOf(cidr),
+          })),
+        );
+  const rules = [...toProxy, ...names.map((name) => nat('PREROUTING', [from(name)], RETURN))];
+  return rules.map((rule) => ({ ...rule, isFirst: true }));
+}
+
+function buildInbound(options: CaptureOptions): readonly CaptureRule[] {
+  const { inboundPorts, excludedInboundPorts, tunnelPort } = options;
+  const tunnel = nat('ISTIO_INBOUND', [TCP, toPort(tunnelPort)], RETURN);
+  if (options.mode === 'TPROXY' || (inboundPorts !== '*' && inboundPorts.length === 0)) return [tunnel];
+  const entrance = nat('PREROUTING', [TCP], jump('ISTIO_INBOUND'));
+  if (inboundPorts !== '*') {
+    const captured = inboundPorts.map((port) => nat('ISTIO_INBOUND', [TCP, toPort(port)], jump('ISTIO_IN_REDIRECT')));
+    return [entrance, tunnel, ...captured];
+  }
   return [
-    ...options.excludedInterfaces.map((name) => `-A OUTPUT -o ${name} -j RETURN`),
-    '-A OUTPUT -j ISTIO_OUTPUT',
-    ...options.excludedOutboundPorts.flatMap((port) => [
-      `-A ISTIO_OUTPUT -p tcp --dport ${port} -j RETURN`,
-      `-A ISTIO_OUTPUT -p udp --dport ${port} -j RETURN`,
-    ]),
-    `-A ISTIO_OUTPUT -o lo -s ${INBOUND_PASSTHROUGH_SOURCE} -j RETURN`,
-    ...buildOwnerRules(options),
-    `-A ISTIO_OUTPUT -d ${LOOPBACK} -j RETURN`,
-    ...options.excludedOutboundCidrs.map((cidr) => `-A ISTIO_OUTPUT -d ${cidr} -j RETURN`),
-    ...outboundPorts.map((port) => `-A ISTIO_OUTPUT -p tcp --dport ${port} -j ISTIO_REDIRECT`),
-    ...toProxy,
+    entrance,
+    tunnel,
+    ...excludedInboundPorts.map((port) => nat('ISTIO_INBOUND', [TCP, toPort(port)], RETURN)),
+    nat('ISTIO_INBOUND', [TCP], jump('ISTIO_IN_REDIRECT')),
   ];
 }
 
-function buildOwnerRules({ owner, tunnelPort, outboundCidrs }: CaptureOptions): readonly string[] {
-  const capturesLoopback = outboundCidrs !== '*' && outboundCidrs.some((cidr) => cidr.startsWith('127.'));
-  const rules: string[] = [];
-  for (const { is, isNot } of ownerMatches(owner)) {
-    // The sidecar calling its own pod by address is an inbound call; the application calling itself is left alone.
-    rules.push(`-A ISTIO_OUTPUT -o lo ! -d ${LOOPBACK} -p tcp ! --dport ${tunnelPort} ${is} -j ISTIO_IN_REDIRECT`);
-    if (!capturesLoopback) rules.push(`-A ISTIO_OUTPUT -o lo ${isNot} -j RETURN`);
-    rules.push(`-A ISTIO_OUTPUT ${is} -j RETURN`);
-  }
-  if (owner.kind === 'mark') {
-    for (const address of owner.discoveryAddresses) {
-      rules.push(`-A ISTIO_OUTPUT -p tcp -d ${address}/32 --dport ${owner.discoveryPort} -j RETURN`);
-    }
-  }
-  return rules;
+function buildOutput(options: CaptureOptions): readonly CaptureRule[] {
+  const { outboundCidrs, outboundPorts, excludedOutboundPorts, excludedOutboundCidrs } = options;
+  const output = (matches: readonly Match[], verdict: Verdict): CaptureRule => nat('ISTIO_OUTPUT', matches, verdict);
+  const inRange = (cidr: string, verdict: Verdict): CaptureRule => ({
+    ...output([toAddress(cidr)], verdict),
+    family: familyOf(cidr),
+  });
+  return [
+    nat('OUTPUT', [], jump('ISTIO_OUTPUT')),
+    ...excludedOutboundPorts.flatMap((port) => [
+      output([TCP, toPort(port)], RETURN),
+      output([UDP, toPort(port)], RETURN),
+    ]),
+    ...forEachFamily(options, (family) =>
+      output([OUT_LOOPBACK, { kind: 'address', side: 'source', cidr: PASSTHROUGH_SOURCE[family] }], RETURN),
+    ),
+    ...ownerMatches(options.owner).flatMap((owner) => buildOwner(options, owner)),
+    ...buildDiscoveryExemption(options),
+    ...ownerGroupRules(options),
+    ...buildDnsRedirects(options),
+    ...forEachFamily(options, (family) => output([toAddress(loopbackOf(options, family))], RETURN)),
+    ...excludedOutboundCidrs.map((cidr) => inRange(cidr, RETURN)),
+    ...outboundPorts.map((port) => output([TCP, toPort(port)], jump('ISTIO_REDIRECT'))),
+    ...(outboundCidrs === '*'
+      ? [output([], jump('ISTIO_REDIRECT'))]
+      : outboundCidrs.map((cidr) => inRange(cidr, jump('ISTIO_REDIRECT')))),
+  ];
 }
 
-function ownerMatches(owner: TrafficOwner): readonly { readonly is: string; readonly isNot: string }[] {
-  if (owner.kind === 'mark') return [{ is: `-m mark --mark ${owner.mark}`, isNot: `-m mark ! --mark ${owner.mark}` }];
-  const match = (flag: string, id: number): { is: string; isNot: string } => ({
-    is: `-m owner ${flag} ${id}`,
-    isNot: `-m owner ! ${flag} ${id}`,
-  });
-  return [...owner.uids.map((uid) => match('--uid-owner', uid)), ...owner.gids.map((gid) => match('--gid-owner', gid))];
+/** The sidecar calling its own pod by address is an inbound call; the application calling itself is left alone. */
+function buildOwner(options: CaptureOptions, { is, isNot, by }: OwnerMatch): readonly CaptureRule[] {
+  const { tunnelPort, outboundCidrs } = options;
+  const capturesDns = options.dnsServers === '*' || options.dnsServers.length > 0;
+  const capturesLoopback =
+    outboundCidrs !== '*' && outboundCidrs.some((cidr) => cidr.startsWith('127.') || cidr.startsWith('::1/'));
+  // Queries that the agent passes on to a name server in this pod go there directly.
+  const ports = capturesDns && by !== 'gid' ? notToPort(53, tunnelPort) : notToPort(tunnelPort);
+  const fromOthers = capturesDns ? [OUT_LOOPBACK, TCP, notToPort(53), isNot] : [OUT_LOOPBACK, isNot];
+  return [
+    ...forEachFamily(options, (family) => {
+      const beyondLoopback: Match = { ...addressOf(loopbackOf(options, family)), isNegated: true };
+      return nat('ISTIO_OUTPUT', [OUT_LOOPBACK, beyondLoopback, TCP, ports, is], jump('ISTIO_IN_REDIRECT'));
+    }),
+    ...(capturesLoopback ? [] : [nat('ISTIO_OUTPUT', fromOthers, RETURN)]),
+    nat('ISTIO_OUTPUT', [is], RETURN),
+  ];
+}
+
+function addressOf(cidr: string) {
+  return { kind: 'address', side: 'destination', cidr } as const;
+}
+
+/** Where traffic is told apart by a mark, the library that speaks to the control plane cannot set it. */
+function buildDiscoveryExemption({ owner }: CaptureOptions): readonly CaptureRule[] {
+  if (owner.kind !== 'mark') return [];
+  return owner.discoveryAddresses.map((address) => ({
+    ...nat('ISTIO_OUTPUT', [TCP, toAddress(`${address}/32`), toPort(owner.discoveryPort)], RETURN),
+    family: 'v4',
+  }));
 }

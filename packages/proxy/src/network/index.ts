@@ -1,0 +1,2 @@
+export { type DialOptions, dialMarked } from './dial-marked.ts';
+export { originalDestination, type SocketAddress } from './original-dst.ts';
