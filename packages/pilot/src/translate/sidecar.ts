@@ -202,7 +202,13 @@ function listeners(context: Context): readonly Translated<Listener>[] {
   return [
     ...httpProxy,
     memo.resolve(buildVirtualOutbound, VIRTUAL_OUTBOUND, { meshConfig, features }),
-    memo.resolve(buildVirtualInbound, VIRTUAL_INBOUND, { ports, mtls: workloadMtlsOf(context), meshConfig, features }),
+    memo.resolve(buildVirtualInbound, VIRTUAL_INBOUND, {
+      ports,
+      mtls: workloadMtlsOf(context),
+      meshConfig,
+      features,
+      isTransparent: node.interceptionMode === 'TPROXY',
+    }),
     ...buildOutboundListeners(scope, node, memo),
   ];
 }

@@ -160,6 +160,8 @@ export interface RuntimeListener {
   readonly port: number;
   /** False: reached only by hand-off from a listener with `useOriginalDst`. */
   readonly bindToPort: boolean;
+  /** Takes connections to any address, which TPROXY rules hand it. */
+  readonly isTransparent: boolean;
   readonly useOriginalDst: boolean;
   readonly trafficDirection: 'inbound' | 'outbound' | 'unspecified';
   readonly listenerFilters: RuntimeListenerFilters;

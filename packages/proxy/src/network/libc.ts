@@ -7,6 +7,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Buffer, length: number): number;
   /** @returns A file descriptor, or -1. */
   socket(domain: number, type: number, protocol: number): number;
+  /** @returns Zero, or -1. `address` is a `sockaddr`. */
+  bind(fd: number, address: Buffer, length: number): number;
   close(fd: number): number;
   errno(): number;
 }
@@ -28,6 +30,7 @@ export function loadLibc(): Libc {
     getsockopt: library.func('int getsockopt(int, int, int, _Out_ uint8_t*, _Inout_ uint32_t*)'),
     setsockopt: library.func('int setsockopt(int, int, int, const uint8_t*, uint32_t)'),
     socket: library.func('int socket(int, int, int)'),
+    bind: library.func('int bind(int, const uint8_t*, uint32_t)'),
     close: library.func('int close(int)'),
     errno: () => koffi.errno(),
   };

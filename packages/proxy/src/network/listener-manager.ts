@@ -5,6 +5,7 @@ import type { SecretStore } from '../tls/secret-store.ts';
 import { FilterChain } from './filter-chain.ts';
 import { Listener } from './listener.ts';
 import type { SocketAddress } from './original-dst.ts';
+import { bindTransparent } from './transparent-socket.ts';
 
 /** What all listeners of a worker share. */
 export interface ListenerManagerOptions {
@@ -21,6 +22,7 @@ interface Bound {
   readonly server: Server;
   readonly address: string;
   readonly port: number;
+  readonly isTransparent: boolean;
 }
 
 const WILDCARDS: readonly string[] = ['0.0.0.0', '::'];
@@ -151,10 +153,17 @@ export class ListenerManager {
   }
 
   /** @returns What went wrong; undefined once the listener's socket is open, or needs none. */
-  #bind({ name, address, port, bindToPort, tcpBacklog }: RuntimeListener): Promise<ConfigProblem | undefined> {
+  #bind({
+    name,
+    address,
+    port,
+    bindToPort,
+    isTransparent,
+    tcpBacklog,
+  }: RuntimeListener): Promise<ConfigProblem | undefined> {
     const existing = this.#bound.get(name);
     if (existing !== undefined) {
-      if (bindToPort && existing.address === address && existing.port === port) return Promise.resolve(undefined);
+      if (bindToPort && isSameSocket(existing, { address, port, isTransparent })) return Promise.resolve(undefined);
       this.#closeSocket(name);
     }
     if (!bindToPort) return Promise.resolve(undefined);
@@ -164,22 +173,23 @@ export class ListenerManager {
       if (listener === undefined) socket.destroy();
       else listener.accept(socket);
     });
-    this.#bound.set(name, { server, address, port });
+    this.#bound.set(name, { server, address, port, isTransparent });
     return new Promise((resolve) => {
       server.once('error', (error) => {
         if (this.#bound.get(name)?.server === server) this.#bound.delete(name);
         resolve({ kind: 'listener', name, message: `Cannot bind listener ${address}:${port}: ${error.message}` });
       });
-      server.listen(
-        {
-          host: address,
-          port,
-          exclusive: true,
-          reusePort: this.#options.reusePort,
-          ...(tcpBacklog === undefined ? {} : { backlog: tcpBacklog }),
-        },
-        () => resolve(undefined),
-      );
+      const { reusePort } = this.#options;
+      try {
+        const socket = isTransparent
+          ? { fd: bindTransparent({ address, port, reusePort }) }
+          : { host: address, port, exclusive: true, reusePort };
+        server.listen({ ...socket, ...(tcpBacklog === undefined ? {} : { backlog: tcpBacklog }) }, () =>
+          resolve(undefined),
+        );
+      } catch (error) {
+        server.emit('error', error);
+      }
     });
   }
 
@@ -216,6 +226,10 @@ export class ListenerManager {
     const elapsedMs = timers.nowMs() - this.#drainStartMs;
     return random() < elapsedMs / Math.max(1, this.#options.drainTimeMs);
   }
+}
+
+function isSameSocket(left: Omit<Bound, 'server'>, right: Omit<Bound, 'server'>): boolean {
+  return left.address === right.address && left.port === right.port && left.isTransparent === right.isTransparent;
 }
 
 function chainsOf({ chains, defaultChain }: Listener): readonly FilterChain[] {

@@ -194,6 +194,7 @@ export function listenerFixture(fields: Partial<RuntimeListener> = {}): RuntimeL
     address: '127.0.0.1',
     port: 0,
     bindToPort: true,
+    isTransparent: false,
     useOriginalDst: false,
     trafficDirection: 'unspecified',
     listenerFilters: {

@@ -167,3 +167,12 @@ test('TCP connections are spread by the client address where the rule says so', 
   assert.deepEqual(policyOf({ useSourceIp: true }), [{ source_ip: {} }]);
   assert.equal(policyOf({ httpHeaderName: 'x' }), undefined);
 });
+
+test('only a proxy that captures by TPROXY gets a transparent inbound listener', () => {
+  const inbound = (interceptionMode: 'REDIRECT' | 'TPROXY') =>
+    translateToJson(appMesh({ name: 'http', number: 8000 }), { addresses: [ADDRESS], interceptionMode }).listeners.get(
+      'virtualInbound',
+    );
+  assert.equal(inbound('REDIRECT').transparent, undefined);
+  assert.equal(inbound('TPROXY').transparent, true);
+});

@@ -23,6 +23,8 @@ export interface VirtualInboundInput {
   readonly mtls: WorkloadMtls;
   readonly meshConfig: MeshConfig;
   readonly features: string;
+  /** Connections arrive as they were sent, for any address: TPROXY rules lead them here. */
+  readonly isTransparent: boolean;
 }
 
 const ANY_ADDRESS = '0.0.0.0';
@@ -61,6 +63,7 @@ export function buildVirtualInbound(input: VirtualInboundInput): Translated<List
         filterChains,
         listenerFilters: buildListenerFilters(input),
         accessLog: buildListenerAccessLogs(meshConfig),
+        ...(input.isTransparent ? { transparent: true } : {}),
       },
       detectionTimeout(meshConfig),
     ),

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { findPeer } from '@meltemi/testing';
+
+const SCENE = new URL('./capture-scene.ts', import.meta.url).pathname;
+const PACKAGES = new URL('../../packages/', import.meta.url).pathname;
+const NODE = process.execPath;
+const AGENT = [NODE, join(PACKAGES, 'agent/src/main.ts')];
+
+const INJECTED = ['-i', '*', '-b', '*', '-d', '15090,15021,15020,22'];
+const RULES = [
+  { name: 'iptables, REDIRECT', args: INJECTED, isTransparent: false },
+  { name: 'iptables, TPROXY', args: [...INJECTED, '-m', 'TPROXY'], isTransparent: true },
+  { name: 'nftables, REDIRECT', args: [...INJECTED, '--native-nftables'], isTransparent: false },
+  { name: 'nftables, TPROXY', args: [...INJECTED, '-m', 'TPROXY', '--native-nftables'], isTransparent: true },
+];
+
+const envoy = findPeer('envoy');
+const FLUSH = ['--file-flush-interval-msec', '50'];
+const PROXIES = [
+  {
+    name: 'our proxy',
+    proxy: [NODE, join(PACKAGES, 'proxy/src/main.ts'), '--concurrency', '1', ...FLUSH],
+    isThere: true,
+  },
+  {
+    name: 'real Envoy',
+    proxy: [envoy ?? '', '--concurrency', '1', '-l', 'error', ...FLUSH],
+    isThere: envoy !== undefined,
+  },
+];
+
+function whyNot(isThere: boolean): string | false {
+  if (!isThere) return 'envoy is missing; run "npm run peers"';
+  if (process.getuid?.() !== 0) return 'only root can run a proxy as user 1337; run as root';
+  const probe = spawnSync(
+    'unshare',
+    ['-nm', 'sh', '-ec', 'iptables-save; nft list ruleset; ss -h; setpriv --version'],
+    {
+      encoding: 'utf8',
+    },
+  );
+  return probe.status === 0 ? false : `${probe.stderr}; install iptables, nftables, iproute2 and util-linux`;
+}
+
+for (const { name: proxyName, proxy, isThere } of PROXIES) {
+  for (const { name, args, isTransparent } of RULES) {
+    test(`SEC-59 with ${proxyName} and ${name}: own Service through the inbound proxy, own address direct, no loop`, {
+      skip: whyNot(isThere),
+    }, () => {
+      const directory = mkdtempSync(join(tmpdir(), 'meltemi-packets-'));
+      try {
+        const scene = JSON.stringify({ args, isTransparent, proxy, agent: AGENT, directory });
+        const { stdout, stderr, status } = spawnSync('unshare', ['-nm', NODE, SCENE, scene], {
+          encoding: 'utf8',
+          timeout: 30_000,
+        });
+        assert.equal(status, 0, stderr);
+        assert.deepEqual(JSON.parse(stdout), {
+          'client → pod': { seen: '127.0.0.6', log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
+          'app → own Service': {
+            seen: '127.0.0.6',
+            log: ['inbound 10.0.0.7 → 10.0.0.7:8080', 'outbound 10.0.0.7 → 10.96.0.5:80'],
+          },
+          'app → own pod address': { seen: '10.0.0.7', log: [] },
+          'app → loopback': { seen: '127.0.0.1', log: [] },
+          'proxy user → elsewhere': { seen: '10.0.0.7', log: [] },
+          'client → excluded port': { seen: '10.0.0.1', log: [] },
+          'client → pod, again': { seen: '127.0.0.6', log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
+          stray: [],
+        });
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+}
