@@ -149,9 +149,15 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
           cluster === primary
             ? controlPlaneManifests({
                 clusterName: primary.spec.name,
-                meshConfig,
-                env,
-                separateAddresses: isLoopback,
+                values: {
+                  meshConfig,
+                  pilot: { image: 'meltemi/control-plane', env, autoscaleEnabled: false },
+                  global: {
+                    defaultPodDisruptionBudget: { enabled: false },
+                    proxy: { image: 'meltemi/agent', separateAddresses: isLoopback },
+                    proxy_init: { image: 'meltemi/agent' },
+                  },
+                },
               })
             : remoteClusterManifests({ clusterName: cluster.spec.name, controlPlaneCluster: primary.spec.name });
         const namespaces = objects.filter((object) => object.kind === 'Namespace');

@@ -3,6 +3,7 @@ import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
 import { type InjectorConfig, readInjectorConfig } from '@meltemi/injector';
 import { CONFIG_MAPS, type ConfigMap, createInformer, type KubeClient } from '@meltemi/kube';
 import { parse } from 'yaml';
+import { ofRevision } from './revision-name.ts';
 
 /** ConfigMap with the injector's settings. */
 export const INJECTOR_CONFIG_MAP = 'istio-sidecar-injector';
@@ -40,7 +41,7 @@ export function createInjectorSettings(options: InjectorSettingsOptions): Inject
     client,
     ref: CONFIG_MAPS,
     namespace,
-    fieldSelector: `metadata.name=${INJECTOR_CONFIG_MAP}`,
+    fieldSelector: `metadata.name=${ofRevision(INJECTOR_CONFIG_MAP, revision)}`,
     log,
     clock,
     random,

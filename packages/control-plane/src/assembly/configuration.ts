@@ -6,11 +6,13 @@ import {
   createMeshConfigSource,
   type GalleyMetrics,
   type KubernetesSource,
+  MESH_CONFIG_MAP,
   type MeshConfigSource,
   writeRejectionEvent,
 } from '@meltemi/galley';
 import { findUnimplementedFields } from '@meltemi/pilot';
 import { createInjectorSettings, type InjectorSettings } from '../injector-settings.ts';
+import { ofRevision } from '../revision-name.ts';
 import type { RunContext } from './run-context.ts';
 
 /** What the control plane is told to do. */
@@ -33,6 +35,7 @@ export async function readConfiguration(run: RunContext): Promise<Configuration>
   const meshConfig = createMeshConfigSource({
     client,
     namespace,
+    configMapName: ofRevision(MESH_CONFIG_MAP, revision),
     clock,
     random,
     log: log.scope('mesh-config'),

@@ -1,11 +1,12 @@
 import { type Clock, type Log, messageOf, type Random, sleep } from '@meltemi/base';
-import { ENDPOINT_SLICES, type KubeClient, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from '@meltemi/kube';
+import { ENDPOINT_SLICES, isConflict, type KubeClient, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from '@meltemi/kube';
 import {
   CONTROL_PLANE_NAME,
   controlPlaneLabels,
   REMOTE_DISCOVERY_SLICE,
   SERVICE_PORTS,
 } from '../manifests/manifest-object.ts';
+import { ofRevision } from '../revision-name.ts';
 
 const RETRY_MS = 2_000;
 const RECHECK_MS = 60_000;
@@ -14,6 +15,7 @@ const RECHECK_MS = 60_000;
 export interface DiscoveryAddressOptions {
   readonly clusterId: string;
   readonly client: Pick<KubeClient, 'apply'>;
+  readonly revision: string;
   /** The control plane's own address, and the namespace of the Service `istiod` in the remote cluster. */
   readonly discoveryAddress: { readonly ip: string; readonly namespace: string };
   readonly clock: Clock;
@@ -21,9 +23,13 @@ export interface DiscoveryAddressOptions {
   readonly log: Log;
 }
 
-/** Keeps this control plane's address behind the Service `istiod` of a remote cluster, until the signal aborts. */
+/**
+ * Keeps this control plane's address behind the Service `istiod` of a remote cluster, until the signal aborts.
+ *
+ * An address that an installer has set, such as an east-west gateway's, is somebody else's field and stays.
+ */
 export async function keepDiscoveryAddress(options: DiscoveryAddressOptions, signal: AbortSignal): Promise<void> {
-  const { clusterId, client, discoveryAddress, clock, random, log } = options;
+  const { clusterId, client, revision, discoveryAddress, clock, random, log } = options;
   const { ip, namespace } = discoveryAddress;
   while (!signal.aborted) {
     let pauseMs = RECHECK_MS;
@@ -32,11 +38,12 @@ export async function keepDiscoveryAddress(options: DiscoveryAddressOptions, sig
         apiVersion: 'discovery.k8s.io/v1',
         kind: 'EndpointSlice',
         metadata: {
-          name: REMOTE_DISCOVERY_SLICE,
+          name: ofRevision(REMOTE_DISCOVERY_SLICE, revision),
           namespace,
           labels: {
             ...controlPlaneLabels(),
-            [SERVICE_NAME_LABEL]: CONTROL_PLANE_NAME,
+            'istio.io/rev': revision,
+            [SERVICE_NAME_LABEL]: ofRevision(CONTROL_PLANE_NAME, revision),
             [MANAGED_BY_LABEL]: 'control-plane.meltemi.dev',
           },
         },
@@ -44,14 +51,18 @@ export async function keepDiscoveryAddress(options: DiscoveryAddressOptions, sig
         endpoints: [{ addresses: [ip], conditions: { ready: true } }],
         ports: SERVICE_PORTS.map(({ name, targetPort, protocol }) => ({ name, port: targetPort, protocol })),
       };
-      await client.apply(ENDPOINT_SLICES, slice, { fieldManager: 'istiod', signal });
+      await client.apply(ENDPOINT_SLICES, slice, { fieldManager: 'istiod', force: false, signal });
     } catch (error) {
       if (signal.aborted) return;
-      log.warn("Cannot write the control plane's address; will try again", {
-        cluster: clusterId,
-        error: messageOf(error),
-      });
-      pauseMs = RETRY_MS * (1 + random());
+      if (isConflict(error)) {
+        log.debug('The address of the control plane is set by somebody else; it stays', { cluster: clusterId });
+      } else {
+        log.warn("Cannot write the control plane's address; will try again", {
+          cluster: clusterId,
+          error: messageOf(error),
+        });
+        pauseMs = RETRY_MS * (1 + random());
+      }
     }
     await sleep(clock, pauseMs, signal);
   }

@@ -74,7 +74,7 @@ test('keepRootCertificates writes the roots to every namespace with workloads, p
 const CONFIGURATION: ValidatingWebhookConfiguration = {
   apiVersion: 'admissionregistration.k8s.io/v1',
   kind: 'ValidatingWebhookConfiguration',
-  metadata: { name: 'istio-validator-istio-system', resourceVersion: '7' },
+  metadata: { name: 'istio-validator-istio-system', labels: { 'istio.io/rev': 'default' }, resourceVersion: '7' },
   webhooks: [
     {
       name: 'validation.istio.io',
@@ -89,18 +89,29 @@ const CONFIGURATION: ValidatingWebhookConfiguration = {
 test('keepValidationBundle makes the webhook binding together with its certificate', async () => {
   const client = new FakeKubeClient();
   const { resourceVersion: _version, ...metadata } = CONFIGURATION.metadata;
-  client.seed(VALIDATING_WEBHOOK_CONFIGURATIONS, { ...CONFIGURATION, metadata });
+  const other = { ...metadata, name: 'istio-validator-b-istio-system', labels: { 'istio.io/rev': 'b' } };
+  client.seed(VALIDATING_WEBHOOK_CONFIGURATIONS, { ...CONFIGURATION, metadata }, { ...CONFIGURATION, metadata: other });
   const stop = new AbortController();
-  const running = keepValidationBundle({ ...COMMON, client, roots: rootSource('pem') }, stop.signal);
+  const running = keepValidationBundle(
+    { ...COMMON, client, revision: 'default', roots: rootSource('pem') },
+    stop.signal,
+  );
   await eventually(
     () => {
-      const [webhook] = client.objects(VALIDATING_WEBHOOK_CONFIGURATIONS)[0]?.webhooks ?? [];
+      const [own] = client
+        .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
+        .filter((object) => object.metadata.name === metadata.name);
+      const [webhook] = own?.webhooks ?? [];
       assert.equal(webhook?.failurePolicy, 'Fail');
       assert.equal(webhook.clientConfig.caBundle, Buffer.from('pem').toString('base64'));
     },
     DEADLINE_MS,
     5,
   );
+  const foreign = client
+    .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
+    .find((object) => object.metadata.name === other.name);
+  assert.equal(foreign?.webhooks?.[0]?.failurePolicy, 'Ignore', "another revision's is left alone");
   stop.abort();
   await running;
 });

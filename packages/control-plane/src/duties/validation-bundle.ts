@@ -8,13 +8,14 @@ import {
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
-import { VALIDATION_WEBHOOK } from '../manifests/manifest-object.ts';
 import { untilAborted } from '../until-aborted.ts';
 import type { RootSource } from './root-source.ts';
 
 /** What {@link keepValidationBundle} works with. */
 export interface ValidationBundleOptions {
   readonly client: Pick<KubeClient, 'list' | 'watch' | 'server' | 'patch'>;
+  /** Only configurations of this revision are touched. */
+  readonly revision: string;
   readonly roots: RootSource;
   readonly clock: Clock;
   readonly random: Random;
@@ -22,17 +23,17 @@ export interface ValidationBundleOptions {
 }
 
 /**
- * Keeps the certificate that the API server verifies the validating webhook by up to date, until the signal aborts.
+ * Keeps the certificate that the API server verifies the revision's validating webhooks by up to date, until the signal
+ * aborts.
  *
- * With it the webhook becomes binding (`failurePolicy: Fail`): from then on it can answer.
+ * With it a webhook becomes binding (`failurePolicy: Fail`): from then on it can answer.
  */
 export async function keepValidationBundle(options: ValidationBundleOptions, signal: AbortSignal): Promise<void> {
-  const { client, roots, clock, random, log } = options;
-  const name = VALIDATION_WEBHOOK;
+  const { client, revision, roots, clock, random, log } = options;
   const informer = createInformer<ValidatingWebhookConfiguration>({
     client,
     ref: VALIDATING_WEBHOOK_CONFIGURATIONS,
-    fieldSelector: `metadata.name=${name}`,
+    labelSelector: `istio.io/rev=${revision}`,
     log,
     clock,
     random,
@@ -40,13 +41,13 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
   await using queue = createWorkQueue({
     clock,
     random,
-    onError: (_key, error, retryMs) =>
+    onError: (name, error, retryMs) =>
       log.warn('Cannot complete the validating webhook; will try again', {
         name,
         error: messageOf(error),
         retryMs: Math.round(retryMs),
       }),
-    async work() {
+    async work(name) {
       const present = informer.store.get({ name });
       const body = present === undefined ? undefined : buildBundlePatch(present, roots.rootPem());
       if (signal.aborted || body === undefined) return;
@@ -59,9 +60,11 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
       }
     },
   });
-  const add = (): void => queue.add(name);
+  const add = ({ metadata }: ValidatingWebhookConfiguration): void => {
+    queue.add(metadata.name);
+  };
   informer.subscribe({ onAdd: add, onUpdate: add });
-  const stopFollowing = roots.onChange(add);
+  const stopFollowing = roots.onChange(() => informer.store.list().forEach(add));
   try {
     await informer.start(signal);
     await untilAborted(signal);
@@ -79,14 +82,20 @@ export function buildBundlePatch(configuration: ValidatingWebhookConfiguration, 
   const caBundle = Buffer.from(rootPem).toString('base64');
   const { metadata, webhooks = [] } = configuration;
   const isComplete = webhooks.every(
-    ({ clientConfig, failurePolicy }) => clientConfig.caBundle === caBundle && failurePolicy === 'Fail',
+    ({ name, clientConfig, failurePolicy }) =>
+      !isOurs(name) || (clientConfig.caBundle === caBundle && failurePolicy === 'Fail'),
   );
   if (isComplete) return undefined;
-  const completed = webhooks.map((webhook) => ({
-    ...webhook,
-    clientConfig: { ...webhook.clientConfig, caBundle },
-    failurePolicy: 'Fail',
-  }));
+  const completed = webhooks.map((webhook) =>
+    isOurs(webhook.name)
+      ? { ...webhook, clientConfig: { ...webhook.clientConfig, caBundle }, failurePolicy: 'Fail' }
+      : webhook,
+  );
   // A merge patch replaces the list as a whole, so it must be refused if somebody else changed it meanwhile.
   return { metadata: { resourceVersion: metadata.resourceVersion }, webhooks: completed };
+}
+
+/** Whether a webhook is answered by a control plane; a configuration may hold others. */
+function isOurs(name: string): boolean {
+  return name.endsWith('validation.istio.io');
 }

@@ -19,8 +19,6 @@ export const CONTROL_PLANE_NAME = 'istiod';
 export const READER_SERVICE_ACCOUNT = 'istio-reader-service-account';
 /** Configuration of the sidecar webhook. */
 export const INJECTION_WEBHOOK = 'istio-sidecar-injector';
-/** Configuration of the validating webhook. */
-export const VALIDATION_WEBHOOK = 'istio-validator-istio-system';
 /** ConfigMap with the mesh's root certificates, in every namespace. */
 export const ROOT_CERTIFICATE_MAP = 'istio-ca-root-cert';
 /** EndpointSlice in a remote cluster with the control plane's address. */

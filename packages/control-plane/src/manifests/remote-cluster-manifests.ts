@@ -1,13 +1,8 @@
-import { readerAccess } from './access-rules.ts';
-import {
-  CONTROL_PLANE_NAME,
-  controlPlaneLabels,
-  type ManifestObject,
-  SERVICE_PORTS,
-  SYSTEM_NAMESPACE,
-  systemNamespace,
-} from './manifest-object.ts';
-import { injectionWebhook } from './webhook-configurations.ts';
+import { BASE_CHART } from './charts/base-chart.ts';
+import { REMOTE_CHART } from './charts/remote-chart.ts';
+import { type ManifestObject, SYSTEM_NAMESPACE, systemNamespace } from './manifest-object.ts';
+import { renderChart } from './template/evaluate.ts';
+import type { JsonMap } from './template/values-table.ts';
 
 /** What a cluster without a control plane of its own is set up with. */
 export interface RemoteClusterManifestOptions {
@@ -17,6 +12,8 @@ export interface RemoteClusterManifestOptions {
   readonly controlPlaneCluster: string;
   /** The network that the cluster is on. Default: the mesh has one network, without a name. */
   readonly network?: string | undefined;
+  /** Further values of the chart `remote`. */
+  readonly values?: JsonMap | undefined;
 }
 
 /**
@@ -25,17 +22,14 @@ export interface RemoteClusterManifestOptions {
  * The Service `istiod` has no selector: the control plane writes its own address behind it once it is attached.
  */
 export function remoteClusterManifests(options: RemoteClusterManifestOptions): readonly ManifestObject[] {
-  const { clusterName, controlPlaneCluster, network } = options;
+  const { clusterName, controlPlaneCluster, network, values = {} } = options;
   const annotations = { 'topology.istio.io/controlPlaneClusters': controlPlaneCluster };
+  const global = { multiCluster: { clusterName }, ...(network === undefined ? {} : { network }) };
+  const installation = { namespace: SYSTEM_NAMESPACE, releaseName: 'istiod-remote' };
   return [
     systemNamespace({ network, annotations }),
-    ...readerAccess(),
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: CONTROL_PLANE_NAME, namespace: SYSTEM_NAMESPACE, labels: controlPlaneLabels() },
-      spec: { ports: SERVICE_PORTS },
-    },
-    injectionWebhook({ clusterId: clusterName, network }),
+    // Nobody validates here: configuration is read in the control plane's own cluster.
+    ...renderChart(BASE_CHART, { ...installation, values: [{ defaultRevision: '' }] }).objects,
+    ...renderChart(REMOTE_CHART, { ...installation, values: [{ global }, values] }).objects,
   ];
 }

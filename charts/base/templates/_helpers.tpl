@@ -1,0 +1,11 @@
+{{- /* Made of packages/control-plane/src/manifests: change it there and run "npm run charts" */}}
+
+{{/* Service of the revision that validates */}}
+{{- define "base.service" -}}
+istiod{{ if not (eq .Values.defaultRevision "default") }}-{{ .Values.defaultRevision }}{{ end }}
+{{- end }}
+
+{{/* A scalar of any type as text; Go would print large numbers in scientific notation */}}
+{{- define "base.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
+{{- end }}

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { test } from 'node:test';
+import { buildMutatingWebhookConfiguration } from '@meltemi/injector';
+import { controlPlaneManifests } from '../control-plane-manifests.ts';
+import type { ManifestObject } from '../manifest-object.ts';
+import { remoteClusterManifests } from '../remote-cluster-manifests.ts';
+import { chartFiles } from '../template/chart-files.ts';
+import { type RenderedChart, renderChart } from '../template/evaluate.ts';
+import type { JsonMap } from '../template/values-table.ts';
+import { CHARTS } from './charts.ts';
+
+const FOLDER = join(import.meta.dirname, '../../../../../charts');
+/** Set by `npm run test:update`: writes the files anew instead of comparing. */
+const IS_UPDATE = process.env['MELTEMI_UPDATE_GOLDEN'] === '1';
+
+function render(name: string, values: JsonMap, namespace = 'istio-system'): RenderedChart {
+  const chart = CHARTS.find((known) => known.name === name);
+  assert.ok(chart);
+  return renderChart(chart, { namespace, releaseName: 'test', values: [values] });
+}
+
+function find(objects: readonly ManifestObject[], kind: string, name: string): ManifestObject {
+  const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
+  assert.ok(
+    found,
+    `no ${kind} ${name} among ${objects.map((object) => `${object.kind} ${object.metadata.name}`).join(', ')}`,
+  );
+  return found;
+}
+
+function filesUnder(folder: string): readonly string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+for (const chart of CHARTS) {
+  test(`chart ${chart.name} in charts/ is what its definition prints`, () => {
+    const folder = join(FOLDER, chart.name);
+    const files = chartFiles(chart);
+    if (IS_UPDATE) {
+      rmSync(folder, { recursive: true, force: true });
+      for (const [path, text] of files) {
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), text);
+      }
+    }
+    const hint = 'run "npm run charts"';
+    assert.deepEqual(filesUnder(folder), [...files.keys()].sort(), hint);
+    for (const [path, text] of files) assert.equal(readFileSync(join(folder, path), 'utf8'), text, `${path}: ${hint}`);
+  });
+}
+
+test('the charts grant no account more than it uses: no wildcard, and no Secrets outside of the own namespace', () => {
+  const objects = [
+    ...controlPlaneManifests({ clusterName: 'a' }),
+    ...remoteClusterManifests({ clusterName: 'b', controlPlaneCluster: 'a' }),
+    ...render('gateway', {}).objects,
+  ];
+  const roles = objects.filter((object) => /^(Cluster)?Role$/.test(object.kind));
+  assert.ok(roles.length >= 6);
+  for (const role of roles) {
+    const rules = role['rules'] as readonly {
+      readonly resources: readonly string[];
+      readonly verbs: readonly string[];
+    }[];
+    for (const { resources, verbs } of rules) {
+      assert.ok(![...resources, ...verbs].includes('*'), `${role.metadata.name} has a wildcard`);
+      if (role.kind === 'ClusterRole') assert.ok(!resources.includes('secrets'), `${role.metadata.name} sees Secrets`);
+    }
+  }
+});
+
+test("the webhooks of the chart choose pods as the injector's own description says", () => {
+  for (const revision of ['default', 'canary']) {
+    for (const namespace of ['istio-system', 'mesh']) {
+      const expected = buildMutatingWebhookConfiguration({ revision, systemNamespace: namespace });
+      const { objects } = render('control-plane', { revision }, namespace);
+      assert.deepEqual(find(objects, 'MutatingWebhookConfiguration', String(expected.metadata.name)), expected);
+    }
+  }
+});
+
+test('enableNamespacesByDefault adds the webhook for namespaces without labels, except those of Kubernetes', () => {
+  const { objects } = render('control-plane', { sidecarInjectorWebhook: { enableNamespacesByDefault: true } });
+  const { webhooks } = find(objects, 'MutatingWebhookConfiguration', 'istio-sidecar-injector') as unknown as {
+    readonly webhooks: readonly { readonly name: string; readonly namespaceSelector: unknown }[];
+  };
+  assert.deepEqual(
+    webhooks.map(({ name }) => name.replace('.sidecar-injector.istio.io', '')),
+    ['rev.namespace', 'rev.object', 'namespace', 'object', 'auto'],
+  );
+  assert.match(JSON.stringify(webhooks[4]?.namespaceSelector), /kube-system.*local-path-storage/);
+});
+
+test('two revisions share no object', () => {
+  const names = (revision: string): readonly string[] =>
+    render('control-plane', { revision }).objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  const first = new Set(names(''));
+  assert.deepEqual(
+    names('canary').filter((name) => first.has(name)),
+    [],
+  );
+});
+
+test('values that charts do not know, or of the wrong type, are refused by name', () => {
+  assert.throws(
+    () => render('control-plane', { pilot: { replicaCuont: 2, autoscaleMin: '1' }, globl: { hub: 'x' } }),
+    /pilot\.replicaCuont: there is no such value; did you mean pilot\.replicaCount\?; pilot\.autoscaleMin: needs a whole number, not "1"; globl: there is no such value; did you mean global\?/,
+  );
+  assert.throws(
+    () => render('control-plane', { global: { istioNamespace: 'other' } }),
+    /not the namespace of the release/,
+  );
+  assert.throws(() => render('remote', {}), /global\.multiCluster\.clusterName is needed/);
+});
+
+test('global.remotePilotAddress becomes the address behind Service istiod: an alias for a name, a slice for an IP', () => {
+  const remote = (remotePilotAddress: string): RenderedChart =>
+    render('remote', { global: { remotePilotAddress, multiCluster: { clusterName: 'c2' } } });
+  const byName = remote('mesh.example.com');
+  const alias = find(byName.objects, 'Service', 'istiod')['spec'] as Record<string, unknown>;
+  assert.deepEqual([alias['type'], alias['externalName']], ['ExternalName', 'mesh.example.com']);
+  assert.equal(
+    byName.objects.some(({ kind }) => kind === 'EndpointSlice'),
+    false,
+  );
+  assert.match(byName.warnings.join(), /API servers do not follow aliases/);
+  const byAddress = remote('192.0.2.7');
+  assert.deepEqual(byAddress.warnings, []);
+  const slice = find(byAddress.objects, 'EndpointSlice', 'istiod-remote');
+  assert.deepEqual(slice['endpoints'], [{ addresses: ['192.0.2.7'], conditions: { ready: true } }]);
+  assert.equal(slice['addressType'], 'IPv4');
+  assert.equal(find(remote('2001:db8::1').objects, 'EndpointSlice', 'istiod-remote')['addressType'], 'IPv6');
+  assert.equal('selector' in (find(byAddress.objects, 'Service', 'istiod')['spec'] as object), false);
+});
