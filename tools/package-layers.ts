@@ -32,4 +32,5 @@ export const PURE_ENTRIES: readonly { readonly folder: string; readonly entry: s
   { folder: 'packages/model/src', entry: 'packages/model/src/index.ts' },
   { folder: 'packages/pilot/src/translate', entry: 'packages/pilot/src/translate/index.ts' },
   { folder: 'packages/proxy/src/decide', entry: 'packages/proxy/src/decide/index.ts' },
+  { folder: 'packages/injector/src/go-template', entry: 'packages/injector/src/go-template/index.ts' },
 ];

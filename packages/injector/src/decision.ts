@@ -26,6 +26,8 @@ export interface InjectionDecision {
   readonly reason: string;
   /** For the user who created the pod. */
   readonly warning?: string;
+  /** For the operator: the injector's configuration cannot be followed. */
+  readonly problem?: string;
 }
 
 type DecisionConfig = Pick<InjectorConfig, 'policy' | 'neverInjectSelectors' | 'alwaysInjectSelectors'>;
@@ -50,8 +52,10 @@ function decideBySelectors(labels: Readonly<Record<string, string>>, config: Dec
   const matches = (selector: LabelSelector): boolean => matchLabelSelector(selector, labels);
   if (config.neverInjectSelectors.some(matches)) return skip('a neverInjectSelector matches');
   if (config.alwaysInjectSelectors.some(matches)) return { inject: true, reason: 'an alwaysInjectSelector matches' };
-  const inject = config.policy === 'enabled';
-  return { inject, reason: `the policy is ${config.policy}` };
+  if (config.policy === 'enabled') return { inject: true, reason: 'the policy is enabled' };
+  if (config.policy === 'disabled') return skip('the policy is disabled');
+  const problem = `the injector's policy is "${config.policy}"; it must be "enabled" or "disabled"`;
+  return { ...skip(problem), problem };
 }
 
 function skip(reason: string): InjectionDecision {

@@ -1,235 +1,161 @@
-import { err, messageOf, ok, type Result } from '@meltemi/base';
-import type { Container, Pod } from '@meltemi/kube';
+import { decodeProxyConfig } from '@meltemi/api';
+import { err, ok, type Result } from '@meltemi/base';
+import type { Container, Pod, PodSpec } from '@meltemi/kube';
 import { parse as parseYaml } from 'yaml';
-import { validateAnnotations } from './annotations.ts';
-import { type InjectionStatus, parseInjectionStatus, STATUS_ANNOTATION, stripInjection } from './injection-status.ts';
+import { validateAnnotations } from './annotations/validate-annotations.ts';
 import type { InjectorConfig } from './injector-config.ts';
+import { type InjectionStatus, OVERRIDES_ANNOTATION, restorePod, STATUS_ANNOTATION } from './restore-pod.ts';
 import { pointApplications } from './sidecar/application-env.ts';
 import { rewriteProbes } from './sidecar/probe-rewrite.ts';
-import { type MergedScrape, mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
-import {
-  buildInitContainer,
-  buildProxyContainer,
-  PROXY_CONTAINER_NAME,
-  type ProxyPlacement,
-} from './sidecar/sidecar-containers.ts';
-import type { SidecarInput } from './sidecar/sidecar-input.ts';
-import { SIDECAR_VOLUMES } from './sidecar/sidecar-volumes.ts';
-import { resolveWorkload } from './sidecar/workload.ts';
-
-type Annotations = Readonly<Record<string, string>>;
+import { mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
+import { buildSidecarInput, PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar/sidecar-input.ts';
+import { orderContainers } from './templates/container-order.ts';
+import { applyOverrides } from './templates/container-overrides.ts';
+import { mergeOverlay, type PodOverlay } from './templates/pod-overlay.ts';
+import { selectTemplates } from './templates/template-set.ts';
 
 /**
- * Adds a sidecar to a pod. Injecting the result again gives an equal pod.
+ * Adds a sidecar to a pod, or what else its templates say. Injecting the result again gives an equal pod.
  *
  * @param namespace The pod's namespace: a pod in admission may not say it itself.
  * @returns The pod with sidecar, or what forbids it, for the user who creates the pod.
  */
 export function injectPod(pod: Pod, namespace: string, config: InjectorConfig): Result<Pod> {
-  const annotations = pod.metadata.annotations ?? {};
-  const problems = validateAnnotations(annotations);
+  const problems = validateAnnotations(pod.metadata.annotations ?? {});
   if (problems.length > 0) return err(`invalid annotation ${problems.map(({ message }) => message).join('; ')}`);
-  const previous = parseInjectionStatus(annotations[STATUS_ANNOTATION]);
-  const { stripped, savedEnv } = stripInjection(pod, previous);
-  const conflict = findConflict(stripped);
-  if (conflict !== undefined) return err(conflict);
+  const original = restorePod(pod);
+  const annotations = original.metadata.annotations ?? {};
+  const templates = selectTemplates(config.templates, annotations['inject.istio.io/templates']);
+  if (!templates.ok) return templates;
   const proxyConfig = mergeProxyConfig(config.proxyConfig, annotations['proxy.istio.io/config']);
-  if (!proxyConfig.ok) return proxyConfig;
-
-  const statusPort = Number(annotations['status.sidecar.istio.io/port'] ?? config.statusPort);
-  const rewritten = rewritePodProbes(stripped, annotations, statusPort, config);
-  const scrape = mergeMetrics(annotations, statusPort, savedEnv.get('ISTIO_PROMETHEUS_ANNOTATIONS'), config);
-  if (!scrape.ok) return scrape;
-  const input: SidecarInput = {
-    ...readInput(stripped, namespace, config),
-    statusPort,
-    proxyConfig: proxyConfig.value,
-    appProbers: rewritten.probers ?? savedEnv.get('ISTIO_KUBE_APP_PROBERS'),
-    prometheusAnnotations: scrape.value.saved,
-  };
-  const applications = pointApplications(rewritten.containers, config);
-  return ok(assemble(stripped, applications, input, scrape.value.annotations));
+  const input = buildSidecarInput({ pod: original, namespace, config, proxyConfig });
+  let merged = original;
+  let rendered: PodOverlay = {};
+  for (const render of templates.value) {
+    const overlay = render(input);
+    if (!overlay.ok) return overlay;
+    merged = mergeOverlay(merged, overlay.value);
+    rendered = mergeOverlay(rendered, overlay.value);
+  }
+  const conflict = findConflict(merged);
+  if (conflict !== undefined) return err(conflict);
+  return finish(merged, rendered, input);
 }
 
-function assemble(pod: Pod, applications: readonly Container[], input: SidecarInput, annotations: Annotations): Pod {
-  const placement = choosePlacement(annotations, input);
-  const proxy = buildProxyContainer(input, placement);
-  const capture = input.interceptionMode === 'NONE' ? [] : [buildInitContainer(input)];
-  const isNative = placement === 'native';
-  const init = isNative ? [...capture, proxy] : capture;
-  const own = pod.spec.initContainers ?? [];
-  const { labels = {} } = pod.metadata;
-  const status: InjectionStatus = {
-    initContainers: init.map(({ name }) => name),
-    containers: isNative ? [] : [proxy.name],
-    volumes: SIDECAR_VOLUMES.map(({ name }) => name),
-    imagePullSecrets: null,
-    revision: input.config.revision,
-  };
-  const firstContainer = applications[0]?.name ?? '';
-  return {
-    ...pod,
+/** What holds for every injected pod, whatever its templates are. */
+function finish(merged: Pod, rendered: PodOverlay, input: SidecarInput): Result<Pod> {
+  const { config, pod: original } = input;
+  const { pod, overrides } = applyOverrides(merged, original, rendered);
+  const scraped = mergeMetrics(rewritePodProbes(pod, input), input);
+  if (!scraped.ok) return scraped;
+  const { metadata, spec } = orderContainers(scraped.value, input.placement === 'holding');
+  return ok({
+    ...scraped.value,
     metadata: {
-      ...pod.metadata,
-      labels: {
-        ...labels,
-        'security.istio.io/tlsMode': labels['security.istio.io/tlsMode'] ?? 'istio',
-        'service.istio.io/canonical-name': canonicalName(labels, input.workload.name),
-        'service.istio.io/canonical-revision': canonicalRevision(labels),
-      },
+      ...metadata,
       annotations: {
-        ...annotations,
-        'kubectl.kubernetes.io/default-container':
-          annotations['kubectl.kubernetes.io/default-container'] ?? firstContainer,
-        'kubectl.kubernetes.io/default-logs-container':
-          annotations['kubectl.kubernetes.io/default-logs-container'] ?? firstContainer,
-        'istio.io/rev': input.config.revision,
-        [STATUS_ANNOTATION]: JSON.stringify(status),
+        ...config.injectedAnnotations,
+        ...metadata.annotations,
+        ...(Object.keys(overrides).length === 0 ? {} : { [OVERRIDES_ANNOTATION]: JSON.stringify(overrides) }),
+        [STATUS_ANNOTATION]: JSON.stringify(buildStatus(rendered, original, config.revision)),
       },
     },
-    spec: {
-      ...pod.spec,
-      // Capture last, unless there is a proxy already that the pod's own init containers can speak through.
-      initContainers: isNative ? [...init, ...own] : [...own, ...init],
-      containers: withProxy(applications, proxy, placement),
-      volumes: [...(pod.spec.volumes ?? []), ...SIDECAR_VOLUMES],
-    },
-  };
+    spec: { ...spec, containers: pointPodApplications(spec.containers, config) },
+  });
 }
 
-function choosePlacement(annotations: Annotations, { config, proxyConfig }: SidecarInput): ProxyPlacement {
-  const wish = annotations['sidecar.istio.io/nativeSidecar'];
-  if (wish === undefined ? config.nativeSidecars : wish === 'true') return 'native';
-  return proxyConfig['holdApplicationUntilProxyStarts'] === true ? 'holding' : 'beside';
-}
-
-function withProxy(
-  applications: readonly Container[],
-  proxy: Container,
-  placement: ProxyPlacement,
-): readonly Container[] {
-  if (placement === 'native') return applications;
-  return placement === 'holding' ? [proxy, ...applications] : [...applications, proxy];
-}
-
-type PodInput = Omit<SidecarInput, 'statusPort' | 'proxyConfig' | 'appProbers' | 'prometheusAnnotations'>;
-
-function readInput(pod: Pod, namespace: string, config: InjectorConfig): PodInput {
-  const annotations = pod.metadata.annotations ?? {};
-  const traffic = (name: string, fallback: string): string =>
-    annotations[`traffic.sidecar.istio.io/${name}`] ?? fallback;
-  const sidecar = (name: string, fallback: string): string => annotations[`sidecar.istio.io/${name}`] ?? fallback;
-  const readiness = (name: keyof InjectorConfig['readiness']): number =>
-    Number(annotations[`readiness.status.sidecar.istio.io/${name}`] ?? config.readiness[name]);
-  return {
-    config,
-    namespace,
-    workload: resolveWorkload(pod, namespace),
-    applicationContainers: pod.spec.containers.map(({ name }) => name),
-    applicationPorts: pod.spec.containers.flatMap(({ ports = [] }) => ports),
-    interceptionMode:
-      sidecar('interceptionMode', String(config.proxyConfig['interceptionMode'] ?? 'REDIRECT')) === 'NONE'
-        ? 'NONE'
-        : 'REDIRECT',
-    capture: {
-      includeOutboundIPRanges: traffic('includeOutboundIPRanges', config.capture.includeOutboundIPRanges),
-      excludeOutboundIPRanges: traffic('excludeOutboundIPRanges', config.capture.excludeOutboundIPRanges),
-      includeOutboundPorts: traffic('includeOutboundPorts', config.capture.includeOutboundPorts),
-      excludeOutboundPorts: traffic('excludeOutboundPorts', config.capture.excludeOutboundPorts),
-      includeInboundPorts: traffic('includeInboundPorts', config.capture.includeInboundPorts),
-      excludeInboundPorts: traffic('excludeInboundPorts', config.capture.excludeInboundPorts),
-      excludeInterfaces: traffic('excludeInterfaces', ''),
-    },
-    readiness: {
-      initialDelaySeconds: readiness('initialDelaySeconds'),
-      periodSeconds: readiness('periodSeconds'),
-      failureThreshold: readiness('failureThreshold'),
-    },
-    proxyImage: sidecar('proxyImage', config.proxyImage),
-    logLevel: sidecar('logLevel', config.logLevel),
-    componentLogLevel: sidecar('componentLogLevel', config.componentLogLevel),
-    resources: readResources(annotations, config.resources),
-  };
-}
-
-/** The four annotations replace the configured resources as a whole once any of them is there. */
-function readResources(annotations: Annotations, fallback: InjectorConfig['resources']): InjectorConfig['resources'] {
-  const read = (name: string): string | undefined => annotations[`sidecar.istio.io/${name}`];
-  const requests = { cpu: read('proxyCPU'), memory: read('proxyMemory') };
-  const limits = { cpu: read('proxyCPULimit'), memory: read('proxyMemoryLimit') };
-  if ([...Object.values(requests), ...Object.values(limits)].every((value) => value === undefined)) return fallback;
-  return { requests: defined(requests), limits: defined(limits) };
-}
-
-function defined(values: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+function pointPodApplications(containers: readonly Container[], config: InjectorConfig): readonly Container[] {
+  return containers.map((container) =>
+    container.name === PROXY_CONTAINER_NAME ? container : (pointApplications([container], config)[0] ?? container),
   );
+}
+
+/** What can be taken out again: names that templates brought, without Secrets that the pod had before. */
+function buildStatus({ spec = {} }: PodOverlay, original: Pod, revision: string): InjectionStatus {
+  const names = (parts: readonly { readonly name: string }[] | undefined): readonly string[] | null =>
+    parts === undefined || parts.length === 0 ? null : parts.map(({ name }) => name);
+  const { imagePullSecrets, volumes } = original.spec;
+  const isNew = (own: readonly { readonly name: string }[] | undefined) => (part: { readonly name: string }) =>
+    own?.some(({ name }) => name === part.name) !== true;
+  return {
+    initContainers: names(spec.initContainers),
+    containers: names(spec.containers),
+    volumes: names(spec.volumes?.filter(isNew(volumes))),
+    imagePullSecrets: names(spec.imagePullSecrets?.filter(isNew(imagePullSecrets))),
+    revision,
+  };
 }
 
 function mergeProxyConfig(
   base: InjectorConfig['proxyConfig'],
   annotation: string | undefined,
-): Result<InjectorConfig['proxyConfig']> {
-  if (annotation === undefined) return ok(base);
-  try {
-    const own: unknown = parseYaml(annotation);
-    if (own === null) return ok(base);
-    if (typeof own === 'object' && !Array.isArray(own)) return ok({ ...base, ...own });
-  } catch (error) {
-    return err(`invalid annotation proxy.istio.io/config: ${messageOf(error)}`);
-  }
-  return err('invalid annotation proxy.istio.io/config: it must be the YAML of a ProxyConfig');
+): InjectorConfig['proxyConfig'] {
+  if (annotation === undefined) return base;
+  // Valid YAML of a ProxyConfig: it was checked with the other annotations.
+  const own = (decodeProxyConfig(parseYaml(annotation)).config ?? {}) as InjectorConfig['proxyConfig'];
+  const metadata = { ...membersOf(base['proxyMetadata']), ...membersOf(own['proxyMetadata']) };
+  return { ...base, ...own, ...(Object.keys(metadata).length === 0 ? {} : { proxyMetadata: metadata }) };
 }
 
-function rewritePodProbes(
-  pod: Pod,
-  annotations: Annotations,
-  statusPort: number,
-  config: InjectorConfig,
-): { containers: readonly Container[]; probers: string | undefined } {
-  const wish = annotations['sidecar.istio.io/rewriteAppHTTPProbers'];
+function membersOf(value: unknown): object {
+  return typeof value === 'object' && value !== null ? value : {};
+}
+
+function rewritePodProbes(pod: Pod, { config, statusPort }: SidecarInput): Pod {
+  const wish = pod.metadata.annotations?.['sidecar.istio.io/rewriteAppHTTPProbers'];
   const isWanted = wish === undefined ? config.rewriteProbes : wish === 'true';
-  if (!isWanted || statusPort === 0) return { containers: pod.spec.containers, probers: undefined };
-  const { containers, probes } = rewriteProbes(pod.spec.containers, statusPort);
-  return { containers, probers: Object.keys(probes).length === 0 ? undefined : JSON.stringify(probes) };
+  if (!isWanted || statusPort === 0 || !hasProxy(pod)) return pod;
+  const { containers, initContainers } = pod.spec;
+  const all = rewriteProbes([...containers, ...(initContainers ?? [])], statusPort);
+  const rewritten = {
+    ...pod,
+    spec: {
+      ...pod.spec,
+      containers: all.containers.slice(0, containers.length),
+      ...(initContainers === undefined ? {} : { initContainers: all.containers.slice(containers.length) }),
+    },
+  };
+  return Object.keys(all.probes).length === 0
+    ? rewritten
+    : withProxyEnv(rewritten, 'ISTIO_KUBE_APP_PROBERS', JSON.stringify(all.probes));
 }
 
-function mergeMetrics(
-  annotations: Annotations,
-  statusPort: number,
-  saved: string | undefined,
-  config: InjectorConfig,
-): Result<MergedScrape> {
+function mergeMetrics(pod: Pod, { config, statusPort }: SidecarInput): Result<Pod> {
+  const annotations = pod.metadata.annotations ?? {};
   const wish = annotations['prometheus.istio.io/merge-metrics'];
   const isWanted = wish === undefined ? config.mergeMetrics : wish === 'true';
-  return isWanted && statusPort !== 0
-    ? mergeScrapeAnnotations(annotations, statusPort, saved)
-    : ok({ annotations, saved: undefined });
-}
-
-function findConflict({ spec }: Pod): string | undefined {
-  if (spec.containers.some(({ name }) => name === PROXY_CONTAINER_NAME)) {
-    return `the pod has a container ${PROXY_CONTAINER_NAME} of its own; remove it, and set what differs by annotations`;
-  }
-  const taken = spec.volumes?.find(({ name }) => SIDECAR_VOLUMES.some((volume) => volume.name === name));
-  return taken === undefined
-    ? undefined
-    : `the pod has a volume ${taken.name} of its own, which the sidecar needs; rename it`;
-}
-
-function canonicalName(labels: Annotations, workloadName: string): string {
-  const name =
-    labels['service.istio.io/canonical-name'] ?? labels['app.kubernetes.io/name'] ?? labels['app'] ?? workloadName;
-  // The longest value that a label may have.
-  return name.slice(0, 63).replace(/[^a-zA-Z0-9]+$/, '');
-}
-
-function canonicalRevision(labels: Annotations): string {
-  return (
-    labels['service.istio.io/canonical-revision'] ??
-    labels['app.kubernetes.io/version'] ??
-    labels['version'] ??
-    'latest'
+  if (!isWanted || statusPort === 0 || !hasProxy(pod)) return ok(pod);
+  const merged = mergeScrapeAnnotations(annotations, statusPort);
+  if (!merged.ok) return merged;
+  const { saved } = merged.value;
+  const scraped = { ...pod, metadata: { ...pod.metadata, annotations: merged.value.annotations } };
+  return ok(
+    saved === undefined ? scraped : withProxyEnv(scraped, 'ISTIO_PROMETHEUS_ANNOTATIONS', JSON.stringify(saved)),
   );
+}
+
+function hasProxy({ spec }: Pod): boolean {
+  return [...spec.containers, ...(spec.initContainers ?? [])].some(({ name }) => name === PROXY_CONTAINER_NAME);
+}
+
+function withProxyEnv(pod: Pod, name: string, value: string): Pod {
+  const add = (container: Container): Container =>
+    container.name === PROXY_CONTAINER_NAME
+      ? { ...container, env: [...(container.env ?? []).filter((other) => other.name !== name), { name, value }] }
+      : container;
+  const { containers, initContainers } = pod.spec;
+  const spec: PodSpec = {
+    ...pod.spec,
+    containers: containers.map(add),
+    ...(initContainers === undefined ? {} : { initContainers: initContainers.map(add) }),
+  };
+  return { ...pod, spec };
+}
+
+/** A volume of the pod's own that a template has too is the template's, unless it is of another kind. */
+function findConflict({ spec }: Pod): string | undefined {
+  const mixed = spec.volumes?.find((volume) => Object.keys(volume).length > 2);
+  return mixed === undefined
+    ? undefined
+    : `the pod has a volume ${mixed.name} of its own, which the sidecar needs; rename it`;
 }

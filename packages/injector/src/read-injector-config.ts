@@ -13,6 +13,8 @@ export interface InjectorDocuments {
   readonly proxyConfig: Readonly<Record<string, unknown>>;
   /** MeshConfig's `proxyHttpPort`. Default 0. */
   readonly httpProxyPort?: number;
+  /** MeshConfig's `enablePrometheusMerge`. Default true. */
+  readonly mergeMetrics?: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -25,12 +27,14 @@ export function readInjectorConfig({
   trustDomain,
   proxyConfig,
   httpProxyPort = 0,
+  mergeMetrics = true,
 }: InjectorDocuments): InjectorConfig {
   const defaults = DEFAULT_INJECTOR_CONFIG;
   const global = member(values, 'global');
   const proxy = member(global, 'proxy');
   const initImage = imageOf(global, text(member(global, 'proxy_init'), 'image', ''), defaults.initImage);
   const webhook = member(values, 'sidecarInjectorWebhook');
+  const startupProbe = member(proxy, 'startupProbe');
   const istiodAddress = text(
     proxyConfig,
     'discoveryAddress',
@@ -39,7 +43,7 @@ export function readInjectorConfig({
   return {
     ...defaults,
     revision: revision === '' ? 'default' : revision,
-    policy: text(config, 'policy', 'enabled') === 'disabled' ? 'disabled' : 'enabled',
+    policy: text(config, 'policy', defaults.policy),
     neverInjectSelectors: [...selectors(config, 'neverInjectSelector'), ...selectors(webhook, 'neverInjectSelector')],
     alwaysInjectSelectors: [
       ...selectors(config, 'alwaysInjectSelector'),
@@ -49,16 +53,21 @@ export function readInjectorConfig({
     network: text(global, 'network', defaults.network),
     meshId: text(global, 'meshID', trustDomain),
     trustDomain,
+    clusterDomain: text(proxy, 'clusterDomain', defaults.clusterDomain),
     discoveryAddress: istiodAddress,
+    caAddress: text(global, 'caAddress', '') || istiodAddress,
     proxyImage: imageOf(global, text(proxy, 'image', ''), defaults.proxyImage),
     initImage,
     imagePullPolicy: text(global, 'imagePullPolicy', ''),
+    imagePullSecrets: texts(global, 'imagePullSecrets'),
     proxyBinary: text(proxy, 'binary', '') || undefined,
     proxyConfig,
     httpProxyPort,
     separateAddresses: flag(proxy, 'separateAddresses', defaults.separateAddresses),
     logLevel: text(proxy, 'logLevel', defaults.logLevel),
     componentLogLevel: text(proxy, 'componentLogLevel', defaults.componentLogLevel),
+    agentLogLevel: text(member(global, 'logging'), 'level', defaults.agentLogLevel),
+    logAsJson: flag(global, 'logAsJson', defaults.logAsJson),
     capture: {
       includeOutboundIPRanges: text(proxy, 'includeIPRanges', defaults.capture.includeOutboundIPRanges),
       excludeOutboundIPRanges: text(proxy, 'excludeIPRanges', defaults.capture.excludeOutboundIPRanges),
@@ -67,14 +76,32 @@ export function readInjectorConfig({
       includeInboundPorts: text(proxy, 'includeInboundPorts', defaults.capture.includeInboundPorts),
       excludeInboundPorts: text(proxy, 'excludeInboundPorts', defaults.capture.excludeInboundPorts),
     },
-    statusPort: number(proxy, 'statusPort', defaults.statusPort),
+    statusPort: number(proxy, 'statusPort', number(proxyConfig, 'statusPort', defaults.statusPort)),
     readiness: {
       initialDelaySeconds: number(proxy, 'readinessInitialDelaySeconds', defaults.readiness.initialDelaySeconds),
       periodSeconds: number(proxy, 'readinessPeriodSeconds', defaults.readiness.periodSeconds),
       failureThreshold: number(proxy, 'readinessFailureThreshold', defaults.readiness.failureThreshold),
     },
+    startupFailureThreshold: flag(startupProbe, 'enabled', true)
+      ? number(startupProbe, 'failureThreshold', defaults.startupFailureThreshold)
+      : 0,
     resources: member(proxy, 'resources') ?? defaults.resources,
     rewriteProbes: flag(webhook, 'rewriteAppHTTPProbe', defaults.rewriteProbes),
+    mergeMetrics,
+    holdApplicationUntilProxyStarts: flag(proxy, 'holdApplicationUntilProxyStarts', false),
+    cniEnabled: flag(
+      member(member(values, 'pilot'), 'cni'),
+      'enabled',
+      flag(member(values, 'istio_cni'), 'enabled', false),
+    ),
+    privileged: flag(proxy, 'privileged', defaults.privileged),
+    capNetBindService: flag(proxy, 'capNetBindService', defaults.capNetBindService),
+    lifecycle: member(proxy, 'lifecycle'),
+    seccompProfile: readSeccompProfile(proxy),
+    injectedAnnotations: {
+      ...strings(member(webhook, 'injectedAnnotations')),
+      ...strings(member(config, 'injectedAnnotations')),
+    },
   };
 }
 
@@ -109,6 +136,22 @@ function number(parent: unknown, name: string, fallback: number): number {
 function flag(parent: unknown, name: string, fallback: boolean): boolean {
   const value = isJson(parent) ? parent[name] : undefined;
   return typeof value === 'boolean' ? value : fallback;
+}
+
+function texts(parent: unknown, name: string): readonly string[] {
+  const value = isJson(parent) ? parent[name] : undefined;
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
+
+function strings(parent: Json | undefined): Readonly<Record<string, string>> {
+  const entries = Object.entries(parent ?? {});
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+}
+
+function readSeccompProfile(proxy: Json | undefined): InjectorConfig['seccompProfile'] {
+  const profile = member(proxy, 'seccompProfile');
+  const type = text(profile, 'type', '');
+  return type === '' ? undefined : { ...profile, type };
 }
 
 function selectors(parent: unknown, name: string): readonly LabelSelector[] {

@@ -1,9 +1,12 @@
 import type { EnvVar } from '@meltemi/kube';
 import type { SidecarInput } from './sidecar-input.ts';
 
+/** Where a ConfigMap that overrides the bootstrap is mounted. */
+export const CUSTOM_BOOTSTRAP_PATH = '/etc/istio/custom-bootstrap';
+
 /** The environment of the sidecar's container, in the order in which manifests of Istio have it. */
 export function buildSidecarEnv(input: SidecarInput): readonly EnvVar[] {
-  const { config, workload } = input;
+  const { config, workload, annotations } = input;
   const ports = input.applicationPorts.map(({ name, containerPort, protocol }) => ({
     ...(name === undefined ? {} : { name }),
     containerPort,
@@ -11,26 +14,29 @@ export function buildSidecarEnv(input: SidecarInput): readonly EnvVar[] {
   }));
   return [
     { name: 'PILOT_CERT_PROVIDER', value: 'istiod' },
-    { name: 'CA_ADDR', value: config.discoveryAddress },
+    { name: 'CA_ADDR', value: config.caAddress },
     fromField('POD_NAME', 'metadata.name'),
     fromField('POD_NAMESPACE', 'metadata.namespace'),
     fromField('INSTANCE_IP', 'status.podIP'),
     fromField('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
     fromField('HOST_IP', 'status.hostIP'),
+    fromResource('ISTIO_CPU_LIMIT', 'limits.cpu'),
     { name: 'PROXY_CONFIG', value: JSON.stringify(input.proxyConfig) },
     { name: 'ISTIO_META_POD_PORTS', value: JSON.stringify(ports) },
     { name: 'ISTIO_META_APP_CONTAINERS', value: input.applicationContainers.join(',') },
+    fromResource('GOMEMLIMIT', 'limits.memory'),
     { name: 'ISTIO_META_CLUSTER_ID', value: config.clusterId },
     fromField('ISTIO_META_NODE_NAME', 'spec.nodeName'),
     { name: 'ISTIO_META_INTERCEPTION_MODE', value: input.interceptionMode },
     ...optional('ISTIO_META_NETWORK', config.network),
     { name: 'ISTIO_META_WORKLOAD_NAME', value: workload.name },
     { name: 'ISTIO_META_OWNER', value: workload.owner },
+    ...(annotations['sidecar.istio.io/bootstrapOverride'] === undefined
+      ? []
+      : [{ name: 'ISTIO_BOOTSTRAP_OVERRIDE', value: `${CUSTOM_BOOTSTRAP_PATH}/custom_bootstrap.json` }]),
     { name: 'ISTIO_META_MESH_ID', value: config.meshId },
     { name: 'TRUST_DOMAIN', value: config.trustDomain },
     ...optional('MELTEMI_PROXY_BINARY', config.proxyBinary),
-    ...optional('ISTIO_KUBE_APP_PROBERS', input.appProbers),
-    ...optional('ISTIO_PROMETHEUS_ANNOTATIONS', input.prometheusAnnotations),
     ...proxyMetadataEnv(input.proxyConfig),
   ];
 }
@@ -44,6 +50,10 @@ export function proxyMetadataEnv(proxyConfig: Readonly<Record<string, unknown>>)
 
 function fromField(name: string, fieldPath: string): EnvVar {
   return { name, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } } };
+}
+
+function fromResource(name: string, resource: string): EnvVar {
+  return { name, valueFrom: { resourceFieldRef: { resource, divisor: '0' } } };
 }
 
 function optional(name: string, value: string | undefined): readonly EnvVar[] {

@@ -1,4 +1,7 @@
 import type { Volume, VolumeMount } from '@meltemi/kube';
+import { type NamedObject, parseNamedObjects } from '../annotations/value-checks.ts';
+import { CUSTOM_BOOTSTRAP_PATH } from './sidecar-env.ts';
+import type { SidecarInput } from './sidecar-input.ts';
 
 /** Lifetime of the token that the sidecar proves itself with: 12 hours; kubelets replace it in time. */
 const TOKEN_EXPIRATION_SECONDS = 43_200;
@@ -48,13 +51,39 @@ const VOLUMES: readonly SidecarVolume[] = [
     },
     mountPath: '/etc/istio/pod',
   },
+  {
+    volume: { name: 'istio-ca-crl', configMap: { name: 'istio-ca-crl', optional: true } },
+    mountPath: '/var/run/secrets/istio/crl',
+  },
 ];
 
-/** The volumes that injection adds to a pod. */
-export const SIDECAR_VOLUMES: readonly Volume[] = VOLUMES.map(({ volume }) => volume);
+/** A pod's volumes for the sidecar, and where its container mounts them. */
+export interface SidecarVolumes {
+  readonly volumes: readonly Volume[];
+  readonly mounts: readonly VolumeMount[];
+}
 
-/** Where the sidecar's container mounts them. */
-export const SIDECAR_VOLUME_MOUNTS: readonly VolumeMount[] = VOLUMES.map(({ volume, mountPath }) => ({
-  name: volume.name,
-  mountPath,
-}));
+/** The volumes of every sidecar, and those that the pod's annotations ask for. */
+export function buildSidecarVolumes({ annotations }: Pick<SidecarInput, 'annotations'>): SidecarVolumes {
+  const override = annotations['sidecar.istio.io/bootstrapOverride'];
+  const all = override === undefined ? VOLUMES : [...VOLUMES, customBootstrap(override)];
+  return {
+    // The shapes of a user's volumes are for the API server to check.
+    volumes: [...all.map(({ volume }) => volume), ...(named(annotations, 'userVolume') as readonly Volume[])],
+    mounts: [
+      ...all.map(({ volume, mountPath }) => ({ name: volume.name, mountPath })),
+      ...(named(annotations, 'userVolumeMount') as readonly object[] as readonly VolumeMount[]),
+    ],
+  };
+}
+
+function customBootstrap(configMap: string): SidecarVolume {
+  return {
+    volume: { name: 'custom-bootstrap-volume', configMap: { name: configMap } },
+    mountPath: CUSTOM_BOOTSTRAP_PATH,
+  };
+}
+
+function named(annotations: Readonly<Record<string, string>>, name: string): readonly NamedObject[] {
+  return parseNamedObjects(annotations[`sidecar.istio.io/${name}`] ?? '[]') ?? [];
+}

@@ -1,6 +1,6 @@
 import { err, type Log, ok, type Result } from '@meltemi/base';
 import type { Pod } from '@meltemi/kube';
-import { findUnknownAnnotations } from '../annotations.ts';
+import { findAnnotationWarnings } from '../annotations/validate-annotations.ts';
 import { decideInjection } from '../decision.ts';
 import { injectPod } from '../inject-pod.ts';
 import type { InjectorConfig } from '../injector-config.ts';
@@ -64,6 +64,7 @@ function answer({ uid, namespace, pod }: AdmissionRequest, config: InjectorConfi
   const { labels = {}, annotations = {}, name, generateName } = pod.metadata;
   const podName = `${namespace}/${name || `${generateName ?? ''}…`}`;
   const decision = decideInjection({ namespace, labels, annotations, spec: pod.spec }, config);
+  if (decision.problem !== undefined) log.error('Pod left without sidecar', { pod: podName, reason: decision.problem });
   const warnings = decision.warning === undefined ? [] : [decision.warning];
   if (!decision.inject) {
     log.debug('Pod left without sidecar', { pod: podName, reason: decision.reason });
@@ -85,7 +86,7 @@ function answer({ uid, namespace, pod }: AdmissionRequest, config: InjectorConfi
     allowed: true,
     patchType: 'JSONPatch',
     patch,
-    ...toWarnings([...warnings, ...findUnknownAnnotations(annotations)]),
+    ...toWarnings([...warnings, ...findAnnotationWarnings(annotations)]),
   });
 }
 

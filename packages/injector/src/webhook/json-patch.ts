@@ -3,26 +3,25 @@ import type { Pod } from '@meltemi/kube';
 
 /** One operation of RFC 6902. */
 export interface JsonPatchOperation {
-  readonly op: 'add' | 'replace';
+  readonly op: 'add' | 'replace' | 'remove';
   readonly path: string;
-  readonly value: unknown;
+  /** Absent with `remove`. */
+  readonly value?: unknown;
 }
 
-/** The members that injection changes, each with how to read it. */
-const MEMBERS: Readonly<Record<string, (pod: Pod) => unknown>> = {
-  '/metadata/labels': ({ metadata }) => metadata.labels,
-  '/metadata/annotations': ({ metadata }) => metadata.annotations,
-  '/spec/initContainers': ({ spec }) => spec.initContainers,
-  '/spec/containers': ({ spec }) => spec.containers,
-  '/spec/volumes': ({ spec }) => spec.volumes,
-};
-
-/** The operations that turn a pod into its injected form: at most one for each member that injection changes. */
+/** The operations that turn a pod into its injected form: at most one for each member of `metadata` and `spec`. */
 export function buildPodPatch(before: Pod, after: Pod): readonly JsonPatchOperation[] {
-  return Object.entries(MEMBERS).flatMap(([path, read]) => {
-    const old = read(before);
-    const value = read(after);
-    if (stableJson(old ?? null) === stableJson(value ?? null)) return [];
-    return [{ op: old === undefined ? 'add' : 'replace', path, value }];
+  return [...diff('/metadata', before.metadata, after.metadata), ...diff('/spec', before.spec, after.spec)];
+}
+
+function diff(path: string, before: object, after: object): readonly JsonPatchOperation[] {
+  const old: Readonly<Record<string, unknown>> = { ...before };
+  const changed: Readonly<Record<string, unknown>> = { ...after };
+  return [...new Set([...Object.keys(old), ...Object.keys(changed)])].flatMap((name): JsonPatchOperation[] => {
+    const value = changed[name];
+    if (stableJson(old[name] ?? null) === stableJson(value ?? null)) return [];
+    const target = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    if (value === undefined) return [{ op: 'remove', path: target }];
+    return [{ op: old[name] === undefined ? 'add' : 'replace', path: target, value }];
   });
 }

@@ -1,5 +1,5 @@
 import type { LabelRequirement, LabelSelector, MutatingWebhookConfiguration, NewObject, Webhook } from '@meltemi/kube';
-import { INJECT_NAME } from '../decision.ts';
+import { IGNORED_NAMESPACES, INJECT_NAME } from '../decision.ts';
 import { formatInjectPath, type InjectPath } from './inject-path.ts';
 
 /** End of the names of all injection webhooks; what comes before says which pods each is for. */
@@ -15,6 +15,10 @@ export interface WebhookConfigurationOptions {
   readonly revision?: string;
   /** Namespace of the control plane, whose own pods are never injected. @default 'istio-system' */
   readonly systemNamespace?: string;
+  /** Injects every pod of namespaces that say nothing, unless the pod refuses. @default false */
+  readonly enableNamespacesByDefault?: boolean;
+  /** Whether a pod that a later webhook has changed is asked about again. @default 'Never' */
+  readonly reinvocationPolicy?: 'Never' | 'IfNeeded';
   /** The cluster and network that the webhook's calls name, in clusters that are not the control plane's own. */
   readonly target?: InjectPath;
   /** The roots that the API server checks the control plane by, PEM. Absent until they are known. */
@@ -26,6 +30,7 @@ export function buildMutatingWebhookConfiguration(
   options: WebhookConfigurationOptions = {},
 ): NewObject<MutatingWebhookConfiguration> {
   const { revision = 'default', systemNamespace = 'istio-system' } = options;
+  const { enableNamespacesByDefault = false } = options;
   const isDefault = revision === 'default';
   const suffix = isDefault ? '' : `-${revision}`;
   const build = createWebhookBuilder(options, systemNamespace, `istiod${suffix}`);
@@ -53,6 +58,19 @@ export function buildMutatingWebhookConfiguration(
             ),
           ]
         : []),
+      ...(isDefault && enableNamespacesByDefault
+        ? [
+            build(
+              'auto',
+              [
+                absent(INJECTION_LABEL),
+                absent(REVISION_LABEL),
+                { key: NAMESPACE_NAME_LABEL, operator: 'NotIn', values: [...IGNORED_NAMESPACES] },
+              ],
+              [absent(INJECT_NAME), absent(REVISION_LABEL)],
+            ),
+          ]
+        : []),
     ],
   };
 }
@@ -64,7 +82,7 @@ type BuildWebhook = (
 ) => Webhook;
 
 function createWebhookBuilder(
-  { target = {}, caBundlePem }: WebhookConfigurationOptions,
+  { target = {}, caBundlePem, reinvocationPolicy = 'Never' }: WebhookConfigurationOptions,
   systemNamespace: string,
   serviceName: string,
 ): BuildWebhook {
@@ -80,7 +98,7 @@ function createWebhookBuilder(
     ]),
     objectSelector: select(objects),
     failurePolicy: 'Fail',
-    reinvocationPolicy: 'Never',
+    reinvocationPolicy,
     sideEffects: 'None',
     admissionReviewVersions: ['v1'],
   });

@@ -64,6 +64,7 @@ export interface SecurityContext {
   readonly readOnlyRootFilesystem?: boolean;
   readonly allowPrivilegeEscalation?: boolean;
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
+  readonly seccompProfile?: { readonly type: string; readonly localhostProfile?: string };
 }
 
 /** Where a container sees a volume. */
@@ -176,7 +177,10 @@ export interface PodSpec {
     readonly searches?: readonly string[];
     readonly options?: readonly { readonly name: string; readonly value?: string }[];
   };
-  readonly securityContext?: SecurityContext & { readonly fsGroup?: number };
+  readonly securityContext?: SecurityContext & {
+    readonly fsGroup?: number;
+    readonly sysctls?: readonly { readonly name: string; readonly value: string }[];
+  };
   readonly imagePullSecrets?: readonly { readonly name: string }[];
   readonly readinessGates?: readonly { readonly conditionType: string }[];
   readonly shareProcessNamespace?: boolean;

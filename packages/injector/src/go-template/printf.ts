@@ -1,0 +1,216 @@
+import { ValueError } from './template-error.ts';
+import { formatFloat, formatValue, isMap, type TemplateValue, typeName } from './values.ts';
+
+/** What stands between `%` and the verb. */
+interface Directive {
+  readonly flags: string;
+  readonly width: number | undefined;
+  readonly precision: number | undefined;
+}
+
+const DIRECTIVE = /%([+\-# 0]*)(\*|\d+)?(?:\.(\*|\d+)?)?([\s\S]?)/gu;
+
+/**
+ * Formats as Go's `fmt.Sprintf`. Mistakes show in the text, as they do there: `%!d(string=x)`.
+ *
+ * @param maxLength The longest result, and the widest column.
+ * @throws ValueError when the result would be longer.
+ */
+export function formatPrintf(format: string, values: readonly TemplateValue[], maxLength: number): string {
+  let next = 0;
+  const takeNumber = (text: string | undefined): number | undefined => {
+    if (text === undefined) return undefined;
+    const number = text === '*' ? Number(values[next++] ?? 0) : Number(text);
+    if (number > maxLength) throw new ValueError(`a column of ${number} characters is too wide`);
+    return number;
+  };
+  const text = format.replaceAll(DIRECTIVE, (directive, flags: string, width, precision, verb: string) => {
+    if (verb === '%') return '%';
+    if (verb === '') return '%!(NOVERB)';
+    const parsed = {
+      flags,
+      width: takeNumber(width),
+      precision: directive.includes('.') ? (takeNumber(precision) ?? 0) : undefined,
+    };
+    if (next >= values.length) return `%!${verb}(MISSING)`;
+    return pad(formatVerb(verb, values[next++], parsed), parsed);
+  });
+  if (next >= values.length) return text;
+  const extra = values
+    .slice(next)
+    .map((value) => (value === null ? '<nil>' : `${typeName(value)}=${formatValue(value)}`));
+  return `${text}%!(EXTRA ${extra.join(', ')})`;
+}
+
+/** Go's `fmt.Sprint`: a space between two values neither of which is a string. */
+export function joinPrinted(values: readonly TemplateValue[]): string {
+  return values
+    .map((value, index) => {
+      const isSpaced = index > 0 && typeof value !== 'string' && typeof values[index - 1] !== 'string';
+      return `${isSpaced ? ' ' : ''}${formatValue(value)}`;
+    })
+    .join('');
+}
+
+function formatVerb(verb: string, value: TemplateValue, directive: Directive): string {
+  switch (verb) {
+    case 'v':
+      return directive.flags.includes('#') ? goSyntax(value) : formatSigned(value, directive);
+    case 's':
+      return formatEach(value, (item) => formatString(item, directive));
+    case 'q':
+      return formatEach(value, (item) => formatQuoted(item, directive));
+    case 'd':
+      return formatEach(value, (item) => formatInteger(item, 10, verb, directive));
+    case 'x':
+    case 'X':
+      return formatEach(value, (item) => formatHex(item, verb, directive));
+    case 'o':
+      return formatEach(value, (item) => formatInteger(item, 8, verb, directive));
+    case 'b':
+      return formatEach(value, (item) => formatInteger(item, 2, verb, directive));
+    case 'c':
+      return typeof value === 'bigint' ? String.fromCodePoint(Number(value)) : bad(verb, value);
+    case 'U':
+      return typeof value === 'bigint' ? `U+${value.toString(16).toUpperCase().padStart(4, '0')}` : bad(verb, value);
+    case 't':
+      return typeof value === 'boolean' ? String(value) : bad(verb, value);
+    case 'T':
+      return value === null ? '<nil>' : typeName(value);
+    case 'f':
+    case 'F':
+    case 'e':
+    case 'E':
+    case 'g':
+    case 'G':
+      return formatEach(value, (item) => formatFloatVerb(item, verb, directive));
+    default:
+      return bad(verb, value);
+  }
+}
+
+function bad(verb: string, value: TemplateValue): string {
+  return value === null || value === undefined
+    ? `%!${verb}(<nil>)`
+    : `%!${verb}(${typeName(value)}=${formatValue(value)})`;
+}
+
+/** Verbs reach into lists and maps. */
+function formatEach(value: TemplateValue, format: (item: TemplateValue) => string): string {
+  if (Array.isArray(value)) return `[${value.map((item) => formatEach(item, format)).join(' ')}]`;
+  if (!isMap(value)) return format(value);
+  const entries = value instanceof Map ? [...value.entries()] : Object.entries(value);
+  const sorted = entries.toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return `map[${sorted.map(([key, item]) => `${format(key)}:${formatEach(item, format)}`).join(' ')}]`;
+}
+
+function formatSigned(value: TemplateValue, directive: Directive): string {
+  if (typeof value === 'number' && directive.precision !== undefined) return formatFloatVerb(value, 'g', directive);
+  if (typeof value === 'bigint') return formatInteger(value, 10, 'd', directive);
+  return formatValue(value);
+}
+
+function formatString(value: TemplateValue, { precision }: Directive): string {
+  if (typeof value !== 'string') return bad('s', value);
+  return precision === undefined ? value : Array.from(value).slice(0, precision).join('');
+}
+
+function formatQuoted(value: TemplateValue, directive: Directive): string {
+  if (typeof value === 'bigint') return `'${String.fromCodePoint(Number(value))}'`;
+  if (typeof value !== 'string') return bad('q', value);
+  const text = formatString(value, directive);
+  return directive.flags.includes('#') && !/[`\p{Cc}]/u.test(text.replaceAll('\t', '')) ? `\`${text}\`` : quoteGo(text);
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  '\\': '\\\\',
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+};
+
+/** A text as Go's `strconv.Quote` writes it. */
+export function quoteGo(text: string): string {
+  const escaped = text.replaceAll(/["\\]|[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    const hex = code.toString(16);
+    if (ESCAPES[char] !== undefined) return ESCAPES[char];
+    if (code < 0x80) return `\\x${hex.padStart(2, '0')}`;
+    return code > 0xffff ? `\\U${hex.padStart(8, '0')}` : `\\u${hex.padStart(4, '0')}`;
+  });
+  return `"${escaped}"`;
+}
+
+function formatInteger(value: TemplateValue, base: number, verb: string, { flags, precision }: Directive): string {
+  if (typeof value !== 'bigint') return bad(verb, value);
+  const digits = (value < 0n ? -value : value).toString(base).padStart(precision ?? 0, '0');
+  const prefix = flags.includes('#') ? (base === 16 ? '0x' : base === 8 ? '0' : base === 2 ? '0b' : '') : '';
+  return `${signOf(value < 0n, flags)}${prefix}${digits}`;
+}
+
+function signOf(isNegative: boolean, flags: string): string {
+  if (isNegative) return '-';
+  return flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '';
+}
+
+function formatHex(value: TemplateValue, verb: string, directive: Directive): string {
+  const text =
+    typeof value === 'string'
+      ? [...new TextEncoder().encode(value)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+      : formatInteger(value, 16, verb, directive);
+  return verb === 'X' && !text.startsWith('%!') ? text.toUpperCase() : text;
+}
+
+function formatFloatVerb(value: TemplateValue, verb: string, { flags, precision }: Directive): string {
+  if (typeof value !== 'number') return bad(verb, value);
+  if (!Number.isFinite(value)) return formatFloat(value);
+  const sign = signOf(value < 0 || Object.is(value, -0), flags);
+  const size = Math.abs(value);
+  const isUpper = verb === 'E' || verb === 'G';
+  const text = formatSize(size, verb.toLowerCase(), precision);
+  return `${sign}${isUpper ? text.toUpperCase() : text}`;
+}
+
+function formatSize(size: number, verb: string, precision: number | undefined): string {
+  // toFixed and toExponential take at most 100 places.
+  if (verb === 'f') return size.toFixed(Math.min(precision ?? 6, 100));
+  if (verb === 'e') return withGoExponent(size.toExponential(Math.min(precision ?? 6, 100)));
+  const digits = precision === undefined ? undefined : Math.max(1, Math.min(precision, 100));
+  const exact = digits === undefined ? size.toExponential() : size.toExponential(digits - 1);
+  const exponent = Number(exact.split('e')[1]);
+  if (exponent < -4 || exponent >= (digits ?? 6))
+    return withGoExponent(exact.replace(/(\.\d*?)0+e/, '$1e').replace('.e', 'e'));
+  return digits === undefined ? formatFloat(size) : formatFloat(Number(exact));
+}
+
+function withGoExponent(text: string): string {
+  return text.replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** Go's `%#v`, for the values that templates have. */
+function goSyntax(value: TemplateValue): string {
+  if (typeof value === 'string') return quoteGo(value);
+  if (value === null) return '<nil>';
+  if (Array.isArray(value)) return `[]interface {}{${value.map(goSyntax).join(', ')}}`;
+  if (isMap(value)) {
+    const entries = value instanceof Map ? [...value.entries()] : Object.entries(value);
+    const sorted = entries.toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return `${typeName(value)}{${sorted.map(([key, item]) => `${quoteGo(key)}:${goSyntax(item)}`).join(', ')}}`;
+  }
+  return formatValue(value);
+}
+
+function pad(text: string, { flags, width }: Directive): string {
+  const missing = (width ?? 0) - Array.from(text).length;
+  if (missing <= 0) return text;
+  if (flags.includes('-')) return text + ' '.repeat(missing);
+  const isNumber = /^[+\- ]?[\d.]/.test(text);
+  if (!flags.includes('0')) return ' '.repeat(missing) + text;
+  const sign = isNumber ? (/^[+\- ]/.exec(text)?.[0] ?? '') : '';
+  return sign + '0'.repeat(missing) + text.slice(sign.length);
+}
