@@ -56,7 +56,12 @@ export interface MeshDouble extends AsyncDisposable {
   readonly protocols: () => readonly string[];
   /** While false, discovery streams are refused. */
   serveDiscovery(isServed: boolean): void;
+  /** Takes effect with the next stream, or at once after {@link push}. */
   setListeners(listeners: readonly JsonValue[]): void;
+  /** Clusters besides one without endpoints. */
+  setClusters(clusters: readonly JsonValue[]): void;
+  /** Sends what was set to connected clients. */
+  push(): void;
   stop(): void;
   /** Starts again on the same port. */
   restart(): Promise<void>;
@@ -92,6 +97,8 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
 
   let isServed = true;
   let listeners: readonly EncodedResource[] = [];
+  let clusters: readonly EncodedResource[] = [BLACK_HOLE];
+  let number = 1;
   let port = 0;
   let server: Server | undefined;
   let discovery: ReturnType<typeof createDiscovery> | undefined;
@@ -109,12 +116,23 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
         return caller.ok ? parseSpiffeId(caller.value.identities[0] ?? '') : caller;
       },
       provider: {
-        open: () => (isServed ? ok({ number: 1, generate, [Symbol.dispose]: () => {} }) : err('not yet')),
+        open: () => (isServed ? ok(session) : err('not yet')),
       },
     });
   const generate = (typeUrl: string): ResourceView => {
-    const known = typeUrl === TYPE_URLS.listener ? listeners : typeUrl === TYPE_URLS.cluster ? [BLACK_HOLE] : [];
-    return { number: 1, versionInfo: '1', resources: new Map(known.map((resource) => [resource.name, resource])) };
+    const known = typeUrl === TYPE_URLS.listener ? listeners : typeUrl === TYPE_URLS.cluster ? clusters : [];
+    return {
+      number,
+      versionInfo: String(number),
+      resources: new Map(known.map((resource) => [resource.name, resource])),
+    };
+  };
+  const session: DiscoverySession = {
+    get number() {
+      return number;
+    },
+    generate,
+    [Symbol.dispose]: () => {},
   };
   const restart = async (): Promise<void> => {
     server = new Server();
@@ -151,6 +169,19 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
         const listener = fromJson(ListenerSchema, document, { registry: REGISTRY });
         return encodeResource(TYPE_URLS.listener, listener.name, toBinary(ListenerSchema, listener));
       });
+    },
+    setClusters: (documents) => {
+      clusters = [
+        BLACK_HOLE,
+        ...documents.map((document) => {
+          const cluster = fromJson(ClusterSchema, document);
+          return encodeResource(TYPE_URLS.cluster, cluster.name, toBinary(ClusterSchema, cluster));
+        }),
+      ];
+    },
+    push: () => {
+      number += 1;
+      discovery?.push(() => new Map([TYPE_URLS.cluster, TYPE_URLS.listener].map((typeUrl) => [typeUrl, 'all'])));
     },
     stop,
     restart,

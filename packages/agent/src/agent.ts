@@ -9,7 +9,6 @@ import {
   MeltemiError,
   messageOf,
   type Random,
-  sleep,
 } from '@meltemi/base';
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
@@ -18,6 +17,7 @@ import { createCaClient } from './identity/ca-client.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
 import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
 import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
+import { createDrain, type DrainOptions } from './lifecycle/drain.ts';
 import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
 import { startSdsServer } from './sds/sds-server.ts';
@@ -25,10 +25,9 @@ import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
 import { type AgentSettings, ANY_ADDRESS } from './settings.ts';
 import { createAgentMetrics } from './status/agent-metrics.ts';
 import { createApplicationProbes, parseApplicationProbes } from './status/application-probes.ts';
-import { requestLocal } from './status/local-http.ts';
 import { createMetricsMerger } from './status/merged-metrics.ts';
 import { createReadiness } from './status/readiness.ts';
-import { readScrapeTarget } from './status/scrape-target.ts';
+import { readScrapeTargets } from './status/scrape-target.ts';
 import { type StatusServer, startStatusServer } from './status/status-server.ts';
 import { startAdsProxy } from './xds-proxy/ads-proxy.ts';
 
@@ -51,8 +50,6 @@ export interface Agent extends AsyncDisposable {
   statusPort(): number;
 }
 
-const DRAIN_TIMEOUT_MS = 2000;
-
 /** Builds the sidecar; nothing is opened before `start`. */
 export function createAgent(options: AgentOptions): Agent {
   const { settings, clock, log } = options;
@@ -68,14 +65,7 @@ export function createAgent(options: AgentOptions): Agent {
   const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
   const dataPlane = createDataPlane(options, bootstrapPath);
   let statusServer: StatusServer | undefined;
-  let isDrained = false;
-
-  const startDrain = async (): Promise<void> => {
-    if (isDrained) return;
-    isDrained = true;
-    readiness.terminate();
-    await postDrain(settings, log);
-  };
+  const drain = createDrain(drainOptions(options), () => readiness.terminate());
 
   return {
     ended: Promise.race([dataPlane.ended, quit.promise]),
@@ -94,7 +84,7 @@ export function createAgent(options: AgentOptions): Agent {
         scrape: createScrape(settings, createAgentMetrics(identity, clock)),
         probes: createProbes(settings, log),
         onQuit: () => quit.resolve({ code: 0, reason: 'asked to quit' }),
-        onDrain: startDrain,
+        onDrain: () => drain.begin(),
         log: log.scope('status'),
       });
       parts.push(statusServer);
@@ -102,13 +92,7 @@ export function createAgent(options: AgentOptions): Agent {
       parts.push(dataPlane);
       await dataPlane.start();
     },
-    async drain() {
-      // After an explicit drain the connections have had their time already.
-      if (isDrained) return;
-      await startDrain();
-      if (settings.exitOnZeroConnections) await waitForIdle(settings, clock, log);
-      else await sleep(clock, proxyConfig.terminationDrainDurationMs);
-    },
+    drain: () => drain.finish(),
     async [Symbol.asyncDispose]() {
       stopped.abort();
       await disposeAll(parts, (message) => log.warn(message));
@@ -187,11 +171,33 @@ async function writeBootstrap(
   await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
 }
 
+function drainOptions({ settings, clock, log }: AgentOptions): DrainOptions {
+  const { proxyConfig, addresses, prometheusPort, readinessPort } = settings;
+  return {
+    adminHost: addresses.local,
+    adminPort: proxyConfig.adminPort,
+    isSidecar: settings.nodeType === 'sidecar',
+    terminationDrainMs: proxyConfig.terminationDrainDurationMs,
+    exitsOnZeroConnections: settings.exitOnZeroConnections,
+    minimumDrainMs: settings.minimumDrainDurationMs,
+    ownPorts: [proxyConfig.adminPort, prometheusPort, readinessPort],
+    clock,
+    log,
+  };
+}
+
 function createScrape(settings: AgentSettings, agentMetrics: () => string): ReturnType<typeof createMetricsMerger> {
-  const application = readScrapeTarget(settings.env['ISTIO_PROMETHEUS_ANNOTATIONS']);
+  // A gateway has no application beside it.
+  const applications =
+    settings.nodeType === 'sidecar' ? readScrapeTargets(settings.env['ISTIO_PROMETHEUS_ANNOTATIONS']) : [];
   const { local, application: applicationHost = local } = settings.addresses;
   const hosts = { proxy: local, application: applicationHost };
-  return createMetricsMerger({ agentMetrics, hosts, proxyPort: settings.prometheusPort, application });
+  return createMetricsMerger({
+    agentMetrics,
+    hosts,
+    proxyPort: settings.mergesProxyMetrics ? settings.prometheusPort : undefined,
+    applications,
+  });
 }
 
 function createProbes(
@@ -202,52 +208,4 @@ function createProbes(
   if (!probes.ok) throw new MeltemiError('USAGE', `Cannot read the probes of the pod: ${probes.error}`);
   if (probes.value.size > 0) log.info('Probing on behalf of the kubelet', { probes: [...probes.value.keys()] });
   return createApplicationProbes(probes.value, addresses.application ?? instanceIps[0] ?? '127.0.0.1');
-}
-
-async function postDrain({ nodeType, proxyConfig, addresses }: AgentSettings, log: Log): Promise<void> {
-  const query = nodeType === 'sidecar' ? '?inboundonly&graceful' : '?graceful';
-  try {
-    const path = `/drain_listeners${query}`;
-    const target = { host: addresses.local, port: proxyConfig.adminPort };
-    await requestLocal({ ...target, path, method: 'POST', timeoutMs: DRAIN_TIMEOUT_MS });
-  } catch (error) {
-    log.warn('Cannot ask the proxy to drain', { error: messageOf(error) });
-  }
-}
-
-/** Waits at least the minimum, then until no application's connection is left. Five unanswered questions end the wait. */
-async function waitForIdle(
-  { proxyConfig, addresses, minimumDrainDurationMs, prometheusPort, readinessPort }: AgentSettings,
-  clock: Clock,
-  log: Log,
-): Promise<void> {
-  await sleep(clock, minimumDrainDurationMs);
-  const own = new RegExp(
-    `_(${proxyConfig.adminPort}|${prometheusPort}|${readinessPort})\\.|admin|worker_|envoy_internal`,
-  );
-  for (let failures = 0; failures < 5; ) {
-    try {
-      const path = '/stats?usedonly&filter=downstream_cx_active$';
-      const { body } = await requestLocal({
-        host: addresses.local,
-        port: proxyConfig.adminPort,
-        path,
-        timeoutMs: DRAIN_TIMEOUT_MS,
-      });
-      const active = countActive(body, own);
-      if (active === 0) return;
-      log.debug('Waiting for connections to end', { active });
-    } catch {
-      failures += 1;
-    }
-    await sleep(clock, 1000);
-  }
-}
-
-function countActive(stats: string, own: RegExp): number {
-  let active = 0;
-  for (const line of stats.split('\n')) {
-    if (line.startsWith('listener.') && !own.test(line)) active += Number(line.split(': ')[1] ?? 0);
-  }
-  return active;
 }

@@ -32,6 +32,8 @@ export interface AgentSettings {
   readonly readinessPort: number;
   readonly exitOnZeroConnections: boolean;
   readonly minimumDrainDurationMs: number;
+  /** Whether a scrape of the agent's port also returns the proxy's metrics. */
+  readonly mergesProxyMetrics: boolean;
   readonly paths: AgentPaths;
 }
 
@@ -143,6 +145,7 @@ export function readSettings({
     readinessPort: readPort(env, 'ENVOY_STATUS_PORT', 15_021),
     exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
     minimumDrainDurationMs: readDuration(env, 'MINIMUM_DRAIN_DURATION', '5s'),
+    mergesProxyMetrics: env['PILOT_AGENT_MERGE_ENVOY_STATS'] !== 'false',
     paths,
   };
 }

@@ -1,7 +1,8 @@
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { request as requestTls } from 'node:https';
-import { connect } from 'node:net';
+import { connect, isIPv6 } from 'node:net';
 import { err, messageOf, ok, type Result } from '@meltemi/base';
+import { probeGrpc } from './grpc-probe.ts';
 
 /** A probe of a kubelet as the pod declared it, before the injector pointed it at the agent. Ports are numbers here. */
 export interface ApplicationProbe {
@@ -13,6 +14,7 @@ export interface ApplicationProbe {
     readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
   };
   readonly tcpSocket?: { readonly port: number };
+  readonly grpc?: { readonly port: number; readonly service?: string };
   readonly timeoutSeconds?: number;
 }
 
@@ -23,7 +25,12 @@ export interface ApplicationProbes {
 }
 
 /** The source address by which capture rules know traffic of the sidecar to its own application. */
-const PASSTHROUGH_SOURCE = '127.0.0.6';
+function passthroughSource(host: string): string {
+  return isIPv6(host) ? '::6' : '127.0.0.6';
+}
+
+/** As many redirects as kubelets follow. */
+const MAX_REDIRECTS = 10;
 const MAX_BODY_BYTES = 10 * 1024;
 
 /** Parses `ISTIO_KUBE_APP_PROBERS`: a JSON object of probes by path. */
@@ -51,7 +58,8 @@ export function createApplicationProbes(
       try {
         if (probe.httpGet !== undefined) return await probeHttp(probe.httpGet, podIp, timeoutMs, headers);
         if (probe.tcpSocket !== undefined) return await probeTcp(probe.tcpSocket.port, podIp, timeoutMs);
-        return { statusCode: 400, body: 'the probe is neither httpGet nor tcpSocket\n' };
+        if (probe.grpc !== undefined) return await askGrpc(probe.grpc, podIp, timeoutMs);
+        return { statusCode: 400, body: 'the probe is neither httpGet nor tcpSocket nor grpc\n' };
       } catch (error) {
         return { statusCode: 500, body: `${messageOf(error)}\n` };
       }
@@ -61,33 +69,56 @@ export function createApplicationProbes(
 
 type HttpGet = NonNullable<ApplicationProbe['httpGet']>;
 
-function probeHttp(
+interface HttpAnswer {
+  readonly statusCode: number;
+  readonly body: string;
+  readonly location: string | undefined;
+}
+
+/** Follows redirects on the same host, as kubelets do; one that leads elsewhere counts as success. */
+async function probeHttp(
   { path = '/', port, scheme = 'HTTP', httpHeaders = [] }: HttpGet,
-  host: string,
+  podIp: string,
   timeoutMs: number,
   incoming: IncomingHttpHeaders,
 ): Promise<{ statusCode: number; body: string }> {
   const headers: Record<string, string> = { 'user-agent': incoming['user-agent'] ?? 'kube-probe', connection: 'close' };
   for (const { name, value } of httpHeaders) headers[name.toLowerCase()] = value;
-  const target = path.startsWith('/') ? path : `/${path}`;
   const signal = AbortSignal.timeout(timeoutMs);
-  const options = { host, port, path: target, headers, agent: false, signal, localAddress: PASSTHROUGH_SOURCE };
+  const host = isIPv6(podIp) ? `[${podIp}]` : podIp;
+  let url = new URL(`${scheme.toLowerCase()}://${host}:${port}${path.startsWith('/') ? path : `/${path}`}`);
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+    const { statusCode, body, location } = await getOnce(url, podIp, { headers, signal });
+    if (statusCode < 300 || statusCode >= 400) return { statusCode, body };
+    const next = location === undefined ? undefined : URL.parse(location, url.href);
+    if (next === undefined || next === null || next.hostname !== url.hostname) return { statusCode: 200, body };
+    url = next;
+  }
+  return { statusCode: 500, body: `stopped after ${MAX_REDIRECTS} redirects\n` };
+}
+
+function getOnce(
+  url: URL,
+  host: string,
+  { headers, signal }: { readonly headers: Record<string, string>; readonly signal: AbortSignal },
+): Promise<HttpAnswer> {
+  const isTls = url.protocol === 'https:';
+  const port = Number(url.port || (isTls ? 443 : 80));
+  const path = `${url.pathname}${url.search}`;
+  const options = { host, port, path, headers, agent: false, signal, localAddress: passthroughSource(host) };
   return new Promise((resolve, reject) => {
-    const isTls = scheme.toUpperCase() === 'HTTPS';
     const outgoing = isTls ? requestTls({ ...options, rejectUnauthorized: false }) : request(options);
     outgoing.on('response', (response) => {
       const chunks: Buffer[] = [];
       let length = 0;
       response.on('data', (chunk: Buffer) => {
-        if (length < MAX_BODY_BYTES) chunks.push(chunk);
+        if (length < MAX_BODY_BYTES) chunks.push(chunk.subarray(0, MAX_BODY_BYTES - length));
         length += chunk.length;
       });
       response.on('error', reject);
       response.on('end', () => {
-        const statusCode = response.statusCode ?? 500;
-        // Kubelets count a redirect as success.
-        const isRedirect = statusCode >= 300 && statusCode < 400;
-        resolve({ statusCode: isRedirect ? 200 : statusCode, body: Buffer.concat(chunks).toString() });
+        const body = Buffer.concat(chunks).toString();
+        resolve({ statusCode: response.statusCode ?? 500, body, location: response.headers.location });
       });
     });
     outgoing.on('error', reject);
@@ -95,9 +126,18 @@ function probeHttp(
   });
 }
 
+async function askGrpc(
+  { port, service = '' }: NonNullable<ApplicationProbe['grpc']>,
+  host: string,
+  timeoutMs: number,
+): Promise<{ statusCode: number; body: string }> {
+  const problem = await probeGrpc({ host, port, service, timeoutMs, localAddress: passthroughSource(host) });
+  return problem === undefined ? { statusCode: 200, body: '' } : { statusCode: 500, body: `${problem}\n` };
+}
+
 function probeTcp(port: number, host: string, timeoutMs: number): Promise<{ statusCode: number; body: string }> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, localAddress: PASSTHROUGH_SOURCE, timeout: timeoutMs });
+    const socket = connect({ host, port, localAddress: passthroughSource(host), timeout: timeoutMs });
     const finish = (statusCode: number, body: string): void => {
       socket.destroy();
       resolve({ statusCode, body });

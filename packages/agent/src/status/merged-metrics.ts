@@ -18,10 +18,10 @@ export interface MetricsMergerOptions {
   readonly agentMetrics: () => string;
   /** Default: 127.0.0.1 for both. */
   readonly hosts?: { readonly proxy: string; readonly application: string };
-  /** The port at which the proxy serves its own. */
-  readonly proxyPort: number;
-  /** `undefined` when the application has none. */
-  readonly application: ScrapeTarget | undefined;
+  /** The port at which the proxy serves its own; `undefined` leaves them out. */
+  readonly proxyPort: number | undefined;
+  /** In the order in which they are to come; empty when the application has none. */
+  readonly applications: readonly ScrapeTarget[];
   /** Replaced in tests. */
   readonly request?: (request: LocalRequest) => Promise<LocalResponse>;
 }
@@ -40,38 +40,46 @@ export function createMetricsMerger(
   readonly query: string;
   readonly timeoutMs?: number;
 }) => Promise<MergedMetrics> {
-  const { agentMetrics, hosts, proxyPort, application, request = requestLocal } = options;
+  const { agentMetrics, hosts, proxyPort, applications, request = requestLocal } = options;
   const hostOf = (part: 'proxy' | 'application'): Pick<LocalRequest, 'host'> =>
     hosts === undefined ? {} : { host: hosts[part] };
   const failures = new Map<string, number>([
     ['application', 0],
     ['envoy', 0],
   ]);
-  const scrapePart = async (type: string, target: LocalRequest): Promise<{ text: string; contentType: string }> => {
+  const scrapePart = async (type: string, target: LocalRequest): Promise<MergedMetrics | undefined> => {
     try {
       const { statusCode, headers, body } = await request(target);
       if (statusCode !== 200) throw new Error(`status ${statusCode}`);
-      return { text: body, contentType: headers['content-type'] ?? TEXT };
+      return { body, contentType: headers['content-type'] ?? TEXT };
     } catch {
       failures.set(type, (failures.get(type) ?? 0) + 1);
-      return { text: '', contentType: TEXT };
+      return undefined;
     }
   };
   return async ({ accept, query, timeoutMs = DEFAULT_TIMEOUT_MS }) => {
     const headers = accept === '' ? {} : { accept };
-    const [proxy, app] = await Promise.all([
-      scrapePart('envoy', { ...hostOf('proxy'), port: proxyPort, path: `/stats/prometheus${query}`, timeoutMs }),
-      application === undefined
+    const [proxy, ...scraped] = await Promise.all([
+      proxyPort === undefined
         ? undefined
-        : scrapePart('application', { ...hostOf('application'), ...application, headers, timeoutMs }),
+        : scrapePart('envoy', { ...hostOf('proxy'), port: proxyPort, path: `/stats/prometheus${query}`, timeoutMs }),
+      ...applications.map((target) =>
+        scrapePart('application', { ...hostOf('application'), ...target, headers, timeoutMs }),
+      ),
     ]);
-    const isOpenMetrics = app?.contentType.startsWith('application/openmetrics-text') === true;
-    const parts = [agentMetrics(), formatFailures(failures), proxy.text, app?.text ?? ''];
+    const answers = scraped.filter((answer) => answer !== undefined);
+    const contentType = commonType(answers);
+    const parts = [agentMetrics(), formatFailures(failures), proxy?.body ?? '', ...answers.map(({ body }) => body)];
     const body = parts.map(stripEnd).join('');
-    return isOpenMetrics && app !== undefined
-      ? { contentType: app.contentType, body: `${body}# EOF\n` }
-      : { contentType: TEXT, body };
+    return contentType === undefined ? { contentType: TEXT, body } : { contentType, body: `${body}# EOF\n` };
   };
+}
+
+/** The OpenMetrics type of the first answer, if all are of that kind: mixed answers are plain text together. */
+function commonType(answers: readonly MergedMetrics[]): string | undefined {
+  return answers.every(({ contentType }) => contentType.startsWith('application/openmetrics-text'))
+    ? answers[0]?.contentType
+    : undefined;
 }
 
 /** `# EOF` ends an OpenMetrics document and may stand at its very end only. */

@@ -14,6 +14,8 @@ export interface ReadinessOptions {
   /** Default: 127.0.0.1. */
   readonly adminHost?: string;
   readonly adminPort: number;
+  /** What else has to be there, such as a table of names: each says what it waits for, and is not asked again once there. */
+  readonly conditions?: readonly (() => string | undefined)[];
   /** Replaced in tests. */
   readonly request?: (request: LocalRequest) => Promise<LocalResponse>;
 }
@@ -23,18 +25,30 @@ const CDS = 'cluster_manager.cds';
 const LDS = 'listener_manager.lds';
 const STATS_PATH =
   '/stats?usedonly&filter=^(cluster_manager\\.cds|listener_manager\\.lds)\\.update_(success|rejected)$';
+const WORKERS = 'listener_manager.workers_started';
 
 /**
- * Asks the proxy's admin port. Ready means: the proxy is live, and has accepted clusters and listeners once. That they
- * were accepted is remembered; being live is asked every time.
+ * Asks the proxy's admin port. Ready means: the proxy has accepted clusters and listeners once, has started its workers and
+ * is live. Each is remembered, as in Istio: who asks comes through the proxy, and so sees that it serves.
  */
 export function createReadiness({
   adminHost = '127.0.0.1',
   adminPort,
+  conditions = [],
   request = requestLocal,
 }: ReadinessOptions): Readiness {
   let isTerminating = false;
   let hasConfiguration = false;
+  let isLive = false;
+  const pending = new Set(conditions);
+  const conditionProblem = (): string | undefined => {
+    for (const condition of pending) {
+      const problem = condition();
+      if (problem !== undefined) return problem;
+      pending.delete(condition);
+    }
+    return undefined;
+  };
   const ask = (path: string): Promise<LocalResponse> =>
     request({ host: adminHost, port: adminPort, path, timeoutMs: TIMEOUT_MS });
   return {
@@ -49,15 +63,22 @@ export function createReadiness({
           if (problem !== undefined) return err(problem);
           hasConfiguration = true;
         }
-        const ready = await ask('/ready');
-        return ready.statusCode === 200
-          ? ok(true)
-          : err(`the proxy is ${ready.body.trim() || `answering ${ready.statusCode}`}`);
+        const problem = conditionProblem() ?? (isLive ? undefined : await findLifeProblem(ask));
+        if (problem !== undefined) return err(problem);
+        isLive = true;
+        return ok(true);
       } catch (error) {
         return err(`the proxy's admin port does not answer: ${messageOf(error)}`);
       }
     },
   };
+}
+
+async function findLifeProblem(ask: (path: string) => Promise<LocalResponse>): Promise<string | undefined> {
+  const ready = await ask('/ready');
+  if (ready.statusCode !== 200) return `the proxy is ${ready.body.trim() || `answering ${ready.statusCode}`}`;
+  const workers = parseStats((await ask(`/stats?filter=^${WORKERS.replace('.', '\\.')}$`)).body).get(WORKERS);
+  return workers === 1 ? undefined : 'the proxy has not started its workers yet';
 }
 
 function findConfigurationProblem(stats: ReadonlyMap<string, number>): string | undefined {

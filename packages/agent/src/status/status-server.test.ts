@@ -4,13 +4,14 @@ import { createServer, request } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import { type Log, silentLog } from '@meltemi/base';
 import { runWait } from '../commands/wait.ts';
 import { type ApplicationProbe, createApplicationProbes, parseApplicationProbes } from './application-probes.ts';
 import type { LocalResponse } from './local-http.ts';
 import { createMetricsMerger } from './merged-metrics.ts';
 import { createReadiness } from './readiness.ts';
-import { readScrapeTarget } from './scrape-target.ts';
+import { readScrapeTargets } from './scrape-target.ts';
 import { type StatusServer, startStatusServer } from './status-server.ts';
 
 /** A proxy's admin port as the agent sees it. */
@@ -19,7 +20,8 @@ interface FakeProxy {
   ready: { statusCode: number; body: string };
 }
 
-const ACCEPTED = 'cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_success: 1\n';
+const ACCEPTED =
+  'cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_success: 1\nlistener_manager.workers_started: 1\n';
 
 function answer(statusCode: number, body: string, contentType = 'text/plain'): LocalResponse {
   return { statusCode, headers: { 'content-type': contentType }, body };
@@ -84,12 +86,13 @@ test('SEC-61 readiness is 503 until clusters and listeners were accepted, names 
   proxy.ready = { statusCode: 200, body: 'LIVE' };
   assert.equal((await ready()).status, 200);
   proxy.stats = '';
-  assert.equal((await ready()).status, 200, 'that configuration was accepted is remembered');
+  proxy.ready = { statusCode: 503, body: 'DRAINING' };
+  assert.equal((await ready()).status, 200, 'what was there once is remembered');
   server.readiness.terminate();
   assert.equal((await ready()).status, 503);
 });
 
-test('`wait` ends with 0 when the sidecar is ready, and with an error when time is up', async () => {
+test('SEC-62 `wait` ends with 0 when the sidecar is ready, and with an error when time is up', async () => {
   const proxy: FakeProxy = { stats: '', ready: { statusCode: 200, body: 'LIVE' } };
   await using server = await start(proxy);
   const errors: string[] = [];
@@ -140,7 +143,7 @@ test('what a sidecar passes on from others may not end the sidecar', async () =>
   assert.deepEqual(server.events, []);
 });
 
-test('`/quitquitquit` and `/drain` take only POST, and only from the pod itself', async () => {
+test('SEC-64 `/quitquitquit` and `/drain` take only POST, and only from the pod itself', async () => {
   await using server = await start({ stats: '', ready: { statusCode: 200, body: '' } });
   for (const path of ['/quitquitquit', '/drain']) {
     assert.equal((await call(server.port, path)).status, 405);
@@ -164,7 +167,7 @@ test('SEC-65 metrics of proxy and application come as one document with one end,
   const scrape = createMetricsMerger({
     agentMetrics: () => 'istio_agent_uptime_seconds 1\n',
     proxyPort: 15_090,
-    application: { port: 9090, path: '/m' },
+    applications: [{ port: 9090, path: '/m' }],
     request: async ({ port, path }) => {
       if (port === 15_090) return answer(200, `envoy_server_live 1\n# query ${path}\n`);
       if (application instanceof Error) throw application;
@@ -184,18 +187,72 @@ test('SEC-65 metrics of proxy and application come as one document with one end,
   assert.doesNotMatch(after.body, /app_total|EOF/);
 });
 
+test('readiness waits for workers, and for what else has to be there', async () => {
+  let names: string | undefined = 'no table of names yet';
+  let stats = ACCEPTED.replace('workers_started: 1', 'workers_started: 0');
+  const readiness = createReadiness({
+    adminPort: 1,
+    conditions: [() => names],
+    request: async ({ path }) => answer(200, path === '/ready' ? 'LIVE' : stats),
+  });
+  const why = async (): Promise<string> => {
+    const ready = await readiness.check();
+    return ready.ok ? 'ready' : ready.error;
+  };
+  assert.equal(await why(), 'no table of names yet');
+  names = undefined;
+  assert.match(await why(), /workers/);
+  stats = ACCEPTED;
+  assert.equal(await why(), 'ready');
+  names = 'gone';
+  assert.equal(await why(), 'ready');
+});
+
+test('SEC-65 several targets come in declared order with one end; mixed formats are text, failures are counted', async () => {
+  const answers = new Map<number, LocalResponse>([
+    [1, answer(200, 'one 1\n# EOF\n', 'application/openmetrics-text; version=1.0.0')],
+    [2, answer(200, 'two 1\n# EOF\n', 'application/openmetrics-text; version=1.0.0')],
+  ]);
+  const scrape = createMetricsMerger({
+    agentMetrics: () => '',
+    proxyPort: undefined,
+    applications: [1, 3, 2].map((port) => ({ port, path: '/metrics' })),
+    request: async ({ port }) => answers.get(port) ?? answer(500, ''),
+  });
+  const merged = await scrape({ accept: '', query: '' });
+  assert.match(merged.contentType, /openmetrics/);
+  assert.match(merged.body, /\{type="application"\} 1\n.*\none 1\ntwo 1\n# EOF\n$/s);
+  assert.match(merged.body, /\{type="envoy"\} 0\n/);
+  answers.set(3, answer(200, 'three 1\n'));
+  const mixed = await scrape({ accept: '', query: '' });
+  assert.match(mixed.contentType, /^text\/plain/);
+  assert.match(mixed.body, /one 1\nthree 1\ntwo 1\n$/);
+});
+
 test('scrape annotations say where the application serves, or that it does not', () => {
-  assert.deepEqual(readScrapeTarget('{"scrape":"true","port":"9090","path":""}'), { port: 9090, path: '/metrics' });
-  assert.equal(readScrapeTarget('{"scrape":"false","port":"9090"}'), undefined);
-  assert.equal(readScrapeTarget(undefined), undefined);
-  assert.equal(readScrapeTarget('{'), undefined);
+  assert.deepEqual(readScrapeTargets('{"scrape":"true","port":"9090","path":""}'), [{ port: 9090, path: '/metrics' }]);
+  const several = '{"scrape":"true","targets":[{"port":"1","path":"/a"},{"port":"2"}]}';
+  assert.deepEqual(readScrapeTargets(several), [
+    { port: 1, path: '/a' },
+    { port: 2, path: '/metrics' },
+  ]);
+  assert.deepEqual(readScrapeTargets('{"scrape":"false","port":"9090"}'), []);
+  assert.deepEqual(readScrapeTargets(undefined), []);
+  assert.deepEqual(readScrapeTargets('{'), []);
 });
 
 test('application probes return what the application answered: status, redirects as success, refusals and timeouts as 500', async () => {
   const statuses: Readonly<Record<string, number>> = { '/ok': 200, '/broken': 500, '/moved': 302 };
+  const locations: Readonly<Record<string, string>> = {
+    '/moved': 'http://elsewhere.example/',
+    '/here': '/broken',
+    '/round': '/round',
+  };
   const application = createServer((incoming, response) => {
     if (incoming.url === '/slow') return;
-    response.writeHead(statuses[incoming.url ?? ''] ?? 404);
+    const location = locations[incoming.url ?? ''];
+    if (location !== undefined) response.setHeader('location', location);
+    response.writeHead(location === undefined ? (statuses[incoming.url ?? ''] ?? 404) : 302);
     response.end(String(incoming.headers['x-probe'] ?? ''));
   }).listen(0, '127.0.0.1');
   await once(application, 'listening');
@@ -210,6 +267,9 @@ test('application probes return what the application answered: status, redirects
         ['/app-health/app/readyz', httpGet('/ok')],
         ['/app-health/app/livez', httpGet('/broken')],
         ['/app-health/app/startupz', httpGet('/moved')],
+        ['/app-health/here/readyz', httpGet('/here')],
+        ['/app-health/round/readyz', httpGet('/round')],
+        ['/app-lifecycle/app/prestopz', httpGet('/ok')],
         ['/app-health/slow/readyz', httpGet('/slow')],
         ['/app-health/tcp/readyz', { tcpSocket: { port } }],
         ['/app-health/closed/readyz', { tcpSocket: { port: 1 } }],
@@ -220,6 +280,9 @@ test('application probes return what the application answered: status, redirects
     assert.deepEqual(await probes.run('/app-health/app/readyz', {}), { statusCode: 200, body: 'yes' });
     assert.equal(await run('/app-health/app/livez'), 500);
     assert.equal(await run('/app-health/app/startupz'), 200);
+    assert.equal(await run('/app-health/here/readyz'), 500);
+    assert.equal(await run('/app-health/round/readyz'), 500);
+    assert.equal(await run('/app-lifecycle/app/prestopz'), 200);
     assert.equal(await run('/app-health/slow/readyz'), 500);
     assert.equal(await run('/app-health/tcp/readyz'), 200);
     assert.equal(await run('/app-health/closed/readyz'), 500);
@@ -227,5 +290,57 @@ test('application probes return what the application answered: status, redirects
   } finally {
     application.close();
     application.closeAllConnections();
+  }
+});
+
+test('a gRPC probe succeeds when the health service says SERVING, and comes from where the sidecar calls', async () => {
+  const asked: string[] = [];
+  const server = new Server();
+  const pass = (bytes: Buffer): Buffer => bytes;
+  const definition = {
+    check: {
+      path: '/grpc.health.v1.Health/Check',
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: pass,
+      requestDeserialize: pass,
+      responseSerialize: pass,
+      responseDeserialize: pass,
+    },
+  };
+  server.addService(definition, {
+    check(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) {
+      const service = call.request.subarray(2).toString();
+      asked.push(`${service} from ${call.getPeer().split(':')[0]}`);
+      if (service === 'unknown') reply({ code: 5, details: 'no such service' });
+      else reply(null, Buffer.from([0x08, service === 'down' ? 2 : 1]));
+    },
+  });
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  try {
+    const probe = (service?: string, at = port): ApplicationProbe => ({
+      grpc: { port: at, ...(service === undefined ? {} : { service }) },
+      timeoutSeconds: 2,
+    });
+    const probes = createApplicationProbes(
+      new Map([
+        ['/up', probe()],
+        ['/down', probe('down')],
+        ['/unknown', probe('unknown')],
+        ['/closed', probe('', 1)],
+      ]),
+      '127.0.0.1',
+    );
+    assert.deepEqual(await probes.run('/up', {}), { statusCode: 200, body: '' });
+    assert.deepEqual(await probes.run('/down', {}), { statusCode: 500, body: 'the application is NOT_SERVING\n' });
+    assert.deepEqual(await probes.run('/unknown', {}), { statusCode: 500, body: 'gRPC status 5\n' });
+    assert.equal((await probes.run('/closed', {})).statusCode, 500);
+    assert.deepEqual(asked, [' from 127.0.0.6', 'down from 127.0.0.6', 'unknown from 127.0.0.6']);
+  } finally {
+    server.forceShutdown();
   }
 });
