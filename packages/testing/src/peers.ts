@@ -3,18 +3,35 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+/** The programs that tests may run. */
+export type PeerName =
+  | 'kubectl'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-scheduler'
+  | 'etcd'
+  | 'helm'
+  | 'envoy';
+
 /** A program of somebody else's that stands in a test as itself. */
 export interface Peer {
-  readonly name: 'kubectl' | 'envoy';
+  readonly name: PeerName;
   readonly version: string;
   /** What getting it takes. */
   readonly needs: string;
 }
 
-/** kubectl: the oldest that is supported, and the newest at the time of pinning. */
+const GO = 'it needs Go 1.22 or newer and the Go module proxy';
+
+/** kubectl: the oldest that is supported, and the newest at the time of pinning, to which the servers belong. */
 export const PEERS: readonly Peer[] = [
-  { name: 'kubectl', version: '1.30.14', needs: 'it needs Go 1.22 or newer and the Go module proxy' },
-  { name: 'kubectl', version: '1.36.3', needs: 'it needs Go 1.22 or newer and the Go module proxy' },
+  { name: 'kubectl', version: '1.30.14', needs: GO },
+  { name: 'kubectl', version: '1.36.3', needs: GO },
+  { name: 'kube-apiserver', version: '1.36.3', needs: GO },
+  { name: 'kube-controller-manager', version: '1.36.3', needs: GO },
+  { name: 'kube-scheduler', version: '1.36.3', needs: GO },
+  { name: 'etcd', version: '3.6.8', needs: GO },
+  { name: 'helm', version: '4.3.1', needs: GO },
   { name: 'envoy', version: '1.40.0', needs: 'it needs Python 3 with pip and PyPI' },
 ];
 
@@ -38,13 +55,13 @@ export interface SkippableTest {
  * @param version One of the pinned versions; default: the newest of them.
  * @returns `undefined` when this machine has none.
  */
-export function findPeer(name: Peer['name'], version?: string): string | undefined {
+export function findPeer(name: PeerName, version?: string): string | undefined {
   const candidates = PEERS.filter((peer) => peer.name === name && (version === undefined || peer.version === version));
   return candidates.map(peerPath).findLast((path) => existsSync(path));
 }
 
 /** The executable of a peer; skips the test, with what to do about it, when there is none. */
-export function needPeer(test: SkippableTest, name: Peer['name'], version?: string): string | undefined {
+export function needPeer(test: SkippableTest, name: PeerName, version?: string): string | undefined {
   const path = findPeer(name, version);
   if (path === undefined)
     test.skip(`${name}${version === undefined ? '' : ` ${version}`} is missing; run "npm run peers"`);
