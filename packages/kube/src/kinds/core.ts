@@ -74,6 +74,8 @@ export interface NodeObject extends KubeObject {
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    /** What the kubelet can do that an API server must know of; sorted. */
+    readonly declaredFeatures?: readonly string[];
     readonly daemonEndpoints?: { readonly kubeletEndpoint?: { readonly Port: number } };
     readonly nodeInfo?: Readonly<Record<string, string>>;
     readonly capacity?: Readonly<Record<string, string>>;

@@ -21,8 +21,11 @@ export interface ControllersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Authority of the API server's certificate, PEM: what pods are given to trust. */
-  readonly rootCaPem: string;
+  /**
+   * Authority of the API server's certificate, PEM: what pods are given to trust. Absent: kube-controller-manager runs
+   * here, and only the node's own duties are left.
+   */
+  readonly rootCaPem?: string;
   /** Absent: no name server. */
   readonly dns?: {
     readonly address: string;
@@ -47,25 +50,30 @@ export interface Controllers extends AsyncDisposable {
 /** Wires the controllers over one set of informers. */
 export function createControllers(options: ControllersOptions): Controllers {
   const { client, clock, random, log, rootCaPem, dns, restoreRules } = options;
-  const informers = createInformers({ client, clock, random, log });
+  const all = createInformers({ client, clock, random, log });
+  const { services, slices, namespaces } = all;
+  const informers = rootCaPem === undefined ? { services, slices, namespaces } : all;
   const { promise: ready, resolve: setReady } = Promise.withResolvers<boolean>();
-  const deps = { client, clock, random, log, informers, ready };
+  const deps = { client, clock, random, log, informers: all, ready };
   const events = (component: string) => createEventRecorder({ client, component, clock, log });
-  const parts: AsyncDisposable[] = [
-    createDeploymentController({ ...deps, events: events('deployment-controller') }),
-    createReplicaSetController({ ...deps, events: events('replicaset-controller') }),
-    createEndpointSliceController(deps),
-    createNamespaceDefaultsController({ ...deps, rootCaPem }),
-    createNamespaceDeletionController(deps),
-    createGarbageCollector(deps),
-  ];
+  const parts: AsyncDisposable[] = [];
+  if (rootCaPem !== undefined) {
+    parts.push(
+      createDeploymentController({ ...deps, events: events('deployment-controller') }),
+      createReplicaSetController({ ...deps, events: events('replicaset-controller') }),
+      createEndpointSliceController(deps),
+      createNamespaceDefaultsController({ ...deps, rootCaPem }),
+      createNamespaceDeletionController(deps),
+      createGarbageCollector(deps),
+    );
+  }
   if (restoreRules !== undefined) parts.push(createServiceRulesController({ ...deps, restore: restoreRules }));
   const view = createZoneView({
     domain: dns?.domain ?? '',
     answersEndpoints: dns?.answersEndpoints ?? false,
-    services: informers.services.store,
-    slices: informers.slices.store,
-    namespaces: informers.namespaces.store,
+    services: services.store,
+    slices: slices.store,
+    namespaces: namespaces.store,
   });
   const server = dns === undefined ? undefined : createDnsServer({ ...dns, view, log });
 

@@ -78,7 +78,6 @@ export function createInformers(options: InformersOptions): Informers {
 }
 
 /** Starts all informers. @returns Resolves when each has seen a complete list, or the signal aborts. */
-export async function startInformers(informers: Informers, signal: AbortSignal): Promise<void> {
-  const all: readonly Informer<never>[] = Object.values(informers);
-  await Promise.all(all.map((informer) => informer.start(signal)));
+export async function startInformers(informers: Partial<Informers>, signal: AbortSignal): Promise<void> {
+  await Promise.all(Object.values(informers).map((informer) => informer.start(signal)));
 }

@@ -51,7 +51,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    rootCaPem: access.certificateAuthorityPem ?? '',
+    ...(values.clusterControllers ? { rootCaPem: access.certificateAuthorityPem ?? '' } : {}),
     dns: {
       address: dnsIp,
       port: values.dnsPort,

@@ -32,6 +32,12 @@ export const CONTROLLER_OPTIONS = {
     type: 'string',
     description: "Folder for the cluster's state; unused, every controller is stateless",
   },
+  clusterControllers: {
+    flag: 'cluster-controllers',
+    type: 'boolean',
+    default: 'true',
+    description: "Do what kube-controller-manager does; without, only the node's Service rules and cluster DNS",
+  },
   serviceRules: {
     flag: 'service-rules',
     type: 'boolean',

@@ -7,9 +7,15 @@ import { MeltemiError, messageOf } from '@meltemi/base';
 import { buildKubeconfig, type ClusterAccess } from '@meltemi/kube';
 import type { SandboxKind } from '../sandbox/index.ts';
 import { dieWithParent, environmentVariables, innerCommand, killEnvironmentProcesses } from '../sandbox/index.ts';
-import type { SupervisorConfig, SupervisorOrder, SupervisorReport } from '../supervisor/index.ts';
+import {
+  clusterComponents,
+  type SupervisorConfig,
+  type SupervisorOrder,
+  type SupervisorReport,
+} from '../supervisor/index.ts';
 import { type ChosenSandbox, chooseSandbox, type SandboxChoice } from './choose-sandbox.ts';
 import { claimDirectory } from './claim-directory.ts';
+import type { ClusterBackend } from './cluster-backend.ts';
 import {
   processStartTicks,
   type RunningCluster,
@@ -35,6 +41,8 @@ export interface EnvironmentOptions {
   readonly sandbox?: SandboxChoice | undefined;
   /** The folder that the state goes into, as `.meltemi/`. */
   readonly directory: string;
+  /** What the clusters are made of; default: the embedded API server and controllers. In namespaces only. */
+  readonly backend?: ClusterBackend;
   /** Told each step that is done. */
   readonly onProgress: (message: string) => void;
   /** Called once, when the environment ends without having been asked to. */
@@ -116,7 +124,7 @@ interface Launch {
 }
 
 function supervisorConfig({ options, sandbox, clusters, runtimeDirectory }: Launch): SupervisorConfig {
-  const { mesh, directory } = options;
+  const { mesh, directory, backend } = options;
   const logLevel = options.env['MELTEMI_LOG_LEVEL'];
   const imagesFile = statePath(directory, 'images.json');
   writeFileAtomically(imagesFile, JSON.stringify(mesh.images, null, 2), 0o600);
@@ -126,17 +134,21 @@ function supervisorConfig({ options, sandbox, clusters, runtimeDirectory }: Laun
     ...(sandbox.mode === undefined ? {} : { mode: sandbox.mode }),
     ...(runtimeDirectory === undefined ? {} : { runtimeDirectory }),
     path: sandbox.path,
-    imagesFile,
     ...(logLevel === undefined || logLevel === '' ? {} : { logLevel }),
-    clusters: clusters.map((cluster, index) => ({
-      cluster: cluster.name,
-      podCidr: cluster.podCidr.text,
-      serviceCidr: cluster.serviceCidr.text,
-      nodeIp: cluster.nodeIp,
-      dnsIp: cluster.dnsIp,
-      dataDir: statePath(directory, 'clusters', cluster.name),
-      hostListenFd: FIRST_LISTENER_FD + index,
-    })),
+    clusters: clusters.map((spec, index) => {
+      const cluster = {
+        cluster: spec.name,
+        podCidr: spec.podCidr.text,
+        serviceCidr: spec.serviceCidr.text,
+        nodeIp: spec.nodeIp,
+        dnsIp: spec.dnsIp,
+        dataDir: statePath(directory, 'clusters', spec.name),
+        hostListenFd: FIRST_LISTENER_FD + index,
+      };
+      const node = process.execPath;
+      const embedded = clusterComponents({ cluster, node, imagesFile, sandbox: sandbox.kind, runtimeDirectory });
+      return { ...cluster, components: backend?.components(cluster, embedded) ?? embedded };
+    }),
   };
 }
 
@@ -275,7 +287,11 @@ export async function startEnvironment(options: EnvironmentOptions): Promise<Run
     for (const cluster of specs)
       pki.set(
         cluster.name,
-        prepareClusterPki(cluster, statePath(directory, 'clusters', cluster.name), options.nowMs()),
+        prepareClusterPki(cluster, {
+          directory: statePath(directory, 'clusters', cluster.name),
+          identities: options.backend?.identities ?? [],
+          nowMs: options.nowMs(),
+        }),
       );
     const remembered = rememberedPorts(directory);
     for (const cluster of specs) listeners.push(await openHostListener(cluster, mesh.file, remembered[cluster.name]));

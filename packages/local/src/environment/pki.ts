@@ -12,6 +12,7 @@ import {
 } from '@meltemi/citadel/minting';
 import { buildKubeconfig } from '@meltemi/kube';
 import { addressAt } from './cidr.ts';
+import type { ClusterIdentity } from './cluster-backend.ts';
 import { writeFileAtomically } from './environment-state.ts';
 import type { ClusterSpec } from './mesh-file.ts';
 
@@ -24,11 +25,7 @@ const RENEW_BEFORE_MS = 30 * 24 * 3_600_000;
 /** Port of every API server inside its cluster. */
 export const API_PORT = 6443;
 
-interface LeafSpec {
-  /** Name of the files, without ending. */
-  readonly file: string;
-  readonly commonName: string;
-  readonly organization?: string;
+interface LeafSpec extends ClusterIdentity {
   readonly names?: readonly string[];
 }
 
@@ -63,6 +60,15 @@ function leavesOf(cluster: ClusterSpec): LeafSpec[] {
     { file: 'kubelet', commonName: `system:node:${nodeNameOf(cluster)}`, organization: 'system:nodes' },
     { file: 'controllers', commonName: 'system:kube-controller-manager' },
   ];
+}
+
+/** Options of {@link prepareClusterPki}. */
+export interface ClusterPkiOptions {
+  /** The cluster's folder in the state. */
+  readonly directory: string;
+  /** Beside the embedded environment's own. */
+  readonly identities: readonly ClusterIdentity[];
+  readonly nowMs: number;
 }
 
 /** The name of a cluster's single node. */
@@ -120,10 +126,9 @@ function isUsable(pair: AuthorityPair, leaf: LeafSpec, authority: AuthorityPair,
 /**
  * Makes, or completes, the certificates of a cluster and a kubeconfig for each of its parts. What exists and is still
  * good is kept, so that tokens and pods survive a restart of the environment.
- *
- * @param directory The cluster's folder in the state.
  */
-export function prepareClusterPki(cluster: ClusterSpec, directory: string, nowMs: number): ClusterPki {
+export function prepareClusterPki(cluster: ClusterSpec, options: ClusterPkiOptions): ClusterPki {
+  const { directory, identities, nowMs } = options;
   const pki = join(directory, 'pki');
   mkdirSync(pki, { recursive: true, mode: 0o700 });
   const authority =
@@ -139,7 +144,7 @@ export function prepareClusterPki(cluster: ClusterSpec, directory: string, nowMs
       }),
     );
   const pairs = new Map<string, AuthorityPair>();
-  for (const leaf of leavesOf(cluster)) {
+  for (const leaf of [...leavesOf(cluster), ...identities]) {
     const existing = readPair(pki, leaf.file);
     pairs.set(
       leaf.file,
@@ -154,7 +159,7 @@ export function prepareClusterPki(cluster: ClusterSpec, directory: string, nowMs
     writeFileAtomically(join(pki, 'sa.pub'), publicKey.export({ format: 'pem', type: 'spki' }).toString(), 0o644);
   }
   const server = `https://${cluster.nodeIp}:${API_PORT}`;
-  for (const component of ['kubelet', 'controllers', 'admin']) {
+  for (const component of ['kubelet', 'controllers', 'admin', ...identities.map(({ file }) => file)]) {
     const kubeconfig = buildKubeconfig([
       {
         name: cluster.name,

@@ -32,7 +32,8 @@ export function enterContainer(
   run: ContainerRun,
   argv: readonly string[],
 ): readonly string[] | undefined {
-  return sandbox.execCommand({ pid: run.pid, argv, path: run.env['PATH'] ?? '', workingDir: run.workingDir });
+  const { pid, env, workingDir, identity } = run;
+  return sandbox.execCommand({ pid, argv, path: env['PATH'] ?? '', workingDir, identity });
 }
 
 /** @param systemPath `PATH` in which the sandbox's own programs are found. */

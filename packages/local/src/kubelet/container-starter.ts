@@ -4,6 +4,7 @@ import type { Container, Pod } from '@meltemi/kube';
 import type { ContainerSpec } from '../sandbox/sandbox.ts';
 import { buildContainerArgv, expandVariables } from './container-command.ts';
 import { type ConfigLookup, resolveContainerEnv } from './container-env.ts';
+import { containerIdentity } from './container-identity.ts';
 import type { PodFacts } from './downward-field.ts';
 import { type ImageCommand, resolveImage } from './image-map.ts';
 import type { KubeletContext } from './kubelet-context.ts';
@@ -99,6 +100,7 @@ async function buildSpec(
       workingDir: container.workingDir ?? '/',
       mounts,
       files: buildPodFiles(pod, record.ip, context.node.dnsIp),
+      identity: context.userIds ? containerIdentity(pod, container) : undefined,
     };
     return { spec, env };
   } catch (error) {
@@ -121,7 +123,8 @@ export async function startContainer(options: StartContainerOptions): Promise<Co
     const logPath = containerLogPath(podsDirectory, record.uid, container.name, containerRecord.startCount);
     const process = await context.supervisor.spawn({ key, argv, env: { ...env, PATH: context.systemPath }, logPath });
     const { pid, startedMs } = process;
-    return { key, pid, startedMs, env, workingDir: spec.workingDir, started: false, ready: false };
+    const { workingDir, identity } = spec;
+    return { key, pid, startedMs, env, workingDir, identity, started: false, ready: false };
   } catch (error) {
     context.sandbox.releaseContainer(key);
     throw new ContainerStartError('RunContainerError', error);

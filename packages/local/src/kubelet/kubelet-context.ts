@@ -42,6 +42,10 @@ export interface KubeletContext {
   readonly systemPath: string;
   /** The Node executable that the word `node` of an image means. */
   readonly nodePath: string;
+  /** Whether containers run as the users of their securityContext. */
+  readonly userIds: boolean;
+  /** Tokens of service accounts are replaced at this age at the latest. */
+  readonly tokenMaxAgeMs: number;
   /** Every container has these, unless its image or its manifest says otherwise. */
   readonly containerEnv: Readonly<Record<string, string>>;
   /** Where containers find the API; `undefined` while the Service `kubernetes` does not exist. */

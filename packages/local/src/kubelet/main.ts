@@ -7,6 +7,7 @@ import {
   disposeAll,
   MeltemiError,
   messageOf,
+  type OptionValues,
   parseLogLevels,
   parseOptions,
   systemClock,
@@ -38,7 +39,8 @@ const KUBELET_PORT = 10250;
 const logLevels = createLogLevels();
 const log = createProcessLog('kubelet', logLevels);
 
-type KubeletOptions = { readonly [Name in keyof typeof KUBELET_OPTIONS]: string };
+type Values = OptionValues<typeof KUBELET_OPTIONS>;
+type KubeletOptions = { readonly [Name in keyof Values]: NonNullable<Values[Name]> };
 
 function readOptions(): KubeletOptions {
   const { values } = parseOptions(KUBELET_OPTIONS, process.argv.slice(2), process.env);
@@ -49,7 +51,14 @@ function readOptions(): KubeletOptions {
   }
   if (values.sandbox !== 'netns' && values.sandbox !== 'loopback')
     throw new MeltemiError('USAGE', `Cannot start: there is no sandbox "${values.sandbox}"`);
+  if (values.userIds && (values.sandbox !== 'netns' || isRootless()))
+    throw new MeltemiError('USAGE', 'Cannot start: --user-ids needs root and the sandbox netns');
   return values as KubeletOptions;
+}
+
+// Only the machine's own user namespace maps all ids.
+function isRootless(): boolean {
+  return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
 }
 
 function createPodSandbox(options: KubeletOptions, systemPath: string, cacheDirectory: string): PodSandbox {
@@ -69,8 +78,8 @@ function createPodSandbox(options: KubeletOptions, systemPath: string, cacheDire
     gatewayIp: options.nodeIp,
     directory: join(directory, 'containers'),
     sharedMounts: [{ source: cacheDirectory, target: cacheDirectory, readOnly: false }],
-    // Only the machine's own user namespace maps all ids.
-    rootless: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),
+    rootless: isRootless(),
+    userIds: options.userIds,
   });
 }
 
@@ -133,6 +142,8 @@ async function main(): Promise<void> {
     log,
     systemPath,
     nodePath: process.execPath,
+    userIds: options.userIds,
+    tokenMaxAgeMs: options.tokenMaxAge,
     containerEnv: { NODE_COMPILE_CACHE: cacheDirectory },
     apiService() {
       // Nothing rewrites the Service's address there: containers call the server itself.

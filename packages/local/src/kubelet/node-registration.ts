@@ -74,6 +74,8 @@ function buildNode({ node, podCidr, port, architecture, clock }: NodeRegistratio
       ],
       capacity,
       allocatable: capacity,
+      // The API server may pass WebSockets of `exec` on as they are; it knows no other way to this kubelet.
+      declaredFeatures: ['ExtendWebSocketsToKubelet'],
       daemonEndpoints: { kubeletEndpoint: { Port: port } },
       nodeInfo: {
         operatingSystem: 'linux',

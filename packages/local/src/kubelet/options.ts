@@ -10,6 +10,18 @@ export const KUBELET_OPTIONS = {
   images: { flag: 'images', type: 'string', description: 'JSON file: a list of {image, command, path, env}' },
   pki: { flag: 'pki', type: 'string', description: 'Directory with ca.crt, kubelet-server.crt and kubelet-server.key' },
   sandbox: { flag: 'sandbox', type: 'string', default: 'netns', description: 'Where pods run: netns or loopback' },
+  userIds: {
+    flag: 'user-ids',
+    type: 'boolean',
+    default: 'false',
+    description: 'Containers run as the users of their securityContext; needs root and the sandbox netns',
+  },
+  tokenMaxAge: {
+    flag: 'token-max-age',
+    type: 'duration',
+    default: '24h',
+    description: 'Tokens of service accounts are replaced at this age, or at 80 % of their life when that is earlier',
+  },
   runtime: { flag: 'runtime', type: 'string', default: '/run/meltemi', description: 'Directory on a tmpfs' },
   logLevel: {
     flag: 'log-level',

@@ -1,4 +1,5 @@
 import type { Container, Pod } from '@meltemi/kube';
+import type { ContainerIdentity } from '../sandbox/sandbox.ts';
 
 /** `init` runs to its end before the next begins, `sidecar` is an init container that keeps running, `app` the rest. */
 export type ContainerRole = 'init' | 'sidecar' | 'app';
@@ -21,6 +22,8 @@ export interface ContainerRun {
   /** What `exec` needs to run commands beside it. */
   readonly env: Readonly<Record<string, string>>;
   readonly workingDir: string;
+  /** Undefined: that of the sandbox. */
+  readonly identity?: ContainerIdentity | undefined;
   /** Passed its startup probe and its postStart hook. */
   started: boolean;
   ready: boolean;

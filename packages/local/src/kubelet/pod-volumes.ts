@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeltemiError } from '@meltemi/base';
 import type { Container, Pod, Volume } from '@meltemi/kube';
@@ -44,6 +44,8 @@ export async function writePodVolumes(options: VolumeFilesOptions, directories: 
     refuseUnknown(volume);
     const directory = volumeDirectory(options.pod, volume, directories);
     mkdirSync(directory, { recursive: true });
+    // As Kubernetes has them: containers of one pod may run as different users.
+    if (volume.emptyDir !== undefined) chmodSync(directory, 0o777);
     if (isWrittenVolume(volume)) writeAtomicDirectory(directory, await readVolumeFiles(volume, options));
   }
 }

@@ -66,7 +66,7 @@ export class PodWorker {
   #timer: { cancel(): void } | undefined;
 
   constructor({ context, pod, record, onGone }: PodWorkerOptions) {
-    const { client, clock, random, log } = context;
+    const { client, clock, random, log, tokenMaxAgeMs: maxAgeMs } = context;
     this.#context = context;
     this.#pod = pod;
     this.#onGone = onGone;
@@ -82,7 +82,7 @@ export class PodWorker {
       this.wake();
     };
     this.#objects = context.objects.open(this.#record.namespace, onSourceChange);
-    this.#tokens = createServiceAccountTokens({ client, clock, pod, onDue: onSourceChange });
+    this.#tokens = createServiceAccountTokens({ client, clock, pod, maxAgeMs, onDue: onSourceChange });
     this.#runs = new ContainerRuns({
       context,
       record: this.#record,

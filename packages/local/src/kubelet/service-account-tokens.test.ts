@@ -11,17 +11,19 @@ const pod: Pod = {
   spec: { containers: [], serviceAccountName: 'sa' },
 };
 
-test('A token is bound to its pod, shared by its volumes, and replaced at 80 % of its life', async () => {
+test('A token is bound to its pod, shared by its volumes, and replaced at 80 % of its life, or at its greatest age', async () => {
   const clock = createManualClock();
   const asked: unknown[] = [];
   const due: number[] = [];
+  let lifetimeMs = 3_600_000;
   const tokens = createServiceAccountTokens({
     pod,
     clock,
+    maxAgeMs: 3_000_000,
     client: {
       createToken(key, options) {
         asked.push({ key, ...options });
-        return Promise.resolve({ token: `token ${asked.length}`, expirationUnixMs: clock.nowMs() + 3_600_000 });
+        return Promise.resolve({ token: `token ${asked.length}`, expirationUnixMs: clock.nowMs() + lifetimeMs });
       },
     },
     onDue: () => due.push(clock.nowMs()),
@@ -38,7 +40,15 @@ test('A token is bound to its pod, shared by its volumes, and replaced at 80 % o
     expirationSeconds: 3600,
     boundObject: { kind: 'Pod', apiVersion: 'v1', name: 'p', uid: 'u' },
   });
+  const long = { audience: 'vault', expirationSeconds: 3600 };
+  lifetimeMs = 36_000_000;
+  assert.equal(await tokens.source(long), 'token 3');
+  await clock.advance(2_999_999);
+  assert.equal(await tokens.source(long), 'token 3');
+  await clock.advance(1);
+  assert.equal(await tokens.source(long), 'token 4');
+  const seen = due.length;
   tokens.close();
   await clock.advance(10_000_000);
-  assert.equal(due.length, 1);
+  assert.equal(due.length, seen);
 });

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { prepareContainerRoot } from './container-root.ts';
+import { identityCommand } from './identity-command.ts';
 import { parseMountTable } from './mount-table.ts';
 import { createPodNetworks, podNamespacePath } from './pod-network.ts';
 import { findProcPid } from './process-table.ts';
@@ -49,16 +50,18 @@ export interface NetnsPodSandboxOptions {
   readonly sharedMounts: readonly ContainerMount[];
   /** Whether this runs inside a user namespace. */
   readonly rootless: boolean;
+  /** Sidecars are told apart by the users that they run as, as on Kubernetes; otherwise by a mark of their sockets. */
+  readonly userIds: boolean;
 }
 
 /** Pods as network namespaces, containers as processes with their own mount and uts namespaces. */
 export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandbox {
-  const { run, gatewayIp, directory, sharedMounts, rootless } = options;
+  const { run, gatewayIp, directory, sharedMounts, rootless, userIds } = options;
   const networks = createPodNetworks({ run, gatewayIp });
   const mountTable = parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
   return {
-    // The sidecar's sockets are told apart by this mark, see the rules of `istio-iptables`.
-    containerEnv: () => ({ MELTEMI_SO_MARK: '1337' }),
+    // See the rules of `istio-iptables`.
+    containerEnv: () => (userIds ? {} : { MELTEMI_SO_MARK: '1337' }),
     createPodNetwork: (pod) => networks.create(pod),
     hasPodNetwork: (podUid) => networks.has(podUid),
     removePodNetwork: (pod) => networks.remove(pod),
@@ -72,14 +75,24 @@ export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandb
       });
       const enter = ['nsenter', `--net=${podNamespacePath(spec.podUid)}`, 'unshare', '-mu', '--propagation', 'private'];
       const script = ['sh', '-c', START_SCRIPT, 'sh', spec.hostname, fstabPath, rootPath, spec.workingDir, spec.path];
-      return [...enter, ...script, ...spec.argv];
+      return [...enter, ...script, ...identityCommand(spec.identity), ...spec.argv];
     },
     releaseContainer: (key) => rmSync(join(directory, key), { recursive: true, force: true }),
-    execCommand({ pid, argv, path, workingDir }) {
+    execCommand({ pid, argv, path, workingDir, identity }) {
       const target = findProcPid(pid);
       if (target === undefined) return undefined;
       const enter = ['nsenter', '-t', String(target), '-n', '-m', '-u', '--'];
-      const command = [...enter, 'sh', '-c', EXEC_SCRIPT, 'sh', workingDir, path, ...argv];
+      const command = [
+        ...enter,
+        'sh',
+        '-c',
+        EXEC_SCRIPT,
+        'sh',
+        workingDir,
+        path,
+        ...identityCommand(identity),
+        ...argv,
+      ];
       return isStarting(target) ? ['sh', '-c', AWAIT_SCRIPT, 'sh', String(target), ...command] : command;
     },
   };

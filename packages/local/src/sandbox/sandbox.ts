@@ -39,6 +39,16 @@ export interface ContainerMount {
   readonly readOnly: boolean;
 }
 
+/** Whose process a container is, where the machine's users are told apart. */
+export interface ContainerIdentity {
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+  /** Without `CAP_`, in capitals; a process with a uid other than 0 holds none of them, whatever is listed. */
+  readonly capabilities: readonly string[];
+}
+
 /** One container to be started, as far as the sandbox is concerned. */
 export interface ContainerSpec {
   /** Unique among all starts of all containers of the node; becomes a directory name. */
@@ -52,6 +62,8 @@ export interface ContainerSpec {
   readonly mounts: readonly ContainerMount[];
   /** Files that exist inside this container only, by absolute path: /etc/hosts, /etc/resolv.conf. */
   readonly files: ReadonlyMap<string, string>;
+  /** Default: that of the sandbox itself. */
+  readonly identity?: ContainerIdentity | undefined;
 }
 
 /** A command to be run inside a running container. */
@@ -61,6 +73,8 @@ export interface ExecSpec {
   readonly argv: readonly string[];
   readonly path: string;
   readonly workingDir: string;
+  /** The container's own; see {@link ContainerSpec.identity}. */
+  readonly identity?: ContainerIdentity | undefined;
 }
 
 /** What a sandbox's variables for a container depend on. */

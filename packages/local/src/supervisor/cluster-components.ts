@@ -2,24 +2,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LOOPBACK_DNS_PORT } from '../sandbox/loopback-addresses.ts';
 import type { SandboxKind } from '../sandbox/sandbox.ts';
-import { type ClusterConfig, RUNTIME_DIRECTORY } from './config.ts';
+import { type ClusterConfig, type ComponentCommand, RUNTIME_DIRECTORY, supervisorSocket } from './config.ts';
 
 /** The port of each cluster's API on its node. */
 export const API_PORT = 6443;
 
-/** One system process to be started on a cluster's node. */
-export interface ComponentCommand {
-  readonly name: 'api-server' | 'controllers' | 'kubelet';
-  readonly argv: readonly string[];
-  readonly inheritedFd?: number | undefined;
-}
-
 /** Options of {@link clusterComponents}. */
 export interface ClusterComponentsOptions {
-  readonly cluster: ClusterConfig;
+  readonly cluster: Omit<ClusterConfig, 'components'>;
   /** The Node executable. */
   readonly node: string;
-  readonly socketPath: string;
   readonly imagesFile: string;
   readonly sandbox: SandboxKind;
   /** Default {@link RUNTIME_DIRECTORY}. */
@@ -38,9 +30,9 @@ function entry(component: string): string {
   return fileURLToPath(new URL(`../${component}/main.ts`, import.meta.url));
 }
 
-/** The command lines of a cluster's own processes. */
+/** The command lines of an embedded cluster: API server, controllers and kubelet. */
 export function clusterComponents(options: ClusterComponentsOptions): readonly ComponentCommand[] {
-  const { cluster, node, socketPath, imagesFile, sandbox, runtimeDirectory = RUNTIME_DIRECTORY } = options;
+  const { cluster, node, imagesFile, sandbox, runtimeDirectory = RUNTIME_DIRECTORY } = options;
   const { dataDir } = cluster;
   const flags = (values: Readonly<Record<string, string>>): readonly string[] =>
     Object.entries(values).flatMap(([flag, value]) => [`--${flag}`, value]);
@@ -91,7 +83,7 @@ export function clusterComponents(options: ClusterComponentsOptions): readonly C
           'node-ip': cluster.nodeIp,
           'pod-cidr': cluster.podCidr,
           'dns-ip': cluster.dnsIp,
-          supervisor: socketPath,
+          supervisor: supervisorSocket(runtimeDirectory),
           data: dataDir,
           images: imagesFile,
           pki,

@@ -1,7 +1,17 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { MeltemiError } from '@meltemi/base';
 import type { NamespaceMode } from '../sandbox/inner-command.ts';
 import type { ClusterLink, ClusterNetwork, SandboxKind } from '../sandbox/sandbox.ts';
+
+/** One system process to be started on a cluster's node. */
+export interface ComponentCommand {
+  /** Unique in its cluster: `kubelet`. */
+  readonly name: string;
+  readonly argv: readonly string[];
+  /** Number of an open descriptor of the supervisor's that the process gets as its descriptor 3. */
+  readonly inheritedFd?: number | undefined;
+}
 
 /** One cluster of the environment, as the outer process hands it in. */
 export interface ClusterConfig extends ClusterNetwork {
@@ -9,6 +19,7 @@ export interface ClusterConfig extends ClusterNetwork {
   readonly dataDir: string;
   /** Number of the inherited descriptor that listens on the host for this cluster's API. */
   readonly hostListenFd?: number;
+  readonly components: readonly ComponentCommand[];
 }
 
 /** Where sockets, volumes in memory and containers' roots lie: in namespaces, the environment has a /run of its own. */
@@ -31,8 +42,11 @@ export interface SupervisorConfig {
   readonly links?: readonly ClusterLink[];
   /** Levels of the components' logs, as `--log-level` takes them; default: `info`. */
   readonly logLevel?: string;
-  /** JSON file with the image map, for the kubelets. */
-  readonly imagesFile: string;
+}
+
+/** Where kubelets find the supervisor. On the environment's tmpfs: paths of sockets are limited to 107 bytes. */
+export function supervisorSocket(runtimeDirectory: string = RUNTIME_DIRECTORY): string {
+  return join(runtimeDirectory, 'supervisor.sock');
 }
 
 /**

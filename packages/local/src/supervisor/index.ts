@@ -1,2 +1,3 @@
+export * from './cluster-components.ts';
 export * from './config.ts';
 export * from './outer-messages.ts';

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { createProcessLog, MeltemiError, messageOf, parseOptions, systemClock } from '@meltemi/base';
 import { createLoopbackNodes } from '../sandbox/loopback-node-sandbox.ts';
 import { createNodeNetworks } from '../sandbox/node-network.ts';
 import { createRunCommand } from '../sandbox/run-command.ts';
 import type { NodeSandbox } from '../sandbox/sandbox.ts';
-import { RUNTIME_DIRECTORY, readSupervisorConfig, type SupervisorConfig } from './config.ts';
+import { readSupervisorConfig, type SupervisorConfig, supervisorSocket } from './config.ts';
 import type { SupervisorOrder, SupervisorReport } from './outer-messages.ts';
 import { createSupervisor } from './supervisor.ts';
 
@@ -45,11 +45,10 @@ async function main(): Promise<void> {
   const supervisor = createSupervisor({
     config,
     sandbox: createSandbox(config),
-    socketPath: join(config.runtimeDirectory ?? RUNTIME_DIRECTORY, 'supervisor.sock'),
+    socketPath: supervisorSocket(config.runtimeDirectory),
     clock: systemClock,
     log,
     report,
-    node: process.execPath,
   });
   const stop = async (): Promise<void> => {
     await supervisor.stop();

@@ -2,7 +2,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, type Log, messageOf, sleep } from '@meltemi/base';
 import type { NodeSandbox } from '../sandbox/sandbox.ts';
-import { API_PORT, type ComponentCommand, clusterComponents, toNodeName } from './cluster-components.ts';
+import { API_PORT, toNodeName } from './cluster-components.ts';
 import { type Component, createComponent } from './component.ts';
 import { allLinks, type ClusterConfig, type SupervisorConfig } from './config.ts';
 import { createContainerProcesses } from './container-processes.ts';
@@ -22,15 +22,11 @@ export interface Supervisor {
 export interface SupervisorOptions {
   readonly config: SupervisorConfig;
   readonly sandbox: NodeSandbox;
-  /** Where kubelets connect. On the environment's tmpfs: paths of sockets are limited to 107 bytes. */
+  /** Where kubelets connect. */
   readonly socketPath: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly report: (report: SupervisorReport) => void;
-  /** The Node executable. */
-  readonly node: string;
-  /** Which processes make up a cluster; default: API server, controllers and kubelet. */
-  readonly componentsOf?: (cluster: ClusterConfig) => readonly ComponentCommand[];
 }
 
 const STOP_TIMEOUT_MS = 2000;
@@ -50,7 +46,7 @@ async function untilAccepting(host: string, port: number, clock: Clock, signal: 
 
 /** Creates the supervisor; `start` begins. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
-  const { config, sandbox, socketPath, clock, log, report, node } = options;
+  const { config, sandbox, socketPath, clock, log, report } = options;
   const components: Component[] = [];
   const ended = new AbortController();
   const kubelets = new Map(
@@ -63,17 +59,6 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     log: log.scope('processes'),
     onReady: (nodeName) => kubelets.get(nodeName)?.resolve(),
   });
-  const componentsOf =
-    options.componentsOf ??
-    ((cluster) =>
-      clusterComponents({
-        cluster,
-        node,
-        socketPath,
-        imagesFile: config.imagesFile,
-        sandbox: config.sandbox,
-        runtimeDirectory: config.runtimeDirectory,
-      }));
 
   const startComponents = (cluster: ClusterConfig): void => {
     const env = {
@@ -81,7 +66,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       NODE_COMPILE_CACHE: join(config.stateDir, 'cache', 'compile'),
       ...(config.logLevel === undefined ? {} : { MELTEMI_LOG_LEVEL: config.logLevel }),
     };
-    for (const { name, argv, inheritedFd } of componentsOf(cluster)) {
+    for (const { name, argv, inheritedFd } of cluster.components) {
       const component = createComponent({
         name: `${cluster.cluster}-${name}`,
         argv: sandbox.nodeCommand(cluster.cluster, argv),

@@ -32,6 +32,7 @@ function podSandbox(cluster: string, gatewayIp: string): PodSandbox {
     gatewayIp,
     directory: '/run/meltemi/containers',
     sharedMounts: [],
+    userIds: false,
     rootless: root !== 'true',
   });
 }
