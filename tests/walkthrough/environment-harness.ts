@@ -20,6 +20,8 @@ export interface CommandResult {
 
 /** How an environment is started. */
 export interface HarnessOptions {
+  /** `kubernetes` is the bed of tests/kubernetes; default: `embedded`. */
+  readonly environment?: 'embedded' | 'kubernetes';
   /** An executable that sidecars run instead of our proxy. */
   readonly proxyBinary?: string;
   /** Changes the example's mesh.yaml before the start. */
@@ -42,6 +44,11 @@ export interface Walkthrough extends AsyncDisposable {
   output(): string;
   /** Runs `./meltemi ARGS` from the clone. */
   meltemi(args: readonly string[], input?: string): Promise<CommandResult>;
+  /**
+   * Runs a command of the user's: `meltemi`'s own, and `apply`, `delete`, `get` and `exec`, which on real Kubernetes go
+   * to kubectl, in the cluster that `--cluster` names.
+   */
+  run(args: readonly string[], input?: string): Promise<CommandResult>;
   /** Runs a real kubectl; default: the newest pinned one. */
   kubectl(
     args: readonly string[],
@@ -129,6 +136,21 @@ function descendantsOf(rootPid: number): readonly EnvironmentProcess[] {
   return [...found.values()].filter(descends);
 }
 
+/** The processes of the environment in a folder, its first one before all others. */
+export function environmentProcesses(directory: string): readonly EnvironmentProcess[] {
+  return descendantsOf(supervisorPid(directory));
+}
+
+const KUBECTL_COMMANDS: ReadonlySet<string> = new Set(['apply', 'delete', 'get', 'exec', 'logs']);
+
+/** What `meltemi` calls a cluster is a context to kubectl; without one, both mean that of the control plane. */
+function toKubectlArguments(args: readonly string[]): readonly string[] {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const at = args.slice(0, end).indexOf('--cluster');
+  if (at < 0) return ['--context', 'cluster1', ...args];
+  return ['--context', args[at + 1] ?? '', ...args.slice(0, at), ...args.slice(at + 2)];
+}
+
 /** Starts the walkthrough and waits until it says that everything is up. */
 export async function startWalkthrough(options: HarnessOptions = {}): Promise<Walkthrough> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'meltemi-walkthrough-'));
@@ -138,11 +160,14 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
   );
   writeFileSync(join(directory, 'mesh.yaml'), options.edit?.(example) ?? example);
   const startedMs = performance.now();
+  const isBed = options.environment === 'kubernetes';
   const child = spawn(
-    join(REPOSITORY_ROOT, 'meltemi'),
+    isBed ? process.execPath : join(REPOSITORY_ROOT, 'meltemi'),
     [
+      ...(isBed ? [join(REPOSITORY_ROOT, 'tests/kubernetes/bed.ts')] : []),
       'up',
       directory,
+      ...(isBed ? ['--mesh'] : []),
       ...(options.proxyBinary === undefined ? [] : ['--proxy-binary', options.proxyBinary]),
       ...(options.flags ?? []),
     ],
@@ -182,7 +207,7 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
       child.stdout.on('data', look);
       child.once('exit', (code) => {
         clearTimeout(timer);
-        reject(new Error(`meltemi up ended with ${code}:\n${output}`));
+        reject(new Error(`It ended with ${code}:\n${output}`));
       });
     });
   } catch (error) {
@@ -193,25 +218,31 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
   const state = readEnvironmentState(directory);
   if (state === undefined) throw new Error(`The environment in ${directory} has no state`);
   const { kubeconfig } = state;
+  const meltemi: Walkthrough['meltemi'] = (args, input) =>
+    runCommand(join(REPOSITORY_ROOT, 'meltemi'), args, {
+      env: { ...process.env, MELTEMI_DIR: directory },
+      ...(input === undefined ? {} : { input }),
+    });
+  const kubectl: Walkthrough['kubectl'] = (args, { version, input } = {}) => {
+    const program = findPeer('kubectl', version);
+    if (program === undefined) throw new Error('kubectl is missing; run "npm run peers"');
+    return runCommand(program, args, {
+      env: { ...process.env, KUBECONFIG: kubeconfig },
+      ...(input === undefined ? {} : { input }),
+    });
+  };
   return {
     directory,
     kubeconfig,
     startupMs,
     upProcess: child,
-    processes: () => descendantsOf(supervisorPid(directory)),
+    processes: () => environmentProcesses(directory),
     output: () => output,
-    meltemi: (args, input) =>
-      runCommand(join(REPOSITORY_ROOT, 'meltemi'), args, {
-        env: { ...process.env, MELTEMI_DIR: directory },
-        ...(input === undefined ? {} : { input }),
-      }),
-    kubectl(args, { version, input } = {}) {
-      const kubectl = findPeer('kubectl', version);
-      if (kubectl === undefined) throw new Error('kubectl is missing; run "npm run peers"');
-      return runCommand(kubectl, args, {
-        env: { ...process.env, KUBECONFIG: kubeconfig },
-        ...(input === undefined ? {} : { input }),
-      });
+    meltemi,
+    kubectl,
+    run(args, input) {
+      if (!isBed || !KUBECTL_COMMANDS.has(args[0] ?? '')) return meltemi(args, input);
+      return kubectl(toKubectlArguments(args), input === undefined ? {} : { input });
     },
     outside(command) {
       const user = process.getuid?.() === 0 ? [] : ['-U', '--preserve-credentials'];
@@ -233,7 +264,7 @@ export async function startWalkthrough(options: HarnessOptions = {}): Promise<Wa
 /** How often each version answered `count` requests from sleep. Anything else counts under its own text. */
 export async function countVersions(walkthrough: Walkthrough, count: number): Promise<Map<string, number>> {
   const loop = `for i in $(seq ${count}); do curl -s -m 10 -w ' %{http_code}\\n' helloworld.app1:5000/hello; done`;
-  const result = await walkthrough.meltemi(['exec', '-n', 'app1', 'deploy/sleep', '--', 'sh', '-c', loop]);
+  const result = await walkthrough.run(['exec', '-n', 'app1', 'deploy/sleep', '--', 'sh', '-c', loop]);
   if (result.code !== 0) throw new Error(`curl in sleep failed with ${result.code}: ${result.stderr}`);
   const counts = new Map<string, number>();
   for (const answer of result.stdout.split(/(?<= \d{3}\n)/)) {

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { probeNetns } from '@meltemi/local/sandbox';
 import { eventually, findPeer } from '@meltemi/testing';
-import { REPOSITORY_ROOT, startWalkthrough, type Walkthrough } from './environment-harness.ts';
-import { failuresOf, type LoadAnswer, RecordedLoad, versionsOf, withLoadImage } from './load/recorded-load.ts';
+import { startWalkthrough, type Walkthrough } from './environment-harness.ts';
+import { helloworldV1, loadSteps } from './load/load-steps.ts';
+import { failuresOf, RecordedLoad, versionsOf, withLoadImage } from './load/recorded-load.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
 const noSandbox = probe.ok ? false : `network namespaces are not to be had: ${probe.reason}; ${probe.remedy}`;
@@ -24,8 +22,6 @@ const dataPlanes: readonly {
   },
 ];
 
-/** Before and after each change the load runs for so long by itself. */
-const QUIET_MS = 5_000;
 const ROTATION_TIMEOUT_MS = 75_000;
 const HELLOWORLD_FILES = [
   '-f',
@@ -33,27 +29,6 @@ const HELLOWORLD_FILES = [
   '-f',
   'examples/helloworld/destinationrule.yaml',
 ];
-
-/** The Deployment of helloworld v1, in a version of its own or as it is. */
-function helloworldV1(version?: string, replicas = 1): string {
-  const manifest = readFileSync(join(REPOSITORY_ROOT, 'examples/helloworld/helloworld.yaml'), 'utf8');
-  const deployment = manifest.split('---\n').find((document) => document.includes('name: helloworld-v1')) ?? '';
-  const env = `          env:\n            - { name: SERVICE_VERSION, value: ${version} }\n          ports:`;
-  return deployment
-    .replace('replicas: 1', `replicas: ${replicas}`)
-    .replace('          ports:', version === undefined ? '          ports:' : env);
-}
-
-interface DeploymentFacts {
-  readonly metadata: { readonly generation: number };
-  readonly spec: { readonly replicas: number };
-  readonly status: {
-    readonly observedGeneration?: number;
-    readonly replicas?: number;
-    readonly updatedReplicas?: number;
-    readonly readyReplicas?: number;
-  };
-}
 
 for (const plane of dataPlanes) {
   describe(`Under load, with ${plane.name} as every sidecar`, { skip: plane.missing }, () => {
@@ -73,42 +48,10 @@ for (const plane of dataPlanes) {
       await mesh?.[Symbol.asyncDispose]();
     });
 
-    const succeed = async (args: readonly string[], input?: string): Promise<string> => {
-      const result = await mesh.meltemi(args, input);
-      assert.equal(result.code, 0, `meltemi ${args.join(' ')}: ${result.stderr}`);
-      return result.stdout;
-    };
-
-    /** Does something under load. @returns All that was sent from a while before to a while after. */
-    const underLoad = async (change: () => Promise<unknown>): Promise<readonly LoadAnswer[]> => {
-      const startedMs = Date.now();
-      await delay(QUIET_MS);
-      await change();
-      await delay(QUIET_MS);
-      const answers = load.since(startedMs);
-      const expected = ((Date.now() - startedMs) / 1000) * 200;
-      assert.deepEqual(
-        failuresOf(answers).map(
-          ({ sentMs, durationMs, result }) => `+${sentMs - startedMs} (${durationMs} ms): ${result}`,
-        ),
-        [],
-      );
-      assert.ok(answers.length > expected * 0.8, `${answers.length} answers of about ${Math.round(expected)}`);
-      return answers;
-    };
-
-    const processIdsOf = (script: string, ...words: readonly string[]): readonly number[] =>
-      mesh
-        .processes()
-        .filter(({ argv }) => argv[1]?.endsWith(script) === true && words.every((word) => argv.includes(word)))
-        .map(({ pid }) => pid);
-    /** Kills one process at once, and waits until another one has taken its place. */
-    const kill = async (script: string, ...words: readonly string[]): Promise<void> => {
-      const [pid, ...others] = processIdsOf(script, ...words);
-      assert.ok(pid !== undefined && others.length === 0, `one process runs ${script}`);
-      process.kill(pid, 'SIGKILL');
-      await eventually(() => processIdsOf(script, ...words).some((other) => other !== pid), 20_000);
-    };
+    const { succeed, underLoad, kill, bothVersionsAnswer, rolledOut } = loadSteps(
+      () => mesh,
+      () => load,
+    );
     const allInSync = async (count: number): Promise<void> => {
       await eventually(
         async () => {
@@ -120,33 +63,6 @@ for (const plane of dataPlanes) {
         500,
       );
     };
-    const bothVersionsAnswer = async (): Promise<void> => {
-      await eventually(() => {
-        const { v1 = 0, v2 = 0 } = versionsOf(load.since(Date.now() - 1_000));
-        assert.ok(v1 > 0 && v2 > 0, `v1 ${v1}, v2 ${v2}`);
-      }, 10_000);
-    };
-    const rolledOut = async (deployment: string): Promise<void> => {
-      await eventually(
-        async () => {
-          const text = await succeed(['get', 'deployment', deployment, '-n', 'app1', '-o', 'json']);
-          const { metadata, spec, status } = JSON.parse(text) as DeploymentFacts;
-          assert.equal(status.observedGeneration, metadata.generation);
-          assert.equal(status.replicas, spec.replicas);
-          assert.equal(status.updatedReplicas, spec.replicas);
-          assert.equal(status.readyReplicas, spec.replicas);
-        },
-        60_000,
-        300,
-      );
-      await eventually(async () => {
-        const pods = JSON.parse(await succeed(['get', 'pods', '-n', 'app1', '-o', 'json'])) as {
-          readonly items: readonly { readonly metadata: { readonly deletionTimestamp?: string } }[];
-        };
-        assert.ok(pods.items.every(({ metadata }) => metadata.deletionTimestamp === undefined));
-      }, 60_000);
-    };
-
     test('apply of VirtualService and DestinationRule fails nothing, and nothing sent afterwards is answered by v1', async () => {
       let appliedMs = 0;
       const answers = await underLoad(async () => {

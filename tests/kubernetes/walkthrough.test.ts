@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually, findPeer } from '@meltemi/testing';
+import { startWalkthrough, type Walkthrough } from '../walkthrough/environment-harness.ts';
+import { helloworldV1, loadSteps } from '../walkthrough/load/load-steps.ts';
+import { RecordedLoad, versionsOf, withLoadImage } from '../walkthrough/load/recorded-load.ts';
+import { addWalkthroughTests } from '../walkthrough/walkthrough-checks.ts';
+import { missingForBed } from './kubernetes-bed.ts';
+
+const envoy = findPeer('envoy');
+const dataPlanes = [
+  { name: "Meltemi's proxy", missing: missingForBed('kubectl') },
+  { name: 'Envoy', proxyBinary: envoy, missing: missingForBed('kubectl', 'envoy') },
+] as const;
+
+interface PodFacts {
+  readonly metadata: { readonly name: string; readonly uid: string };
+  readonly spec: { readonly initContainers?: readonly { readonly name: string }[] };
+  readonly status: { readonly podIP: string; readonly conditions: readonly { type: string; status: string }[] };
+}
+
+for (const plane of dataPlanes) {
+  describe(`The walkthrough on real Kubernetes with ${plane.name} as every sidecar`, { skip: plane.missing }, () => {
+    let mesh: Walkthrough;
+    let load: RecordedLoad;
+    before(async () => {
+      const proxyBinary = 'proxyBinary' in plane ? plane.proxyBinary : undefined;
+      mesh = await startWalkthrough({
+        environment: 'kubernetes',
+        edit: withLoadImage,
+        ...(proxyBinary === undefined ? {} : { proxyBinary }),
+      });
+    });
+    after(async () => {
+      await mesh?.[Symbol.asyncDispose]();
+    });
+    const { succeed, underLoad, kill, bothVersionsAnswer, rolledOut } = loadSteps(
+      () => mesh,
+      () => load,
+    );
+
+    addWalkthroughTests({ mesh: () => mesh });
+
+    test('MC-45 an injected pod has its rules, token, probes, address and EndpointSlice, and a sidecar of user 1337', async () => {
+      const list = await succeed(['get', 'pods', '-n', 'app1', '-l', 'app=helloworld', '-o', 'json']);
+      const [pod, ...others] = (JSON.parse(list) as { readonly items: readonly PodFacts[] }).items;
+      assert.ok(pod !== undefined && others.length === 0, list);
+      const { podIP } = pod.status;
+      assert.match(podIP, /^10\.11\.\d+\.\d+$/);
+      for (const type of ['Initialized', 'ContainersReady', 'Ready'])
+        assert.equal(pod.status.conditions.find((condition) => condition.type === type)?.status, 'True', type);
+
+      const inPod = ['exec', '-n', 'app1', pod.metadata.name];
+      const sidecar = [...inPod, '-c', 'istio-proxy', '--', 'sh', '-c'];
+      assert.equal(await succeed([...sidecar, 'id -u; id -g']), '1337\n1337\n');
+      assert.equal(await succeed([...inPod, '-c', 'helloworld', '--', 'id', '-u']), '0\n');
+      const token = (await succeed([...sidecar, 'cat /var/run/secrets/tokens/istio-token'])).trim();
+      const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+        readonly aud: readonly string[];
+        readonly sub: string;
+        readonly 'kubernetes.io': { readonly pod: { readonly uid: string }; readonly node: { readonly name: string } };
+      };
+      assert.deepEqual(claims.aud, ['istio-ca']);
+      assert.match(claims.sub, /^system:serviceaccount:app1:/);
+      assert.equal(claims['kubernetes.io'].pod.uid, pod.metadata.uid, 'bound to the pod');
+      assert.equal(claims['kubernetes.io'].node.name, 'cluster1-node');
+
+      const rules = await mesh.outside([
+        'nsenter',
+        `--net=/run/netns/pod-${pod.metadata.uid}`,
+        'iptables-save',
+        '-t',
+        'nat',
+      ]);
+      assert.match(rules.stdout, /--uid-owner 1337 /, rules.stderr);
+      assert.match(rules.stdout, /REDIRECT --to-ports 15006/);
+      assert.doesNotMatch(rules.stdout, /--mark/);
+
+      const slices = await succeed([
+        'get',
+        'endpointslices',
+        '-n',
+        'app1',
+        '-l',
+        'kubernetes.io/service-name=helloworld',
+        '-o',
+        'json',
+      ]);
+      const endpoints = (
+        JSON.parse(slices) as {
+          readonly items: readonly { endpoints: readonly { addresses: string[]; conditions: { ready: boolean } }[] }[];
+        }
+      ).items.flatMap((slice) => slice.endpoints);
+      assert.deepEqual(
+        endpoints.map(({ addresses, conditions }) => [addresses[0], conditions.ready]),
+        [[podIP, true]],
+      );
+    });
+
+    test('under load, a rolling update of helloworld fails nothing', async () => {
+      load = await RecordedLoad.start(mesh);
+      const answers = await underLoad(async () => {
+        await succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1('v1b'));
+        await rolledOut('helloworld-v1');
+      });
+      assert.deepEqual(Object.keys(versionsOf(answers.slice(-200))).sort(), ['v1b', 'v2']);
+    });
+
+    test('MC-19 under load, scaling to zero shifts all to the other cluster, and back, and fails nothing', async () => {
+      const scaled = async (replicas: number): Promise<void> => {
+        await succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1(undefined, replicas));
+        await rolledOut('helloworld-v1');
+      };
+      const away = await underLoad(() => scaled(0));
+      assert.deepEqual(Object.keys(versionsOf(away.slice(-200))), ['v2']);
+      await underLoad(() => scaled(1));
+      await bothVersionsAnswer();
+    });
+
+    test('under load, killed kubelets fail nothing and keep their pods', async () => {
+      const before = mesh.processes().filter(({ argv }) => argv[1]?.endsWith('helloworld/server.ts') === true);
+      await underLoad(async () => {
+        await kill('kubelet/main.ts', 'cluster1-node');
+        await kill('kubelet/main.ts', 'cluster2-node');
+        for (const cluster of ['cluster1', 'cluster2'])
+          await eventually(
+            () =>
+              succeed([
+                'exec',
+                '-n',
+                'app1',
+                '--cluster',
+                cluster,
+                'deploy/' + (cluster === 'cluster1' ? 'helloworld-v1' : 'helloworld-v2'),
+                '--',
+                'true',
+              ]),
+            20_000,
+            300,
+          );
+      });
+      const now = mesh.processes().filter(({ argv }) => argv[1]?.endsWith('helloworld/server.ts') === true);
+      assert.deepEqual(now.map(({ pid }) => pid).sort(), before.map(({ pid }) => pid).sort());
+    });
+
+    test('under load, API servers that are killed and come back fail nothing', async () => {
+      await underLoad(async () => {
+        await kill('kube-apiserver', '--bind-address=10.11.0.1');
+        await kill('kube-apiserver', '--bind-address=10.12.0.1');
+        for (const cluster of ['cluster1', 'cluster2'])
+          await eventually(() => succeed(['get', 'pods', '-n', 'app1', '--cluster', cluster]), 30_000, 300);
+      });
+      await bothVersionsAnswer();
+      const answers = await underLoad(() =>
+        succeed(['apply', '-n', 'app1', '-f', '-'], helloworldV1('v1c')).then(() => rolledOut('helloworld-v1')),
+      );
+      assert.deepEqual(Object.keys(versionsOf(answers.slice(-200))).sort(), ['v1c', 'v2'], 'changes go on');
+    });
+  });
+}
