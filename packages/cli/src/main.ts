@@ -41,6 +41,8 @@ const context: CommandContext = {
     openSession(flags, { MELTEMI_DIR: process.env['MELTEMI_DIR'], KUBECONFIG: process.env['KUBECONFIG'] }),
 };
 
+// A command that waits between two looks at a server has nothing but a timer of a Clock, which keeps no process alive.
+const alive = setInterval(() => {}, 2 ** 30);
 try {
   await buildProgram(context).parseAsync(process.argv);
 } catch (error) {
@@ -52,4 +54,6 @@ try {
       terminal.err(`${paint(terminal, 'red', 'Error')}: ${messageOf(error)}\n`);
     process.exitCode = exitCodeOf(error);
   }
+} finally {
+  clearInterval(alive);
 }
