@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { MeshFile } from '@meltemi/local';
 import type { Command } from 'commander';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { PrecheckFinding } from '../precheck/finding.ts';
-import type { ClusterFlags, CommandContext, Session } from '../session.ts';
+import { type ClusterFlags, type CommandContext, type Session, withSession } from '../session.ts';
 
 interface PrecheckFlags extends ClusterFlags {
   readonly output: string;
@@ -13,6 +12,13 @@ interface PrecheckFlags extends ClusterFlags {
 
 const THRESHOLDS = ['error', 'warning', 'none'] as const;
 type Threshold = (typeof THRESHOLDS)[number];
+const TOPOLOGIES = ['flat', 'multi-network'] as const;
+const OUTPUT = ['-o, --output <format>', 'text or json', 'text'] as const;
+const THRESHOLD = [
+  '--threshold <level>',
+  'end with exit code 79 for findings of this level: error, warning or none',
+  'error',
+] as const;
 
 function readThreshold(text: string): Threshold {
   const threshold = THRESHOLDS.find((known) => known === text);
@@ -36,55 +42,47 @@ async function openOptionalSession(
   }
 }
 
-async function checkClusters(
+function readOutput(output: string): void {
+  if (output !== 'text' && output !== 'json')
+    throw new CommandError(EXIT.usage, `Unknown output "${output}"; known are text, json`);
+}
+
+/** Prints what was found. @throws CommandError without words, when something is as bad as the threshold. */
+async function conclude(
   context: CommandContext,
-  session: Session,
-  clusters: Session['clusters'],
-  mesh: MeshFile | undefined,
-  findings: PrecheckFinding[],
+  flags: PrecheckFlags,
+  findings: readonly PrecheckFinding[],
 ): Promise<void> {
-  const { readClusterFacts } = await import('../precheck/cluster-facts.ts');
-  const { checkAddresses } = await import('../precheck/address-checks.ts');
-  const { checkRoots, checkIntermediates } = await import('../precheck/trust-checks.ts');
-  const { checkClusterNames, checkOwnCredentials, checkRemoteSecrets } = await import('../precheck/remote-checks.ts');
-  const { checkServicePorts } = await import('../precheck/service-checks.ts');
-  const perCluster = await Promise.all(
-    clusters.map(async (cluster) => {
-      const own: PrecheckFinding[] = [];
-      return { facts: await readClusterFacts(cluster, context.nowMs, own), own };
-    }),
+  const { formatFindings, summarise } = await import('../precheck/finding.ts');
+  const threshold = readThreshold(flags.threshold);
+  if (flags.output === 'json') context.terminal.out(`${JSON.stringify(findings, null, 2)}\n`);
+  else {
+    context.terminal.out(formatFindings(findings));
+    context.terminal.err(`${summarise(findings, context.terminal)}\n`);
+  }
+  const isBad = findings.some(
+    ({ level }) => (threshold !== 'none' && level === 'error') || (threshold === 'warning' && level === 'warning'),
   );
-  findings.push(...perCluster.flatMap(({ own }) => own));
-  const facts = perCluster.flatMap((entry) => entry.facts ?? []);
-  const nowMs = context.nowMs();
-  checkOwnCredentials(clusters, nowMs, findings);
-  checkAddresses(facts, mesh, findings);
-  checkRoots(facts, nowMs, findings);
-  checkIntermediates(facts, nowMs, findings);
-  checkClusterNames(facts, findings);
-  await checkRemoteSecrets(facts, session.clusters, nowMs, findings);
-  checkServicePorts(facts, findings);
+  if (isBad) throw new CommandError(EXIT.findings, '');
 }
 
 /** `meltemi precheck`: what would keep a mesh from working, before it does. */
 export function addPrecheckCommand(program: Command, context: CommandContext): void {
-  program
+  const precheck = program
     .command('precheck')
     .description('Look for what would keep a mesh from working, here and in all clusters, and say what to do about it')
     .argument('[folder]', 'a folder with a mesh.yaml, whether it runs or not; default: the environment that runs')
-    .option('-o, --output <format>', 'text or json', 'text')
-    .option('--threshold <level>', 'end with exit code 79 for findings of this level: error, warning or none', 'error')
+    .option(...OUTPUT)
+    .option(...THRESHOLD)
     .addHelpText(
       'after',
       '\nExamples:\n  meltemi precheck\n  meltemi precheck examples/walkthrough\n  meltemi precheck --kubeconfig ~/.kube/config --threshold warning -o json',
     )
     .action(async (folder: string | undefined, _own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<PrecheckFlags>();
-      const threshold = readThreshold(flags.threshold);
-      if (flags.output !== 'text' && flags.output !== 'json')
-        throw new CommandError(EXIT.usage, `Unknown output "${flags.output}"; known are text, json`);
+      readThreshold(flags.threshold);
+      readOutput(flags.output);
       const { checkMachine, checkMeshFile } = await import('../precheck/machine-checks.ts');
-      const { formatFindings, summarise } = await import('../precheck/finding.ts');
       const findings: PrecheckFinding[] = [];
       await using session = await openOptionalSession(context, flags, folder);
       const directory = folder === undefined ? session?.environmentDirectory : resolve(folder);
@@ -95,18 +93,61 @@ export function addPrecheckCommand(program: Command, context: CommandContext): v
         throw new CommandError(EXIT.unreadable, `Cannot read ${meshPath}: there is no such file`);
       const mesh = meshPath === undefined ? undefined : checkMeshFile(meshPath, findings);
       if (session !== undefined) {
-        const chosen = flags.cluster === undefined ? session.clusters : [session.cluster];
-        await checkClusters(context, session, chosen, mesh, findings);
+        const { checkClusters } = await import('../precheck/check-clusters.ts');
+        const clusters = flags.cluster === undefined ? session.clusters : [session.cluster];
+        const { nowMs } = context;
+        await checkClusters({ clusters, known: session.clusters, mesh, probes: false, nowMs }, findings);
       } else
         context.terminal.err('No cluster is looked at: no environment runs, and none was named with --kubeconfig\n');
-      if (flags.output === 'json') context.terminal.out(`${JSON.stringify(findings, null, 2)}\n`);
-      else {
-        context.terminal.out(formatFindings(findings));
-        context.terminal.err(`${summarise(findings, context.terminal)}\n`);
-      }
-      const isBad = findings.some(
-        ({ level }) => (threshold !== 'none' && level === 'error') || (threshold === 'warning' && level === 'warning'),
-      );
-      if (isBad) throw new CommandError(EXIT.findings, '');
+      await conclude(context, flags, findings);
     });
+  addMulticlusterCommand(precheck, context);
+}
+
+/** `meltemi precheck multicluster`: the clusters of a mesh against each other, and the ways between them. */
+function addMulticlusterCommand(precheck: Command, context: CommandContext): void {
+  precheck
+    .command('multicluster')
+    .description('Check two or more clusters against each other, and try the ways between them from inside their pods')
+    .argument('[context...]', 'contexts of the kubeconfig; default: all of them')
+    .option(...OUTPUT)
+    .option(...THRESHOLD)
+    .option('--topology <kind>', 'flat or multi-network: what the clusters are meant to be; default: as labelled')
+    .option('--no-probes', 'start no processes in pods')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  meltemi precheck multicluster\n  meltemi precheck multicluster cluster1 cluster2 --topology flat\n  meltemi precheck multicluster --kubeconfig both.yaml --no-probes -o json',
+    )
+    .action(async (contexts: readonly string[], _own: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<PrecheckFlags & { readonly topology?: string; readonly probes: boolean }>();
+      readThreshold(flags.threshold);
+      readOutput(flags.output);
+      const topology = TOPOLOGIES.find((known) => known === flags.topology);
+      if (flags.topology !== undefined && topology === undefined)
+        throw new CommandError(
+          EXIT.usage,
+          `--topology: unknown "${flags.topology}"; known are ${TOPOLOGIES.join(', ')}`,
+        );
+      await withSession(context, flags, async (session) => {
+        const clusters = chooseClusters(session.clusters, contexts);
+        const { checkClusters } = await import('../precheck/check-clusters.ts');
+        const findings: PrecheckFinding[] = [];
+        const { nowMs } = context;
+        await checkClusters({ clusters, known: session.clusters, topology, probes: flags.probes, nowMs }, findings);
+        await conclude(context, flags, findings);
+      });
+    });
+}
+
+function chooseClusters(clusters: Session['clusters'], contexts: readonly string[]): Session['clusters'] {
+  const unknown = contexts.find((context) => !clusters.some(({ name }) => name === context));
+  if (unknown !== undefined)
+    throw new CommandError(
+      EXIT.usage,
+      `No context "${unknown}" in the kubeconfig, which has ${clusters.map(({ name }) => name).join(', ')}`,
+    );
+  const chosen = contexts.length === 0 ? clusters : clusters.filter(({ name }) => contexts.includes(name));
+  if (chosen.length < 2)
+    throw new CommandError(EXIT.usage, `Two clusters or more are needed to compare, and there is ${chosen.length}`);
+  return chosen;
 }

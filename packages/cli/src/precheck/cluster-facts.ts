@@ -4,12 +4,19 @@ import {
   type ConfigMap,
   DEPLOYMENTS,
   type Deployment,
+  ENDPOINT_SLICES,
+  type EndpointSlice,
   type KubeClient,
   type KubeObject,
   type ListOptions,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  type MutatingWebhookConfiguration,
   NAMESPACES,
+  type Namespace,
   NODES,
   type NodeObject,
+  PODS,
+  type Pod,
   type ResourceRef,
   SECRETS,
   SERVICES,
@@ -19,32 +26,41 @@ import {
 import { CONTROL_PLANE_NAMESPACE } from '../mesh-request.ts';
 import type { SessionCluster } from '../session.ts';
 import { createReport, type PrecheckFinding } from './finding.ts';
+import { reachCluster } from './reach-cluster.ts';
+import { readServiceRanges } from './service-ranges.ts';
 
 /** All that the checks look at, of one cluster that answers. */
 export interface ClusterFacts {
   readonly cluster: SessionCluster;
+  /** `gitVersion` of the API server. */
+  readonly version: string;
   readonly nodes: readonly NodeObject[];
+  readonly namespaces: readonly Namespace[];
+  readonly pods: readonly Pod[];
   readonly services: readonly Service[];
+  /** Ranges that Services get their addresses from, CIDRs; empty where the cluster does not say. */
+  readonly serviceRanges: readonly string[];
   readonly rootCertificates: ConfigMap | undefined;
   readonly plugged: Secret | undefined;
   readonly remoteSecrets: readonly Secret[];
   readonly controlPlane: Deployment | undefined;
+  /** ConfigMap `istio`. */
+  readonly meshConfig: ConfigMap | undefined;
+  /** ConfigMap `istio-sidecar-injector`. */
+  readonly injector: ConfigMap | undefined;
+  readonly webhooks: readonly MutatingWebhookConfiguration[];
+  /** Of the system namespace. */
+  readonly systemSlices: readonly EndpointSlice[];
   /** `topology.istio.io/network` of the system namespace; empty without one. */
   readonly network: string;
   /** The server's clock minus this machine's; positive when it is ahead. */
   readonly clockSkewMs: number;
 }
 
-const REACH_TIMEOUT_MS = 5000;
-/** An HTTP date has whole seconds, and the answer took a moment. */
-const SKEW_WARN_MS = 5000;
-/** Tokens and certificates of a cluster that is this far off are not valid yet, or no longer. */
-const SKEW_FAIL_MS = 60_000;
-
-async function listOrNone<Kind extends KubeObject>(
+async function listOf<Kind extends KubeObject>(
   client: KubeClient,
   ref: ResourceRef<Kind>,
-  options?: ListOptions<Kind>,
+  options: ListOptions<Kind> = {},
 ): Promise<readonly Kind[]> {
   return (await client.list(ref, options)).items;
 }
@@ -60,69 +76,54 @@ export async function readClusterFacts(
   findings: PrecheckFinding[],
 ): Promise<ClusterFacts | undefined> {
   const { client, name } = cluster;
-  const reach = createReport('reachable', findings);
-  let clockSkewMs = 0;
+  const reached = await reachCluster(cluster, nowMs, findings);
+  if (reached === undefined) return undefined;
+  const system = { namespace: CONTROL_PLANE_NAMESPACE };
   try {
-    const sentMs = nowMs();
-    const answer = await client.request({ method: 'GET', path: '/version', timeoutMs: REACH_TIMEOUT_MS });
-    const receivedMs = nowMs();
-    if (answer.status !== 200) {
-      reach.fail(name, `${client.server} answers /version with status ${answer.status}`, 'Check the kubeconfig');
-      return undefined;
-    }
-    const { gitVersion = 'unknown' } = JSON.parse(answer.body) as { readonly gitVersion?: string };
-    reach.pass(name, `API server ${client.server} answers (${gitVersion}, ${receivedMs - sentMs} ms)`);
-    const dateMs = Date.parse(answer.headers['date'] ?? '');
-    // The date is cut to whole seconds: on average half a second has passed since.
-    if (!Number.isNaN(dateMs)) clockSkewMs = dateMs + 500 - (sentMs + receivedMs) / 2;
-    checkClock(name, clockSkewMs, findings);
-  } catch (error) {
-    reach.fail(
-      name,
-      messageOf(error),
-      'Start the cluster, or correct the server in the kubeconfig; look for a firewall on the way',
+    const [nodes, namespaces, pods, services, webhooks, remoteSecrets, systemSlices, serviceRanges] = await Promise.all(
+      [
+        listOf(client, NODES),
+        listOf(client, NAMESPACES),
+        listOf(client, PODS),
+        listOf(client, SERVICES),
+        listOf(client, MUTATING_WEBHOOK_CONFIGURATIONS),
+        listOf(client, SECRETS, { ...system, labelSelector: 'istio/multiCluster=true' }),
+        listOf(client, ENDPOINT_SLICES, system),
+        readServiceRanges(client),
+      ],
     );
-    return undefined;
-  }
-  try {
-    const system = { namespace: CONTROL_PLANE_NAMESPACE };
-    const [nodes, services, rootCertificates, plugged, remoteSecrets, controlPlane, namespace] = await Promise.all([
-      listOrNone(client, NODES, {}),
-      listOrNone(client, SERVICES, {}),
+    const [rootCertificates, meshConfig, injector, plugged, controlPlane] = await Promise.all([
       client.find(CONFIG_MAPS, { ...system, name: 'istio-ca-root-cert' }),
+      client.find(CONFIG_MAPS, { ...system, name: 'istio' }),
+      client.find(CONFIG_MAPS, { ...system, name: 'istio-sidecar-injector' }),
       client.find(SECRETS, { ...system, name: 'cacerts' }),
-      listOrNone(client, SECRETS, { ...system, labelSelector: 'istio/multiCluster=true' }),
       client.find(DEPLOYMENTS, { ...system, name: 'istiod' }),
-      client.find(NAMESPACES, { name: CONTROL_PLANE_NAMESPACE }),
     ]);
-    const network = namespace?.metadata.labels?.['topology.istio.io/network'] ?? '';
+    const own = namespaces.find(({ metadata }) => metadata.name === CONTROL_PLANE_NAMESPACE);
     return {
       cluster,
+      ...reached,
       nodes,
+      namespaces,
+      pods,
       services,
-      rootCertificates,
-      plugged,
+      webhooks,
       remoteSecrets,
+      systemSlices,
+      serviceRanges,
+      rootCertificates,
+      meshConfig,
+      injector,
+      plugged,
       controlPlane,
-      network,
-      clockSkewMs,
+      network: own?.metadata.labels?.['topology.istio.io/network'] ?? '',
     };
   } catch (error) {
-    reach.fail(
+    createReport('reachable', findings).fail(
       name,
       `what the checks need cannot be read: ${messageOf(error)}`,
-      'Use credentials that may read nodes, services, and secrets and config maps of istio-system',
+      'Use credentials that may read nodes, pods, services, webhooks, and secrets and config maps of istio-system',
     );
     return undefined;
   }
-}
-
-function checkClock(name: string, skewMs: number, findings: PrecheckFinding[]): void {
-  const report = createReport('clock', findings);
-  const seconds = Math.round(Math.abs(skewMs) / 1000);
-  const text = `its clock is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} this machine's`;
-  const remedy = 'Keep all machines of the mesh in time with NTP: certificates and tokens are valid from a moment on';
-  if (Math.abs(skewMs) > SKEW_FAIL_MS) report.fail(name, text, remedy);
-  else if (Math.abs(skewMs) > SKEW_WARN_MS) report.warn(name, text, remedy);
-  else report.pass(name, "its clock agrees with this machine's");
 }

@@ -1,7 +1,7 @@
 import { paint, type Terminal } from '../terminal.ts';
 
 /** How bad a finding is. */
-export const PRECHECK_LEVELS = ['pass', 'warning', 'error'] as const;
+export const PRECHECK_LEVELS = ['pass', 'info', 'warning', 'error'] as const;
 export type PrecheckLevel = (typeof PRECHECK_LEVELS)[number];
 
 /** What one check has found out about one thing. */
@@ -19,6 +19,8 @@ export interface PrecheckFinding {
 /** Collects the findings of one check. */
 export interface PrecheckReport {
   pass(subject: string, message: string): void;
+  /** Worth knowing, and neither good nor bad. */
+  info(subject: string, message: string): void;
   warn(subject: string, message: string, remedy: string): void;
   fail(subject: string, message: string, remedy: string): void;
 }
@@ -27,12 +29,13 @@ export interface PrecheckReport {
 export function createReport(check: string, findings: PrecheckFinding[]): PrecheckReport {
   return {
     pass: (subject, message) => void findings.push({ level: 'pass', check, subject, message }),
+    info: (subject, message) => void findings.push({ level: 'info', check, subject, message }),
     warn: (subject, message, remedy) => void findings.push({ level: 'warning', check, subject, message, remedy }),
     fail: (subject, message, remedy) => void findings.push({ level: 'error', check, subject, message, remedy }),
   };
 }
 
-const WORDS = { pass: 'PASS', warning: 'WARN', error: 'FAIL' } as const;
+const WORDS = { pass: 'PASS', info: 'INFO', warning: 'WARN', error: 'FAIL' } as const;
 
 /** One line for each finding, a second one for its remedy. */
 export function formatFindings(findings: readonly PrecheckFinding[]): string {

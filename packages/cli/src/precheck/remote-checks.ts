@@ -5,6 +5,7 @@ import { type ClusterAccess, createKubeClient, parseKubeconfig, type Secret } fr
 import type { SessionCluster } from '../session.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import { createReport, type PrecheckFinding, type PrecheckReport } from './finding.ts';
+import { ownName } from './mesh-identity-checks.ts';
 import { CLIENT_WARN_MS, checkExpiry } from './trust-checks.ts';
 
 /** One cluster that a control plane is told of. */
@@ -16,7 +17,8 @@ interface RemoteEntry {
   readonly kubeconfig: string;
 }
 
-function entriesOf(facts: readonly ClusterFacts[]): RemoteEntry[] {
+/** Every key of every remote secret. */
+export function remoteEntries(facts: readonly ClusterFacts[]): RemoteEntry[] {
   return facts.flatMap(({ cluster, remoteSecrets }) =>
     remoteSecrets.flatMap((secret) =>
       Object.entries(secret.data ?? {}).map(([clusterName, value]) => ({
@@ -29,17 +31,11 @@ function entriesOf(facts: readonly ClusterFacts[]): RemoteEntry[] {
   );
 }
 
-/** The name under which a control plane knows its own cluster. */
-function ownName({ controlPlane }: ClusterFacts): string | undefined {
-  const container = controlPlane?.spec.template.spec.containers.find(({ name }) => name === 'discovery');
-  return container?.env?.find(({ name }) => name === 'CLUSTER_ID')?.value;
-}
-
 /** Endpoints of two clusters of one name cannot be told apart. */
 export function checkClusterNames(facts: readonly ClusterFacts[], findings: PrecheckFinding[]): void {
   const report = createReport('cluster-names', findings);
   const remedy = 'Give every cluster a name of its own: meltemi create-remote-secret --name NAME';
-  const entries = entriesOf(facts);
+  const entries = remoteEntries(facts);
   for (const fact of facts) {
     const holder = fact.cluster.name;
     const mine = entries.filter((entry) => entry.holder === holder);
@@ -168,7 +164,7 @@ export async function checkRemoteSecrets(
 ): Promise<void> {
   const report = createReport('remote-secret', findings);
   const rights = createReport('reader-permissions', findings);
-  for (const { holder, secret, clusterName, kubeconfig } of entriesOf(facts)) {
+  for (const { holder, secret, clusterName, kubeconfig } of remoteEntries(facts)) {
     const subject = `${holder}: Secret ${secret.metadata.name}`;
     const parsed = await parseKubeconfig(kubeconfig);
     if (!parsed.ok) {

@@ -4,6 +4,7 @@ import { type AuthorityPair, createIntermediate, createRootCertificateAuthority 
 import type { ConfigMap, Secret } from '@meltemi/kube';
 import type { ClusterFacts } from './cluster-facts.ts';
 import type { PrecheckFinding } from './finding.ts';
+import { factsOf } from './testing/cluster-facts.ts';
 import { checkIntermediates, checkRoots } from './trust-checks.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -33,18 +34,7 @@ function facts(name: string, rootPem: string | undefined, secret?: Secret): Clus
     metadata: { name: 'istio-ca-root-cert' },
     data: { 'root-cert.pem': rootPem ?? '' },
   };
-  return {
-    // Only the name is looked at here.
-    cluster: { name } as ClusterFacts['cluster'],
-    nodes: [],
-    services: [],
-    rootCertificates: rootPem === undefined ? undefined : map,
-    plugged: secret,
-    remoteSecrets: [],
-    controlPlane: undefined,
-    network: '',
-    clockSkewMs: 0,
-  };
+  return factsOf(name, { rootCertificates: rootPem === undefined ? undefined : map, plugged: secret });
 }
 
 function run(check: typeof checkRoots, clusters: readonly ClusterFacts[], nowMs = NOW_MS): string[] {

@@ -70,7 +70,11 @@ export interface ServiceAccount extends KubeObject {
 
 /** A machine that runs pods. (The name `Node` is a global in browsers.) */
 export interface NodeObject extends KubeObject {
-  readonly spec?: { readonly podCIDR?: string; readonly unschedulable?: boolean };
+  readonly spec?: {
+    readonly podCIDR?: string;
+    readonly podCIDRs?: readonly string[];
+    readonly unschedulable?: boolean;
+  };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
