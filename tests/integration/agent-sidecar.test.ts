@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { get } from 'node:http';
@@ -77,6 +78,7 @@ async function startSidecar(mesh: MeshDouble, { binary, env = {} }: SidecarOptio
       token: mesh.tokenPath,
       sdsSocket: join(mesh.directory, 'sds'),
       podInfo: join(mesh.directory, 'podinfo'),
+      resolvConf: join(mesh.directory, 'resolv.conf'),
     },
   });
   const agent = createAgent({
@@ -238,23 +240,43 @@ for (const { name, binary, skip } of KINDS) {
     });
   }
 
-  test(`SEC-67 with ${name}, a restarted control plane gets the stream back and no listener is drained`, {
-    skip,
-  }, async () => {
-    await using mesh = await startMeshDouble();
-    const port = await freePort();
-    mesh.setListeners([mtlsListener(port)]);
-    await using sidecar = await startSidecar(mesh, { binary });
-    await eventually(async () => (await statusOf(sidecar.readinessPort)) === 200, START_MS);
-    const { socket } = await eventually(() => dial(mesh, port), START_MS);
-    writeFileSync(mesh.tokenPath, 'token-2');
-    mesh.stop();
-    assert.match(await ask(socket), /^HTTP\/1\.1 200 /);
-    await mesh.restart();
-    await eventually(() => mesh.protocols().length === 1, START_MS);
-    assert.ok(mesh.reviewedTokens.includes('token-2'), 'the new stream has the new token');
-    assert.match(await ask(socket), /^HTTP\/1\.1 200 /);
-    assert.equal(await statusOf(sidecar.readinessPort), 200);
-    socket.destroy();
-  });
+  for (const delta of ['true', 'false']) {
+    test(`SEC-67 with ${name}, a restarted control plane gets the stream back, no listener is drained and the DNS table is kept (delta: ${delta})`, {
+      skip,
+    }, async () => {
+      await using mesh = await startMeshDouble();
+      const [port, dnsPort] = [await freePort(), await freePort()];
+      writeFileSync(join(mesh.directory, 'resolv.conf'), 'nameserver 127.0.0.1\n');
+      mesh.setListeners([mtlsListener(port)]);
+      mesh.setNames({ 'one.example': ['240.240.0.1'] });
+      const resolver = new Resolver({ timeout: 1000, tries: 1 });
+      resolver.setServers([`127.0.0.1:${dnsPort}`]);
+      const env = {
+        ISTIO_META_DNS_CAPTURE: 'true',
+        DNS_PROXY_ADDR: `127.0.0.1:${dnsPort}`,
+        ISTIO_DELTA_XDS: delta,
+      };
+      await using sidecar = await startSidecar(mesh, { binary, env });
+      await eventually(async () => (await statusOf(sidecar.readinessPort)) === 200, START_MS);
+      const { socket } = await eventually(() => dial(mesh, port), START_MS);
+      writeFileSync(mesh.tokenPath, 'token-2');
+      assert.deepEqual(await resolver.resolve4('one.example'), ['240.240.0.1']);
+      mesh.stop();
+      assert.match(await ask(socket), /^HTTP\/1\.1 200 /);
+      assert.deepEqual(await resolver.resolve4('one.example'), ['240.240.0.1']);
+      mesh.setNames({ 'one.example': ['240.240.0.1'], 'two.example': ['240.240.0.2'] });
+      await mesh.restart();
+      await eventually(async () => (await resolver.resolve4('two.example').catch(() => [])).length === 1, START_MS);
+      mesh.setNames({ 'three.example': ['240.240.0.3'] });
+      mesh.push();
+      await eventually(async () => (await resolver.resolve4('three.example').catch(() => [])).length === 1, START_MS);
+      await assert.rejects(resolver.resolve4('one.example'), { code: 'ESERVFAIL' });
+      await eventually(() => mesh.protocols().length === 1, START_MS);
+      assert.ok(mesh.reviewedTokens.includes('token-2'), 'the new stream has the new token');
+      assert.match(await ask(socket), /^HTTP\/1\.1 200 /);
+      assert.equal(await statusOf(sidecar.readinessPort), 200);
+      assert.equal(await statusOf(sidecar.agent.statusPort(), '/debug/ndsz'), 200);
+      socket.destroy();
+    });
+  }
 }

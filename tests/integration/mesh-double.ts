@@ -33,6 +33,8 @@ import { file_envoy_extensions_filters_http_router_v3_router } from '@meltemi/xd
 import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
+import { NameTableSchema } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
+
 const DAY_MS = 86_400_000;
 
 /** What may stand in an `Any` of the listeners that tests hand in. */
@@ -60,6 +62,8 @@ export interface MeshDouble extends AsyncDisposable {
   setListeners(listeners: readonly JsonValue[]): void;
   /** Clusters besides one without endpoints. */
   setClusters(clusters: readonly JsonValue[]): void;
+  /** Addresses by name: the table for agents that answer DNS queries. */
+  setNames(names: Readonly<Record<string, readonly string[]>>): void;
   /** Sends what was set to connected clients. */
   push(): void;
   stop(): void;
@@ -98,6 +102,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
   let isServed = true;
   let listeners: readonly EncodedResource[] = [];
   let clusters: readonly EncodedResource[] = [BLACK_HOLE];
+  let names: readonly EncodedResource[] = [];
   let number = 1;
   let port = 0;
   let server: Server | undefined;
@@ -120,7 +125,12 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
       },
     });
   const generate = (typeUrl: string): ResourceView => {
-    const known = typeUrl === TYPE_URLS.listener ? listeners : typeUrl === TYPE_URLS.cluster ? clusters : [];
+    const byType: Readonly<Record<string, readonly EncodedResource[]>> = {
+      [TYPE_URLS.listener]: listeners,
+      [TYPE_URLS.cluster]: clusters,
+      [TYPE_URLS.nameTable]: names,
+    };
+    const known = byType[typeUrl] ?? [];
     return {
       number,
       versionInfo: String(number),
@@ -179,9 +189,17 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
         }),
       ];
     },
+    setNames: (addresses) => {
+      const table = Object.fromEntries(
+        Object.entries(addresses).map(([host, ips]) => [host, { ips: [...ips], registry: 'External' }]),
+      );
+      const bytes = toBinary(NameTableSchema, create(NameTableSchema, { table }));
+      names = [encodeResource(TYPE_URLS.nameTable, 'names', bytes)];
+    },
     push: () => {
       number += 1;
-      discovery?.push(() => new Map([TYPE_URLS.cluster, TYPE_URLS.listener].map((typeUrl) => [typeUrl, 'all'])));
+      const types = [TYPE_URLS.cluster, TYPE_URLS.listener, TYPE_URLS.nameTable];
+      discovery?.push(() => new Map(types.map((typeUrl) => [typeUrl, 'all'])));
     },
     stop,
     restart,

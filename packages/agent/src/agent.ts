@@ -13,6 +13,7 @@ import {
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { readPodInfo } from './bootstrap/pod-info.ts';
+import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
 import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
@@ -60,7 +61,12 @@ export function createAgent(options: AgentOptions): Agent {
   );
   const parts: AsyncDisposable[] = [];
   const identity = createIdentity(options);
-  const readiness = createReadiness({ adminHost: settings.addresses.local, adminPort: proxyConfig.adminPort });
+  let dns: AgentDns | undefined;
+  const readiness = createReadiness({
+    adminHost: settings.addresses.local,
+    adminPort: proxyConfig.adminPort,
+    conditions: settings.dns === undefined ? [] : [() => dns?.missing()],
+  });
   const quit = Promise.withResolvers<DataPlaneExit>();
   const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
   const dataPlane = createDataPlane(options, bootstrapPath);
@@ -76,15 +82,19 @@ export function createAgent(options: AgentOptions): Agent {
       tasks.run('workload identity', identity.run(stopped.signal));
       const secrets = createWorkloadSecretSource(identity, () => clock.nowMs());
       parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
-      parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, log: log.scope('xds') }));
+      dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
+      if (dns !== undefined) parts.push(dns);
+      const { subscribe } = dns ?? {};
+      parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({
         ...(settings.addresses.listen === ANY_ADDRESS ? {} : { host: settings.addresses.listen }),
         port: proxyConfig.statusPort,
         readiness,
-        scrape: createScrape(settings, createAgentMetrics(identity, clock)),
+        scrape: createScrape(settings, createAgentMetrics({ identity, clock, dns })),
         probes: createProbes(settings, log),
         onQuit: () => quit.resolve({ code: 0, reason: 'asked to quit' }),
         onDrain: () => drain.begin(),
+        nameTable: dns === undefined ? undefined : dns.table,
         log: log.scope('status'),
       });
       parts.push(statusServer);

@@ -8,6 +8,7 @@ export const AGENT_ERRORS = {
   TOKEN_MISSING: 'The service account token is not mounted',
   CAPTURE_INVALID: 'A traffic capture setting is malformed',
   CAPTURE_FAILED: 'The traffic capture rules could not be applied',
+  DNS_PORT_TAKEN: 'Another process listens on the port for captured DNS queries',
   PROXY_EXITED: 'The proxy process ended by itself',
   STATUS_PORT_TAKEN: 'Another process listens on the status port; is there a second agent in the pod?',
   USAGE: 'A flag or environment variable cannot be read',

@@ -34,7 +34,19 @@ export interface AgentSettings {
   readonly minimumDrainDurationMs: number;
   /** Whether a scrape of the agent's port also returns the proxy's metrics. */
   readonly mergesProxyMetrics: boolean;
+  /** Answering the pod's DNS queries; `undefined` when they are not captured. */
+  readonly dns: DnsSettings | undefined;
   readonly paths: AgentPaths;
+}
+
+/** How the agent answers DNS queries. */
+export interface DnsSettings {
+  /** `localhost` for the loopback addresses of the families of the pod's name servers. */
+  readonly host: string;
+  readonly port: number;
+  /** For one query, however many servers there are. */
+  readonly forwardTimeoutMs: number;
+  readonly forwardsParallel: boolean;
 }
 
 /** Every IPv4 address of the pod. */
@@ -58,6 +70,8 @@ export interface AgentPaths {
   readonly token: string;
   readonly sdsSocket: string;
   readonly podInfo: string;
+  /** Names the servers to pass queries on to. */
+  readonly resolvConf: string;
 }
 
 /** The mounts of an injected pod. */
@@ -66,6 +80,7 @@ export const POD_PATHS: AgentPaths = {
   token: '/var/run/secrets/tokens/istio-token',
   sdsSocket: '/var/run/secrets/workload-spiffe-uds/socket',
   podInfo: '/etc/istio/pod',
+  resolvConf: '/etc/resolv.conf',
 };
 
 /** The flags of `proxy`, those that existing manifests pass. */
@@ -85,6 +100,7 @@ export function pathsBelow(root: string, paths: AgentPaths): AgentPaths {
     token: join(root, paths.token),
     sdsSocket: join(root, paths.sdsSocket),
     podInfo: join(root, paths.podInfo),
+    resolvConf: join(root, paths.resolvConf),
   };
 }
 
@@ -146,6 +162,7 @@ export function readSettings({
     exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
     minimumDrainDurationMs: readDuration(env, 'MINIMUM_DRAIN_DURATION', '5s'),
     mergesProxyMetrics: env['PILOT_AGENT_MERGE_ENVOY_STATS'] !== 'false',
+    dns: readDns(env),
     paths,
   };
 }
@@ -160,6 +177,26 @@ function readAddresses(env: Environment): AgentAddresses {
     local: pod ?? '127.0.0.1',
     application: env['MELTEMI_APP_ADDRESS'],
     nameServer: env['MELTEMI_NAME_SERVER'],
+  };
+}
+
+function readDns(env: Environment): DnsSettings | undefined {
+  const isWanted = env['ISTIO_META_DNS_CAPTURE'] === 'true' || env['ISTIO_META_ENABLE_DNS_SERVER'] === 'true';
+  // Pods that share the machine's network share its loopback port, too, and nothing is captured for any of them.
+  if (!isWanted || env['MELTEMI_POD_ADDRESS'] !== undefined) return undefined;
+  const address = env['DNS_PROXY_ADDR'] || 'localhost:15053';
+  const [, host = '', port = ''] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(address) ?? [];
+  if (host === '' || Number(port) > 65_535) {
+    throw new MeltemiError(
+      'USAGE',
+      `Cannot read the environment variable DNS_PROXY_ADDR: "${address}" is not host:port`,
+    );
+  }
+  return {
+    host,
+    port: Number(port),
+    forwardTimeoutMs: readDuration(env, 'DNS_FORWARD_TIMEOUT', '5s'),
+    forwardsParallel: env['DNS_FORWARD_PARALLEL'] === 'true',
   };
 }
 

@@ -5,6 +5,8 @@ export const TYPE_URLS = {
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+  /** Asked for by agents, never by proxies. */
+  nameTable: 'type.googleapis.com/istio.networking.nds.v1.NameTable',
 } as const;
 
 /** One of the type URLs above. */
@@ -17,10 +19,15 @@ export const PUSH_ORDER: readonly string[] = [
   TYPE_URLS.listener,
   TYPE_URLS.route,
   TYPE_URLS.secret,
+  TYPE_URLS.nameTable,
 ];
 
 /** Types of which a client without names gets everything. */
-export const WILDCARD_TYPES: ReadonlySet<string> = new Set<string>([TYPE_URLS.cluster, TYPE_URLS.listener]);
+export const WILDCARD_TYPES: ReadonlySet<string> = new Set<string>([
+  TYPE_URLS.cluster,
+  TYPE_URLS.listener,
+  TYPE_URLS.nameTable,
+]);
 
 const SHORT_NAMES: Readonly<Record<string, string>> = {
   [TYPE_URLS.cluster]: 'CDS',
@@ -28,6 +35,7 @@ const SHORT_NAMES: Readonly<Record<string, string>> = {
   [TYPE_URLS.listener]: 'LDS',
   [TYPE_URLS.route]: 'RDS',
   [TYPE_URLS.secret]: 'SDS',
+  [TYPE_URLS.nameTable]: 'NDS',
 };
 
 /** `CDS`, `EDS`, …; the type URL itself for any other type. */

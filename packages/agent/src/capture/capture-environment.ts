@@ -33,11 +33,3 @@ export async function readAddresses(run: RunProgram): Promise<readonly string[]>
     infos.flatMap(({ local = '' }) => (isUsableAddress(local) ? [local] : [])),
   );
 }
-
-/** Addresses of the name servers in the text of a `resolv.conf`. */
-export function parseNameServers(text: string): readonly string[] {
-  return text.split('\n').flatMap((line) => {
-    const [, address = ''] = /^\s*nameserver\s+(\S+)/.exec(line) ?? [];
-    return isIP(address.split('%')[0] ?? '') === 0 ? [] : [address];
-  });
-}

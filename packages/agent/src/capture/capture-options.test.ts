@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { familiesFor, isUsableAddress, parseNameServers } from './capture-environment.ts';
+import { parseResolvConf } from '../dns/resolv-conf.ts';
+import { familiesFor, isUsableAddress } from './capture-environment.ts';
 import { captureUsage, readCaptureFlags } from './capture-flags.ts';
 import { parseCaptureOptions, parseProbeTimeoutMs } from './capture-options.ts';
 import { resolveTrafficOwner } from './traffic-owner.ts';
@@ -73,7 +74,9 @@ test('IPv6 rules follow the first address of the pod, or with dual stack any of 
 });
 
 test('queries are captured to the servers of resolv.conf, to all of them on demand and from outside the pod', () => {
-  const nameServers = parseNameServers('search a b\nnameserver 10.96.0.10\n# nameserver 1.1.1.1\nnameserver fd00::a\n');
+  const { nameServers } = parseResolvConf(
+    'search a b\nnameserver 10.96.0.10\n# nameserver 1.1.1.1\nnameserver fd00::a\n',
+  );
   assert.deepEqual(nameServers, ['10.96.0.10', 'fd00::a']);
   const servers = (...args: readonly string[]) =>
     parseCaptureOptions({ flags: readCaptureFlags(args, {}), nameServers }).dnsServers;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { MeltemiError, messageOf } from '@meltemi/base';
 import { type ApplySettings, applyCapture, removeCapture } from '../capture/apply-capture.ts';
-import { familiesFor, isUsableAddress, parseNameServers, readAddresses } from '../capture/capture-environment.ts';
+import { familiesFor, isUsableAddress, readAddresses } from '../capture/capture-environment.ts';
 import { type CaptureFlagValues, captureUsage, readCaptureFlags } from '../capture/capture-flags.ts';
 import {
   type CaptureOptions,
@@ -16,6 +16,7 @@ import { toNftTransaction } from '../capture/nftables-text.ts';
 import { inNetworkNamespace, type RunProgram, runProgram } from '../capture/run-program.ts';
 import { resolveTrafficOwner } from '../capture/traffic-owner.ts';
 import { validateCapture } from '../capture/validate-capture.ts';
+import { parseResolvConf } from '../dns/resolv-conf.ts';
 import { type Command, type CommandContext, EXIT } from './command-context.ts';
 
 const DEFAULT_DISCOVERY_ADDRESS = 'istiod.istio-system.svc:15012';
@@ -74,7 +75,7 @@ async function readOptions(
   return parseCaptureOptions({
     flags,
     owner: await resolveTrafficOwner(env['MELTEMI_SO_MARK'], env['CA_ADDR'] ?? DEFAULT_DISCOVERY_ADDRESS),
-    nameServers: flags['redirect-dns'] ? parseNameServers(await readFile('/etc/resolv.conf', 'utf8')) : [],
+    nameServers: flags['redirect-dns'] ? parseResolvConf(await readFile('/etc/resolv.conf', 'utf8')).nameServers : [],
     families: familiesFor(addresses, flags['dual-stack']),
   });
 }

@@ -7,6 +7,7 @@ import {
   parseRequestTarget,
   type RequestTarget,
 } from '@meltemi/base';
+import type { NameInfo } from '../dns/name-lookup.ts';
 import type { ApplicationProbes } from './application-probes.ts';
 import type { MergedMetrics } from './merged-metrics.ts';
 import type { Readiness } from './readiness.ts';
@@ -24,6 +25,8 @@ export interface StatusServerOptions {
   readonly onQuit: () => void;
   /** Begins to drain, and does not end. */
   readonly onDrain: () => Promise<void>;
+  /** The table of DNS names; absent when queries are not captured. */
+  readonly nameTable?: (() => ReadonlyMap<string, NameInfo>) | undefined;
   readonly log: Log;
 }
 
@@ -64,12 +67,14 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
 }
 
 function buildRoutes(options: StatusServerOptions): ReadonlyMap<string, Handler> {
+  const { nameTable } = options;
   return new Map<string, Handler>([
     ['/healthz/ready', readinessHandler(options)],
     ['/stats/prometheus', metricsHandler(options)],
     ['/metrics', metricsHandler(options)],
     ['/quitquitquit', localPost(async () => options.onQuit())],
     ['/drain', localPost(options.onDrain)],
+    ...(nameTable === undefined ? [] : [['/debug/ndsz', nameTableHandler(nameTable)] as const]),
   ]);
 }
 
@@ -105,6 +110,19 @@ function localPost(run: () => Promise<void>): Handler {
     if (request.method !== 'POST') return send(response, 405, 'only POST is allowed\n');
     await run();
     return send(response, 200, 'OK\n');
+  };
+}
+
+function nameTableHandler(nameTable: () => ReadonlyMap<string, NameInfo>): Handler {
+  return async (request, response) => {
+    if (!isLoopbackPeer(request.socket.remoteAddress))
+      return send(response, 403, 'only requests from localhost are allowed\n');
+    const table = [...nameTable()].map(([host, { ips, registry, shortname, namespace }]) => [
+      host,
+      { ips, registry, shortname, namespace },
+    ]);
+    const body = JSON.stringify({ table: Object.fromEntries(table) }, undefined, 2);
+    return send(response, 200, `${body}\n`, 'application/json');
   };
 }
 

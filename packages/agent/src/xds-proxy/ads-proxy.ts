@@ -18,11 +18,14 @@ import {
   resolveTarget,
 } from '../identity/control-plane-channel.ts';
 import { bindUnixSocket } from '../unix-socket-server.ts';
+import type { StreamSubscription, SubscribeStream } from './name-table-subscription.ts';
 
 /** What {@link startAdsProxy} works with. */
 export interface AdsProxyOptions {
   readonly access: ControlPlaneAccess;
   readonly socketPath: string;
+  /** Something that the agent itself subscribes to on the proxy's stream. */
+  readonly subscribe?: SubscribeStream | undefined;
   readonly log: Log;
 }
 
@@ -62,7 +65,7 @@ const DEFINITION: ServiceDefinition = {
  * Messages pass as bytes. Each stream of the proxy has one of its own to the control plane, on a fresh connection: when
  * that fails, the proxy's stream ends with the same status, and the proxy comes again after its back-off.
  */
-export async function startAdsProxy({ access, socketPath, log }: AdsProxyOptions): Promise<AdsProxy> {
+export async function startAdsProxy({ access, socketPath, subscribe, log }: AdsProxyOptions): Promise<AdsProxy> {
   const server = new Server(CONTROL_PLANE_CHANNEL_OPTIONS);
   let active: { close(): void } | undefined;
   let isConnected = false;
@@ -71,7 +74,8 @@ export async function startAdsProxy({ access, socketPath, log }: AdsProxyOptions
     // A proxy has one stream: a new one means that it has given up the old one, even if that was not seen to close.
     active?.close();
     isConnected = false;
-    const relay = relayStream(downstream, { access, path, log, onAnswer: () => (isConnected = true) });
+    const subscription = subscribe?.(path.includes('/Delta') ? 'delta' : 'sotw');
+    const relay = relayStream(downstream, { access, path, log, subscription, onAnswer: () => (isConnected = true) });
     active = relay;
     void relay.closed.then(() => {
       if (active !== relay) return;
@@ -98,6 +102,7 @@ interface RelayOptions {
   readonly access: ControlPlaneAccess;
   readonly path: string;
   readonly log: Log;
+  readonly subscription: StreamSubscription | undefined;
   readonly onAnswer: () => void;
 }
 
@@ -131,7 +136,7 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
         return;
       }
       ({ client, stream: upstream } = opened);
-      joinStreams(downstream, opened.stream, options.onAnswer);
+      joinStreams(downstream, opened.stream, options);
       opened.stream.on('error', (error: ServiceError) => {
         if (!isOver)
           log.warn('Stream to the control plane failed', {
@@ -160,14 +165,19 @@ async function openUpstream({ access, path }: RelayOptions): Promise<{ client: C
 }
 
 /** Copies messages both ways; a side that does not drain stops the other one from being read. */
-function joinStreams(downstream: Downstream, upstream: Upstream, onAnswer: () => void): void {
+function joinStreams(downstream: Downstream, upstream: Upstream, { subscription, onAnswer }: RelayOptions): void {
   downstream.on('data', (request: Buffer) => {
-    if (upstream.write(request)) return;
+    const own = subscription?.afterRequest(request);
+    const isDrained = upstream.write(request);
+    if (own !== undefined) upstream.write(own);
+    if (isDrained) return;
     downstream.pause();
     upstream.once('drain', () => downstream.resume());
   });
   upstream.on('data', (response: Buffer) => {
     onAnswer();
+    const acknowledgement = subscription?.onResponse(response);
+    if (acknowledgement !== undefined) return void upstream.write(acknowledgement);
     if (downstream.write(response)) return;
     upstream.pause();
     downstream.once('drain', () => upstream.resume());

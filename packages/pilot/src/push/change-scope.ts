@@ -22,7 +22,7 @@ export interface ChangeScope {
   touchesWorkload(node: ProxyNode): boolean;
 }
 
-const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS } = TYPE_URLS;
+const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS, nameTable: NDS } = TYPE_URLS;
 
 /** Which types a change of a kind can alter; kinds that are not listed alter none. */
 const TYPES_BY_KIND: Readonly<Record<string, readonly string[]>> = {
@@ -31,7 +31,7 @@ const TYPES_BY_KIND: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Types that say what a proxy's own workload is like. */
-export const WORKLOAD_TYPES: readonly string[] = [CDS, EDS, LDS, RDS];
+export const WORKLOAD_TYPES: readonly string[] = [CDS, EDS, LDS, RDS, NDS];
 
 /**
  * Narrows a change down to types and names.
@@ -43,15 +43,15 @@ export function resolveChangeScope(change: SnapshotChange, previous: MeshSnapsho
   const markAll = (types: readonly string[]): void => {
     for (const typeUrl of types) dirty.set(typeUrl, 'all');
   };
-  if (change.global || change.services.size > 0) markAll([CDS, EDS, LDS, RDS]);
+  if (change.global || change.services.size > 0) markAll([CDS, EDS, LDS, RDS, NDS]);
   for (const key of change.configs) markAll(typesOfConfig(key, previous, next));
   if (change.endpoints.size > 0) {
     if (dirty.get(EDS) !== 'all') dirty.set(EDS, endpointNames(change, next));
-    // Each pod of a headless service has a listener of its own.
+    // Each pod of a headless service has a listener of its own, and its address is what the service's name stands for.
     if (
       next.services.some((service) => service.resolution === 'Passthrough' && change.endpoints.has(serviceKey(service)))
     )
-      dirty.set(LDS, 'all');
+      markAll([LDS, NDS]);
   }
   return {
     everybody: dirty,

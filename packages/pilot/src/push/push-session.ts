@@ -80,6 +80,8 @@ export class PushSession implements DiscoverySession {
         return this.#translation.listeners();
       case TYPE_URLS.route:
         return this.#translation.routes(names);
+      case TYPE_URLS.nameTable:
+        return [this.#translation.nameTable()];
       default:
         // Types that pilot does not serve, such as secrets: the client is told that there are none.
         return [];

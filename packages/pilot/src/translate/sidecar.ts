@@ -1,5 +1,6 @@
 import type { HTTPRoute } from '@meltemi/api';
 import {
+  isHeadless,
   isHttpProtocol,
   type MeshSnapshot,
   matchHosts,
@@ -11,6 +12,7 @@ import type { Cluster } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster
 import type { ClusterLoadAssignment } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
+import type { NameTable } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
 import { buildFixedClusters } from './clusters/fixed-clusters.ts';
 import { buildInboundCluster } from './clusters/inbound-cluster.ts';
 import { isPassthroughBalancing } from './clusters/load-balancer.ts';
@@ -25,6 +27,7 @@ import { buildOutboundListeners } from './listeners/outbound-listeners.ts';
 import { buildVirtualInbound } from './listeners/virtual-inbound.ts';
 import { buildVirtualOutbound } from './listeners/virtual-outbound.ts';
 import type { TranslationMemo } from './memo.ts';
+import { buildNameTable } from './name-table.ts';
 import {
   HTTP_PROXY_ROUTES,
   outboundClusterName,
@@ -56,6 +59,8 @@ export interface SidecarTranslation {
   listeners(): readonly Translated<Listener>[];
   /** @param names Names of route configurations; all that listeners refer to when absent. */
   routes(names?: Iterable<string>): readonly Translated<RouteConfiguration>[];
+  /** What the agent beside the proxy answers DNS queries from. */
+  nameTable(): Translated<NameTable>;
 }
 
 /** What a sidecar's resources are made from. */
@@ -75,6 +80,7 @@ export function translateSidecar({ snapshot, node, memo }: SidecarInput): Sideca
     endpoints: (names) => [...(names ?? endpointNames(context))].flatMap((name) => endpointsOf(context, name) ?? []),
     listeners: () => listeners(context),
     routes: (names) => [...(names ?? routeNames(context))].flatMap((name) => routesOf(context, name) ?? []),
+    nameTable: () => nameTableOf(context),
   };
 }
 
@@ -82,6 +88,13 @@ interface Context {
   readonly scope: NamespaceScope;
   readonly node: ProxyNode;
   readonly memo: TranslationMemo;
+}
+
+function nameTableOf({ scope, node, memo }: Context): Translated<NameTable> {
+  const { services, snapshot } = scope;
+  const { clusterId, network } = node;
+  const headless = services.filter(isHeadless).map((service) => snapshot.endpoints.get(serviceKey(service)));
+  return memo.resolve(buildNameTable, `${clusterId}/${network}`, { services, headless, clusterId, network });
 }
 
 function* outboundTargets({ scope, node }: Context) {
