@@ -135,7 +135,7 @@ describe('Life and death in the walkthrough', {
     await bothAnswer();
   });
 
-  test('a job calls through its sidecar from its first moment, and ends when its work is done', async () => {
+  test('SEC-57 a job calls through its native sidecar from its first moment, and ends when its work is done', async () => {
     const job = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -157,6 +157,16 @@ describe('Life and death in the walkthrough', {
     assert.match(answer, /Hello version: v[12]/);
     assert.match(answer, /^server: envoy$/im, 'it went through the sidecar');
     assert.match(await succeed(['logs', '-n', 'app1', 'job', '-c', 'istio-proxy']), /Draining|drain/i);
+    const { status } = JSON.parse(await succeed(['get', 'pod', 'job', '-n', 'app1', '-o', 'json']));
+    assert.equal(status.phase, 'Succeeded');
+    const [init, proxy, work] = [...status.initContainerStatuses, ...status.containerStatuses].map(
+      ({ name, state }) => ({ name, ...state.terminated }),
+    );
+    assert.deepEqual([init.name, proxy.name, work.name], ['istio-init', 'istio-proxy', 'job']);
+    assert.deepEqual([init.exitCode, proxy.exitCode, work.exitCode], [0, 0, 0]);
+    // Times have whole seconds.
+    assert.ok(init.finishedAt <= proxy.startedAt && proxy.startedAt <= work.startedAt, 'capture, proxy, then the work');
+    assert.ok(work.finishedAt <= proxy.finishedAt, 'the proxy ends after the work');
     await succeed(['delete', '-n', 'app1', 'pod', 'job']);
   });
 

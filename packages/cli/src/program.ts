@@ -8,6 +8,7 @@ import { addDescribeCommand } from './commands/describe.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addGetCommand } from './commands/get.ts';
+import { addKubeInjectCommand } from './commands/kube-inject.ts';
 import { addLogsCommand } from './commands/logs.ts';
 import { addPrecheckCommand } from './commands/precheck.ts';
 import { addProxyConfigCommand } from './commands/proxy-config.ts';
@@ -67,6 +68,7 @@ export function buildProgram(context: CommandContext): Command {
     addProxyConfigCommand,
     addRemoteClustersCommand,
     addCreateRemoteSecretCommand,
+    addKubeInjectCommand,
     addVersionCommand,
   ]) {
     add(program, context);

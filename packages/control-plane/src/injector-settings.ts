@@ -1,12 +1,18 @@
 import type { MeshConfig } from '@meltemi/api';
-import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
-import { type InjectorConfig, readInjectorConfig } from '@meltemi/injector';
+import { type Clock, err, type Log, messageOf, ok, type Random, type Result } from '@meltemi/base';
+import {
+  DEFAULT_TEMPLATE_SET,
+  type InjectorConfig,
+  readInjectorConfig,
+  readTemplates,
+  type TemplateSet,
+} from '@meltemi/injector';
 import { CONFIG_MAPS, type ConfigMap, createInformer, type KubeClient } from '@meltemi/kube';
 import { parse } from 'yaml';
 import { ofRevision } from './revision-name.ts';
 
-/** ConfigMap with the injector's settings. */
-export const INJECTOR_CONFIG_MAP = 'istio-sidecar-injector';
+/** ConfigMap with the injector's settings; other revisions than `default` end it with their name. */
+const INJECTOR_CONFIG_MAP = 'istio-sidecar-injector';
 
 /** What {@link createInjectorSettings} reads. */
 export interface InjectorSettingsOptions {
@@ -29,12 +35,13 @@ export interface InjectorSettings {
 /** Creates the source; no I/O happens before `start`. */
 export function createInjectorSettings(options: InjectorSettingsOptions): InjectorSettings {
   const { client, namespace, revision, clusterId, meshConfig, clock, random, log } = options;
-  let documents: { readonly values: unknown; readonly config: unknown } = { values: {}, config: {} };
-  const read = ({ data }: ConfigMap): void => {
-    try {
-      documents = { values: parse(data?.['values'] ?? '{}'), config: parse(data?.['config'] ?? '{}') };
-    } catch (error) {
-      log.error('Injector settings not taken; the previous ones stay in force', { error: messageOf(error) });
+  let documents: Documents = { values: {}, config: {}, templates: DEFAULT_TEMPLATE_SET };
+  const read = ({ data, metadata }: ConfigMap): void => {
+    const next = parseDocuments(data ?? {});
+    if (next.ok) documents = next.value;
+    else {
+      const details = { configMap: `${namespace}/${metadata.name}`, error: next.error };
+      log.error('Injector settings not taken; the previous ones stay in force', details);
     }
   };
   const informer = createInformer({
@@ -50,16 +57,29 @@ export function createInjectorSettings(options: InjectorSettingsOptions): Inject
   return {
     start: (signal) => informer.start(signal),
     current() {
-      const { trustDomain, defaultConfig, proxyHttpPort } = meshConfig();
-      const config = readInjectorConfig({
-        ...documents,
-        revision,
-        trustDomain,
-        proxyConfig: { ...defaultConfig },
-        httpProxyPort: proxyHttpPort,
-      });
+      const config = readInjectorConfig({ ...documents, revision, meshConfig: meshConfig() });
       // Values that name no cluster leave it to the control plane's own setting.
       return config.clusterId === 'Kubernetes' ? { ...config, clusterId } : config;
     },
   };
+}
+
+interface Documents {
+  readonly values: unknown;
+  readonly config: unknown;
+  readonly templates: TemplateSet;
+}
+
+/** Parses both documents, and the templates once for all pods. */
+function parseDocuments(data: Readonly<Record<string, string>>): Result<Documents> {
+  let values: unknown;
+  let config: unknown;
+  try {
+    values = parse(data['values'] ?? '{}');
+    config = parse(data['config'] ?? '{}');
+  } catch (error) {
+    return err(messageOf(error));
+  }
+  const templates = readTemplates(config);
+  return templates.ok ? ok({ values, config, templates: templates.value }) : templates;
 }

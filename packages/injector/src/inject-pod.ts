@@ -9,6 +9,7 @@ import { pointApplications } from './sidecar/application-env.ts';
 import { rewriteProbes } from './sidecar/probe-rewrite.ts';
 import { mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
 import { buildSidecarInput, PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar/sidecar-input.ts';
+import { resolveWorkload, toWorkloadRef, type WorkloadRef } from './sidecar/workload.ts';
 import { orderContainers } from './templates/container-order.ts';
 import { applyOverrides } from './templates/container-overrides.ts';
 import { mergeOverlay, type PodOverlay } from './templates/pod-overlay.ts';
@@ -18,9 +19,15 @@ import { selectTemplates } from './templates/template-set.ts';
  * Adds a sidecar to a pod, or what else its templates say. Injecting the result again gives an equal pod.
  *
  * @param namespace The pod's namespace: a pod in admission may not say it itself.
+ * @param workload What the pod belongs to, where it is not its owner that says so.
  * @returns The pod with sidecar, or what forbids it, for the user who creates the pod.
  */
-export function injectPod(pod: Pod, namespace: string, config: InjectorConfig): Result<Pod> {
+export function injectPod(
+  pod: Pod,
+  namespace: string,
+  config: InjectorConfig,
+  workload?: Pick<WorkloadRef, 'apiVersion' | 'kind' | 'name'>,
+): Result<Pod> {
   const problems = validateAnnotations(pod.metadata.annotations ?? {});
   if (problems.length > 0) return err(`invalid annotation ${problems.map(({ message }) => message).join('; ')}`);
   const original = restorePod(pod);
@@ -28,7 +35,8 @@ export function injectPod(pod: Pod, namespace: string, config: InjectorConfig): 
   const templates = selectTemplates(config.templates, annotations['inject.istio.io/templates']);
   if (!templates.ok) return templates;
   const proxyConfig = mergeProxyConfig(config.proxyConfig, annotations['proxy.istio.io/config']);
-  const input = buildSidecarInput({ pod: original, namespace, config, proxyConfig });
+  const owner = workload === undefined ? resolveWorkload(original, namespace) : toWorkloadRef(namespace, workload);
+  const input = buildSidecarInput({ pod: original, namespace, config, proxyConfig, workload: owner });
   let merged = original;
   let rendered: PodOverlay = {};
   for (const render of templates.value) {
@@ -46,7 +54,11 @@ export function injectPod(pod: Pod, namespace: string, config: InjectorConfig): 
 function finish(merged: Pod, rendered: PodOverlay, input: SidecarInput): Result<Pod> {
   const { config, pod: original } = input;
   const { pod, overrides } = applyOverrides(merged, original, rendered);
-  const scraped = mergeMetrics(rewritePodProbes(pod, input), input);
+  const targeted = Object.entries(config.proxyEnv).reduce(
+    (result, [name, value]) => withProxyEnv(result, name, value),
+    pod,
+  );
+  const scraped = mergeMetrics(rewritePodProbes(targeted, input), input);
   if (!scraped.ok) return scraped;
   const { metadata, spec } = orderContainers(scraped.value, input.placement === 'holding');
   return ok({

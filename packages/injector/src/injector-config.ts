@@ -1,5 +1,6 @@
 import type { Container, LabelSelector, ResourceRequirements, SecurityContext } from '@meltemi/kube';
 import { DEFAULT_TEMPLATE_SET, type TemplateSet } from './templates/template-set.ts';
+import type { InjectPath } from './webhook/inject-path.ts';
 
 /** Everything that injection depends on besides the pod. */
 export interface InjectorConfig {
@@ -61,6 +62,12 @@ export interface InjectorConfig {
   /** Annotations that every injected pod gets unless it has them. */
   readonly injectedAnnotations: Readonly<Record<string, string>>;
   readonly templates: TemplateSet;
+  /** Variables of the sidecar that win over what its template says: those that a webhook's path names. */
+  readonly proxyEnv: Readonly<Record<string, string>>;
+  /** The installation's values as given, for templates of users. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** MeshConfig, for templates of users. */
+  readonly meshConfig: Readonly<Record<string, unknown>>;
 }
 
 /** What is captured unless annotations say otherwise. */
@@ -129,4 +136,22 @@ export const DEFAULT_INJECTOR_CONFIG: InjectorConfig = {
   seccompProfile: undefined,
   injectedAnnotations: {},
   templates: DEFAULT_TEMPLATE_SET,
+  proxyEnv: {},
+  values: {},
+  meshConfig: {},
 };
+
+/** The configuration for pods of the cluster and network that a webhook's path names. */
+export function configureTarget(config: InjectorConfig, { clusterId, network, env }: InjectPath): InjectorConfig {
+  const named = {
+    ...env,
+    ...(clusterId === undefined ? {} : { ISTIO_META_CLUSTER_ID: clusterId }),
+    ...(network === undefined ? {} : { ISTIO_META_NETWORK: network }),
+  };
+  return {
+    ...config,
+    clusterId: clusterId ?? config.clusterId,
+    network: network ?? config.network,
+    proxyEnv: { ...config.proxyEnv, ...named },
+  };
+}

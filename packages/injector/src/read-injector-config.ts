@@ -1,21 +1,26 @@
+import type { MeshConfig } from '@meltemi/api';
 import type { LabelSelector } from '@meltemi/kube';
 import { DEFAULT_INJECTOR_CONFIG, type InjectorConfig } from './injector-config.ts';
+import type { TemplateSet } from './templates/template-set.ts';
 
 /** The documents that the injector's configuration is made of, parsed. */
 export interface InjectorDocuments {
   /** Key `values` of ConfigMap `istio-sidecar-injector`: the installation's values. */
   readonly values: unknown;
-  /** Key `config`: policy and selectors. Templates in it are not evaluated. */
+  /** Key `config`: policy and selectors. */
   readonly config?: unknown;
+  /** The templates of key `config`, read by {@link readTemplates}. Default: the built-in ones. */
+  readonly templates?: TemplateSet;
   readonly revision: string;
-  readonly trustDomain: string;
-  /** MeshConfig's `defaultConfig`. */
-  readonly proxyConfig: Readonly<Record<string, unknown>>;
-  /** MeshConfig's `proxyHttpPort`. Default 0. */
-  readonly httpProxyPort?: number;
-  /** MeshConfig's `enablePrometheusMerge`. Default true. */
-  readonly mergeMetrics?: boolean;
+  /** MeshConfig with its defaults. */
+  readonly meshConfig: InjectorMeshConfig;
 }
+
+/** The parts of MeshConfig that injection depends on; templates of users may read others. */
+export type InjectorMeshConfig = Pick<
+  MeshConfig,
+  'trustDomain' | 'defaultConfig' | 'proxyHttpPort' | 'enablePrometheusMerge'
+>;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -23,13 +28,13 @@ type Json = Readonly<Record<string, unknown>>;
 export function readInjectorConfig({
   values,
   config,
+  templates = DEFAULT_INJECTOR_CONFIG.templates,
   revision,
-  trustDomain,
-  proxyConfig,
-  httpProxyPort = 0,
-  mergeMetrics = true,
+  meshConfig,
 }: InjectorDocuments): InjectorConfig {
   const defaults = DEFAULT_INJECTOR_CONFIG;
+  const { trustDomain, proxyHttpPort, enablePrometheusMerge } = meshConfig;
+  const proxyConfig: Json = { ...meshConfig.defaultConfig };
   const global = member(values, 'global');
   const proxy = member(global, 'proxy');
   const initImage = imageOf(global, text(member(global, 'proxy_init'), 'image', ''), defaults.initImage);
@@ -62,7 +67,7 @@ export function readInjectorConfig({
     imagePullSecrets: texts(global, 'imagePullSecrets'),
     proxyBinary: text(proxy, 'binary', '') || undefined,
     proxyConfig,
-    httpProxyPort,
+    httpProxyPort: proxyHttpPort,
     separateAddresses: flag(proxy, 'separateAddresses', defaults.separateAddresses),
     logLevel: text(proxy, 'logLevel', defaults.logLevel),
     componentLogLevel: text(proxy, 'componentLogLevel', defaults.componentLogLevel),
@@ -87,7 +92,7 @@ export function readInjectorConfig({
       : 0,
     resources: member(proxy, 'resources') ?? defaults.resources,
     rewriteProbes: flag(webhook, 'rewriteAppHTTPProbe', defaults.rewriteProbes),
-    mergeMetrics,
+    mergeMetrics: enablePrometheusMerge,
     holdApplicationUntilProxyStarts: flag(proxy, 'holdApplicationUntilProxyStarts', false),
     cniEnabled: flag(
       member(member(values, 'pilot'), 'cni'),
@@ -102,6 +107,9 @@ export function readInjectorConfig({
       ...strings(member(webhook, 'injectedAnnotations')),
       ...strings(member(config, 'injectedAnnotations')),
     },
+    templates,
+    values: isJson(values) ? values : {},
+    meshConfig: { ...meshConfig },
   };
 }
 

@@ -26,7 +26,8 @@ export function validateAnnotations(annotations: Annotations): readonly Annotati
 
 /** What a user should know about annotations that are valid: unknown, deprecated or without effect. */
 export function findAnnotationWarnings(annotations: Annotations): readonly string[] {
-  return Object.keys(annotations).flatMap((name) => {
+  const names = annotations['inject.istio.io/templates']?.split(',').map((name) => name.trim()) ?? [];
+  const warnings = Object.keys(annotations).flatMap((name) => {
     const rule = Object.hasOwn(READ_ANNOTATIONS, name) ? READ_ANNOTATIONS[name] : undefined;
     if (rule?.unimplemented !== undefined) {
       return [`${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but does not work yet: ${rule.unimplemented}`];
@@ -34,6 +35,8 @@ export function findAnnotationWarnings(annotations: Annotations): readonly strin
     if (rule?.deprecated !== undefined) return [`annotation ${name} is deprecated; use ${rule.deprecated}`];
     return rule === undefined && OURS.test(name) && !Object.hasOwn(WRITTEN_ANNOTATIONS, name) ? [unknown(name)] : [];
   });
+  if (!names.includes('grpc-agent')) return warnings;
+  return [...warnings, `${UNIMPLEMENTED_MARK} template grpc-agent: the agent does not write a gRPC bootstrap yet`];
 }
 
 function unknown(name: string): string {

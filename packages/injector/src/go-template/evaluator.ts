@@ -8,6 +8,7 @@ import {
   isTrue,
   lookUp,
   printValue,
+  sizeInSteps,
   sortedEntries,
   type TemplateValue,
   typeName,
@@ -293,7 +294,9 @@ class Evaluator {
     const values = [...others.map((other) => this.#operand(other, dot)), ...final];
     return this.#at(operand, () => {
       checkArguments(operand.name, definition, values);
+      for (const value of values) this.#spend(sizeInSteps(value));
       const result = definition.call(this.#context, ...(values as never[]));
+      this.#spend(sizeInSteps(result));
       if (typeof result === 'string') this.#checkLength(result.length);
       return result;
     });

@@ -84,13 +84,32 @@ describe('Go templates', () => {
       ['{{ "x" | indent 999999999 }}', /longer than 4194304 characters/],
       [`{{ ${'('.repeat(500)}1${')'.repeat(500)} }}`, /nested more than 100 deep/],
       ['{{ if true }}'.repeat(500), /nested more than 100 deep/],
-      ['{{ $x := "ab" }}{{ range 64 }}{{ $x = print $x $x }}{{ end }}', /longer than 4194304 characters/],
+      ['{{ $x := list 1 }}{{ range 64 }}{{ $x = list $x $x }}{{ end }}{{ $x }}', /too large to be written/],
+      ['{{ $x := list 1 }}{{ range 64 }}{{ $x = list $x $x }}{{ end }}{{ printf "%d" $x }}', /too large to be written/],
+      ['{{ $x := list 1 }}{{ range 64 }}{{ $x = list $x $x }}{{ end }}{{ toJson $x }}', /too large to be written/],
+      [
+        '{{ $x := list 1 }}{{ range 64 }}{{ $x = list $x $x }}{{ end }}{{ $_ := deepCopy $x }}',
+        /more than 500000 steps/,
+      ],
+      ['{{ $x := dict }}{{ $_ := set $x "x" $x }}{{ $x }}', /nested too deeply|too large/],
+      ['{{ range 100 }}{{ $_ := until 90000 }}{{ end }}', /more than 500000 steps/],
+      ['{{ $_ := uniq (until 5000) }}', /more than 500000 steps/],
+      [
+        '{{ $x := "ab" }}{{ range 64 }}{{ $x = print $x $x }}{{ end }}',
+        /too large to be written|more than 500000 steps/,
+      ],
     ];
     for (const [template, expected] of table) {
       const started = performance.now();
       assert.match(run(template, {}, { functions: SPRIG_FUNCTIONS }), expected, template.slice(0, 60));
       assert.ok(performance.now() - started < 10_000, template.slice(0, 60));
     }
+  });
+
+  test('of a megabyte are parsed in a moment', () => {
+    const started = performance.now();
+    assert.equal(run('{{ if .x }}{{ .x.y }}\n{{ end }}'.repeat(30_000)), '');
+    assert.ok(performance.now() - started < 10_000);
   });
 
   test('reach neither prototypes nor functions of the data', () => {

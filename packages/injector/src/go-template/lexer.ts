@@ -1,4 +1,4 @@
-import { positionAt, TemplateError } from './template-error.ts';
+import { type Locate, TemplateError } from './template-error.ts';
 
 /** The kinds of tokens. `word` is a function's name or a keyword; `space` separates arguments. */
 export type TokenKind =
@@ -55,22 +55,22 @@ const PUNCTUATION: readonly (readonly [string, TokenKind])[] = [
  * @throws TemplateError for text that is no token, and for what is not closed.
  * @see Go, src/text/template/parse/lex.go
  */
-export function tokenize(template: string, source: string, delimiters: Delimiters): readonly Token[] {
-  return new Lexer(template, source, delimiters).run();
+export function tokenize(source: string, delimiters: Delimiters, locate: Locate): readonly Token[] {
+  return new Lexer(source, delimiters, locate).run();
 }
 
 class Lexer {
-  readonly #template: string;
   readonly #source: string;
   readonly #delimiters: Delimiters;
+  readonly #locate: Locate;
   readonly #tokens: Token[] = [];
   #offset = 0;
   #parenDepth = 0;
 
-  constructor(template: string, source: string, delimiters: Delimiters) {
-    this.#template = template;
+  constructor(source: string, delimiters: Delimiters, locate: Locate) {
     this.#source = source;
     this.#delimiters = delimiters;
+    this.#locate = locate;
   }
 
   run(): readonly Token[] {
@@ -229,10 +229,14 @@ class Lexer {
   }
 
   #error(message: string, offset: number): TemplateError {
-    const position = positionAt(this.#template, this.#source, offset);
-    const line = this.#source.slice(offset).split('\n', 1)[0] ?? '';
-    return new TemplateError(message, position, line);
+    return new TemplateError(message, this.#locate(offset), lineFrom(this.#source, offset));
   }
+}
+
+/** What stands on the line after an offset, for errors. */
+export function lineFrom(source: string, offset: number): string {
+  const end = source.indexOf('\n', offset);
+  return source.slice(offset, end < 0 ? undefined : end);
 }
 
 function trimEnd(text: string): string {

@@ -1,6 +1,6 @@
-import { type Delimiters, type Token, type TokenKind, tokenize } from './lexer.ts';
+import { type Delimiters, lineFrom, type Token, type TokenKind, tokenize } from './lexer.ts';
 import type { Command, Operand, Pipeline, TemplateNode } from './nodes.ts';
-import { positionAt, TemplateError } from './template-error.ts';
+import { createLocator, type Locate, TemplateError } from './template-error.ts';
 
 /** What {@link parseSource} needs to know. */
 export interface ParseOptions {
@@ -31,6 +31,7 @@ export function parseSource(options: ParseOptions): void {
 class Parser {
   readonly #options: ParseOptions;
   readonly #tokens: readonly Token[];
+  readonly #find: Locate;
   #index = 0;
   #depth = 0;
   #rangeDepth = 0;
@@ -40,7 +41,8 @@ class Parser {
 
   constructor(options: ParseOptions) {
     this.#options = options;
-    this.#tokens = tokenize(options.template, options.source, options.delimiters);
+    this.#find = createLocator(options.template, options.source);
+    this.#tokens = tokenize(options.source, options.delimiters, this.#find);
   }
 
   run(): void {
@@ -369,13 +371,11 @@ class Parser {
   }
 
   #locate(token: Token, end: number = token.end): Pick<Operand, 'position' | 'written'> {
-    const { template, source } = this.#options;
-    return { position: positionAt(template, source, token.start), written: source.slice(token.start, end) };
+    return { position: this.#find(token.start), written: this.#options.source.slice(token.start, end) };
   }
 
   #error(message: string, token: Token, written?: string): TemplateError {
-    const { template, source } = this.#options;
-    const text = written ?? source.slice(token.start).split('\n', 1)[0] ?? '';
-    return new TemplateError(message, positionAt(template, source, token.start), text);
+    const text = written ?? lineFrom(this.#options.source, token.start);
+    return new TemplateError(message, this.#find(token.start), text);
   }
 }

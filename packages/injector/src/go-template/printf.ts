@@ -33,7 +33,10 @@ export function formatPrintf(format: string, values: readonly TemplateValue[], m
       precision: directive.includes('.') ? (takeNumber(precision) ?? 0) : undefined,
     };
     if (next >= values.length) return `%!${verb}(MISSING)`;
-    return pad(formatVerb(verb, values[next++], parsed), parsed);
+    const value = values[next++];
+    // Lists that are too large to be written are refused before a verb goes into them.
+    if (typeof value === 'object') formatValue(value);
+    return pad(formatVerb(verb, value, parsed), parsed);
   });
   if (next >= values.length) return text;
   const extra = values

@@ -35,9 +35,20 @@ export class ValueError extends Error {
   override readonly name = 'ValueError';
 }
 
-/** Line and column of an offset. */
-export function positionAt(template: string, source: string, offset: number): TemplatePosition {
-  const before = source.slice(0, offset);
-  const lastBreak = before.lastIndexOf('\n');
-  return { template, line: before.split('\n').length, column: offset - lastBreak };
+/** Finds line and column of an offset. */
+export type Locate = (offset: number) => TemplatePosition;
+
+/** Prepares a source, so that finding a place in it does not read it again. */
+export function createLocator(template: string, source: string): Locate {
+  const starts = [0];
+  for (let index = source.indexOf('\n'); index >= 0; index = source.indexOf('\n', index + 1)) starts.push(index + 1);
+  return (offset) => {
+    let [low, high] = [0, starts.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { template, line: low + 1, column: offset - (starts[low] ?? 0) + 1 };
+  };
 }

@@ -20,10 +20,12 @@ export type TemplateValue = unknown;
 /** Under this name a value gives its fields, as a struct of Go does. */
 export const FIELD: unique symbol = Symbol('field');
 
-/** A value whose fields are asked for by name. It counts as true. */
+/** A value whose fields are asked for by name. It counts as true, unless it is a nil pointer. */
 export interface StructValue {
   /** @returns The field's value, or what a method without arguments returns; `undefined` when there is no such field. */
   readonly [FIELD]: (name: string) => TemplateValue;
+  /** Whether this is a pointer to nothing, which counts as false but has its methods. Default: no. */
+  readonly isNil?: boolean;
   /** The value as JSON, for functions that write it. */
   toJSON(): unknown;
 }
@@ -77,7 +79,7 @@ export function isTrue(value: TemplateValue): boolean {
     case 'object':
       if (value === null) return false;
       if (Array.isArray(value)) return value.length > 0;
-      return isStruct(value) || sizeOf(value) > 0;
+      return isStruct(value) ? value.isNil !== true : sizeOf(value) > 0;
     default:
       return true;
   }
@@ -122,8 +124,29 @@ export function typeName(value: TemplateValue): string {
   }
 }
 
+/**
+ * What one walk through a value may visit: characters and members. Lists that share their parts can be written to far
+ * more text than they have members.
+ */
+const MAX_VISITS = 2_000_000;
+
+/** Counts the visits of one walk. */
+interface Budget {
+  left: number;
+}
+
+function visit(budget: Budget, cost: number): void {
+  budget.left -= cost;
+  if (budget.left < 0) throw new ValueError('the value is too large to be written');
+}
+
 /** A value as `{{ . }}` prints it inside other values, which is Go's `%v`. */
 export function formatValue(value: TemplateValue): string {
+  return format(value, { left: MAX_VISITS });
+}
+
+function format(value: TemplateValue, budget: Budget): string {
+  visit(budget, typeof value === 'string' ? value.length + 1 : 1);
   switch (typeof value) {
     case 'string':
       return value;
@@ -134,10 +157,10 @@ export function formatValue(value: TemplateValue): string {
       return formatFloat(value);
     case 'object':
       if (value === null) return '<nil>';
-      if (Array.isArray(value)) return `[${value.map(formatValue).join(' ')}]`;
-      if (isStruct(value)) return formatStruct(value);
+      if (Array.isArray(value)) return `[${value.map((item) => format(item, budget)).join(' ')}]`;
+      if (isStruct(value)) return formatStruct(value, budget);
       return `map[${sortedEntries(value)
-        .map(([key, member]) => `${key}:${formatValue(member)}`)
+        .map(([key, member]) => `${key}:${format(member, budget)}`)
         .join(' ')}]`;
     default:
       return '<nil>';
@@ -145,10 +168,12 @@ export function formatValue(value: TemplateValue): string {
 }
 
 /** Fields that are set: Go would print every field of the type, which is not known here. */
-function formatStruct(value: StructValue): string {
+function formatStruct(value: StructValue, budget: Budget): string {
   const json = value.toJSON();
-  if (typeof json !== 'object' || json === null) return formatValue(json);
-  return `{${Object.values(json).map(formatValue).join(' ')}}`;
+  if (typeof json !== 'object' || json === null) return format(json, budget);
+  return `{${Object.values(json)
+    .map((member) => format(member, budget))
+    .join(' ')}}`;
 }
 
 /** A value as an action prints it: what is not there shows as such, and so does nil outside of lists and maps. */
@@ -193,12 +218,24 @@ export function toFloat(value: TemplateValue): number {
   return Number(toInteger(value));
 }
 
-/** A value as plain JSON: integers become numbers, maps objects. */
+/** A value as plain JSON: integers become numbers, maps objects with sorted members. */
 export function toJson(value: TemplateValue): unknown {
+  return convert(value, { left: MAX_VISITS });
+}
+
+function convert(value: TemplateValue, budget: Budget): unknown {
+  visit(budget, typeof value === 'string' ? value.length + 1 : 1);
   if (typeof value === 'bigint') return Number(value);
   if (value === undefined) return null;
-  if (Array.isArray(value)) return value.map(toJson);
-  if (isStruct(value)) return toJson(value.toJSON());
-  if (isMap(value)) return Object.fromEntries(sortedEntries(value).map(([key, member]) => [key, toJson(member)]));
-  return value;
+  if (Array.isArray(value)) return value.map((item) => convert(item, budget));
+  if (isStruct(value)) return convert(value.toJSON(), budget);
+  if (!isMap(value)) return value;
+  return Object.fromEntries(sortedEntries(value).map(([key, member]) => [key, convert(member, budget)]));
+}
+
+/** How much work a value is for a function that looks at all of it, without what is nested in it. */
+export function sizeInSteps(value: TemplateValue): number {
+  if (typeof value === 'string') return value.length >>> 6;
+  if (Array.isArray(value)) return value.length;
+  return isMap(value) ? sizeOf(value) : 0;
 }

@@ -53,7 +53,7 @@ function fromField(name: string, fieldPath: string): EnvVar {
 }
 
 function fromResource(name: string, resource: string): EnvVar {
-  return { name, valueFrom: { resourceFieldRef: { resource, divisor: '0' } } };
+  return { name, valueFrom: { resourceFieldRef: { resource, divisor: '1' } } };
 }
 
 function optional(name: string, value: string | undefined): readonly EnvVar[] {

@@ -1,7 +1,7 @@
 import type { Container, ContainerPort, Pod } from '@meltemi/kube';
 import type { CaptureDefaults, InjectorConfig, ReadinessDefaults } from '../injector-config.ts';
 import { toImageVariant } from './proxy-image.ts';
-import { resolveWorkload, type WorkloadRef } from './workload.ts';
+import type { WorkloadRef } from './workload.ts';
 
 /** Name of the sidecar's container. */
 export const PROXY_CONTAINER_NAME = 'istio-proxy';
@@ -50,13 +50,15 @@ export interface SidecarInputSource {
   /** The pod as its owner made it. */
   readonly pod: Pod;
   readonly namespace: string;
+  readonly workload: WorkloadRef;
   readonly config: InjectorConfig;
   /** ProxyConfig with the annotation `proxy.istio.io/config` applied. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
 }
 
 /** Applies a pod's annotations to the configuration. They have been checked. */
-export function buildSidecarInput({ pod, namespace, config, proxyConfig }: SidecarInputSource): SidecarInput {
+export function buildSidecarInput(source: SidecarInputSource): SidecarInput {
+  const { pod, namespace, workload, config, proxyConfig } = source;
   const annotations = pod.metadata.annotations ?? {};
   const sidecar = (name: string, fallback: string): string => annotations[`sidecar.istio.io/${name}`] ?? fallback;
   const statusPort = readStatusPort(annotations, proxyConfig, config);
@@ -67,7 +69,7 @@ export function buildSidecarInput({ pod, namespace, config, proxyConfig }: Sidec
     namespace,
     pod,
     annotations,
-    workload: resolveWorkload(pod, namespace),
+    workload,
     placement: choosePlacement(annotations, proxyConfig, config),
     applicationContainers: applicationsOf(pod).map(({ name }) => name),
     applicationPorts: [...applicationsOf(pod), ...sidecarsOf(pod)].flatMap(({ ports = [] }) => ports),

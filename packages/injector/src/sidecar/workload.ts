@@ -22,21 +22,21 @@ export function resolveWorkload({ metadata }: Pick<Pod, 'metadata'>, namespace: 
   const labels = metadata.labels ?? {};
   if (controller === undefined) {
     const name = metadata.name || (metadata.generateName ?? '').replace(/-$/, '') || 'unknown';
-    return reference(namespace, { apiVersion: 'v1', kind: 'Pod', name });
+    return toWorkloadRef(namespace, { apiVersion: 'v1', kind: 'Pod', name });
   }
   const { apiVersion, kind, name } = controller;
   const cronJob = kind === 'Job' ? CRON_JOB_NAME.exec(name)?.[1] : undefined;
-  if (cronJob !== undefined) return reference(namespace, { apiVersion, kind: 'CronJob', name: cronJob });
+  if (cronJob !== undefined) return toWorkloadRef(namespace, { apiVersion, kind: 'CronJob', name: cronJob });
   const deploymentConfig = labels['openshift.io/deployment-config.name'];
   if (kind === 'ReplicationController' && deploymentConfig !== undefined) {
-    return reference(namespace, {
+    return toWorkloadRef(namespace, {
       apiVersion: 'apps.openshift.io/v1',
       kind: 'DeploymentConfig',
       name: deploymentConfig,
     });
   }
   if (kind === 'ReplicaSet') return replicaSetOwner(namespace, controller, labels);
-  return reference(namespace, { apiVersion, kind, name });
+  return toWorkloadRef(namespace, { apiVersion, kind, name });
 }
 
 function replicaSetOwner(
@@ -46,19 +46,24 @@ function replicaSetOwner(
 ): WorkloadRef {
   const hash = labels['pod-template-hash'];
   if (hash !== undefined && name.endsWith(`-${hash}`)) {
-    return reference(namespace, { apiVersion: 'apps/v1', kind: 'Deployment', name: name.slice(0, -hash.length - 1) });
+    return toWorkloadRef(namespace, {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      name: name.slice(0, -hash.length - 1),
+    });
   }
   const rollout = labels['rollouts-pod-template-hash'];
   if (rollout !== undefined && name.endsWith(`-${rollout}`)) {
     const rolloutName = name.slice(0, -rollout.length - 1);
-    return reference(namespace, { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', name: rolloutName });
+    return toWorkloadRef(namespace, { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', name: rolloutName });
   }
-  return reference(namespace, { apiVersion, kind: 'ReplicaSet', name });
+  return toWorkloadRef(namespace, { apiVersion, kind: 'ReplicaSet', name });
 }
 
-function reference(
+/** A workload by its kind and name. */
+export function toWorkloadRef(
   namespace: string,
-  { apiVersion, kind, name }: { readonly apiVersion: string; readonly kind: string; readonly name: string },
+  { apiVersion, kind, name }: Pick<WorkloadRef, 'apiVersion' | 'kind' | 'name'>,
 ): WorkloadRef {
   const owner = `kubernetes://apis/${apiVersion}/namespaces/${namespace}/${kind.toLowerCase()}s/${name}`;
   return { name, kind, apiVersion, owner };

@@ -11,10 +11,9 @@ import type { PodOverlay } from './pod-overlay.ts';
  */
 export function renderGateway(input: SidecarInput): PodOverlay {
   const { volumes, mounts } = buildSidecarVolumes(input);
-  const revision = input.pod.metadata.labels?.['istio.io/rev'] ?? input.config.revision;
   return {
     metadata: {
-      labels: { ...canonicalLabels(input), 'istio.io/rev': revision },
+      labels: canonicalLabels(input),
       annotations: { 'istio.io/rev': input.config.revision, ...defaultContainer(input) },
     },
     spec: {

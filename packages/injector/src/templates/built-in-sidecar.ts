@@ -12,6 +12,7 @@ export function renderSidecar(input: SidecarInput): PodOverlay {
   const proxy = { ...buildProxyContainer(input, 'sidecar'), volumeMounts: mounts };
   const capture = interceptionMode === 'NONE' ? [] : [buildCaptureContainer(input)];
   const isNative = placement === 'native';
+  const initContainers = isNative ? [...capture, proxy] : capture;
   return {
     metadata: {
       labels: {
@@ -21,7 +22,7 @@ export function renderSidecar(input: SidecarInput): PodOverlay {
       annotations: { 'istio.io/rev': input.config.revision, ...defaultContainer(input) },
     },
     spec: {
-      initContainers: isNative ? [...capture, proxy] : capture,
+      ...(initContainers.length === 0 ? {} : { initContainers }),
       ...(isNative ? {} : { containers: [proxy] }),
       volumes,
       ...imagePullSecrets(input),

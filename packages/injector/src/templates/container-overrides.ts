@@ -29,7 +29,10 @@ export function applyOverrides(merged: Pod, original: Pod, rendered: PodOverlay)
   const initContainers = find(rendered.spec?.initContainers);
   if (containers.length === 0 && initContainers.length === 0) return { pod: merged, overrides: {} };
   const pod = mergeOverlay(withoutMoved(merged, rendered, initContainers), {
-    spec: { containers: containers.map(withoutAutoImage), initContainers: initContainers.map(withoutAutoImage) },
+    spec: {
+      ...keep('containers', containers.map(withoutAutoImage)),
+      ...keep('initContainers', initContainers.map(withoutAutoImage)),
+    },
   });
   return {
     pod: adjustUsers(

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '@meltemi/kube';
+import { readTemplates } from '../templates/read-templates.ts';
 import { envOf, inject, POD, proxyOf, refusal, review, withAnnotations } from '../testing/pods.ts';
+import { formatInjectPath } from './inject-path.ts';
 
 test('a pod gets capture, sidecar, volumes, labels and annotations', () => {
   const pod = inject(POD, { clusterId: 'cluster1', network: 'network1' });
@@ -62,6 +64,18 @@ test("the path of a remote cluster's webhook names its cluster and network", () 
   const env = envOf(proxyOf(inject(POD, {}, '/inject/cluster/eu--slash--2/net/network2')));
   assert.equal(env.get('ISTIO_META_CLUSTER_ID'), 'eu/2');
   assert.equal(env.get('ISTIO_META_NETWORK'), 'network2');
+  const template = 'spec: {containers: [{name: istio-proxy, env: [{name: ISTIO_META_CLUSTER_ID, value: mine}]}]}';
+  const templates = readTemplates({ templates: { sidecar: template } });
+  assert.ok(templates.ok);
+  const path = '/inject/cluster/eu/net/n%2F1/MY_FLAG/on';
+  assert.deepEqual(Object.fromEntries(envOf(proxyOf(inject(POD, { templates: templates.value }, path)))), {
+    ISTIO_META_CLUSTER_ID: 'eu',
+    ISTIO_META_NETWORK: 'n/1',
+    MY_FLAG: 'on',
+    ISTIO_KUBE_APP_PROBERS: envOf(proxyOf(inject(POD))).get('ISTIO_KUBE_APP_PROBERS'),
+  });
+  assert.equal(formatInjectPath({ clusterId: 'eu/2', env: { A: 'b' } }), '/inject/cluster/eu--slash--2/A/b');
+  assert.equal(review(POD, {}, '/inject/cluster/%zz').ok, false);
   assert.equal(review(POD, {}, '/inject/region/x').ok, false);
   assert.equal(review(POD, {}, '/other').ok, false);
 });

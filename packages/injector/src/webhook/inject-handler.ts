@@ -3,7 +3,7 @@ import type { Pod } from '@meltemi/kube';
 import { findAnnotationWarnings } from '../annotations/validate-annotations.ts';
 import { decideInjection } from '../decision.ts';
 import { injectPod } from '../inject-pod.ts';
-import type { InjectorConfig } from '../injector-config.ts';
+import { configureTarget, type InjectorConfig } from '../injector-config.ts';
 import { parseInjectPath } from './inject-path.ts';
 import { buildPodPatch } from './json-patch.ts';
 
@@ -53,10 +53,9 @@ export function createInjectHandler({ config, nativeSidecars, log }: InjectHandl
     if (!target.ok) return target;
     const request = parseAdmissionRequest(body);
     if (!request.ok) return request;
-    const base = config();
-    const { clusterId = base.clusterId, network = base.network } = target.value;
-    const effective = { ...base, clusterId, network, nativeSidecars: nativeSidecars(clusterId) };
-    return ok(answer(request.value, effective, log));
+    const effective = configureTarget(config(), target.value);
+    const isNative = nativeSidecars(effective.clusterId);
+    return ok(answer(request.value, { ...effective, nativeSidecars: isNative }, log));
   };
 }
 

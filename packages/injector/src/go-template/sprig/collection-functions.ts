@@ -1,4 +1,4 @@
-import { define, type TemplateFunction } from '../functions.ts';
+import { type CallContext, define, type TemplateFunction } from '../functions.ts';
 import { ValueError } from '../template-error.ts';
 import {
   compareText,
@@ -14,6 +14,7 @@ import { toText } from './text-functions.ts';
 
 type List = readonly TemplateValue[];
 type Dictionary = Record<string, TemplateValue>;
+type Spend = CallContext['spend'];
 
 /** The longest list that a function makes by itself. */
 const MAX_LIST = 100_000;
@@ -25,6 +26,7 @@ function toTexts(value: TemplateValue): readonly string[] {
 }
 
 function sameValue(left: TemplateValue, right: TemplateValue): boolean {
+  if (typeof left !== 'object' || left === null) return left === right;
   return typeof left === typeof right && JSON.stringify(toJson(left)) === JSON.stringify(toJson(right));
 }
 
@@ -47,21 +49,24 @@ function filterKeys(map: object, isKept: (key: string) => boolean): Dictionary {
   return toDictionary(sortedEntries(map).flatMap(([key, value]) => (isKept(key) ? [key, value] : [])));
 }
 
-/** Fills in what the target lacks, deeply; with `overwrite` the sources win. */
-function merge(target: object, sources: readonly object[], overwrite: boolean): object {
+/** Fills in what the target lacks, deeply; `wins` says that the sources' values replace its own. */
+function merge(target: object, sources: readonly object[], { spend, wins }: { spend: Spend; wins: boolean }): object {
   for (const source of sources) {
     for (const [key, value] of sortedEntries(source)) {
+      spend(1);
       const own = lookUp(target, key);
-      if (isMap(own) && isMap(value)) merge(own, [value], overwrite);
-      else if (overwrite ? isTrue(value) : !isTrue(own)) setMember(target, key, value);
+      if (isMap(own) && isMap(value)) merge(own, [value], { spend, wins });
+      else if (wins ? isTrue(value) : !isTrue(own)) setMember(target, key, value);
     }
   }
   return target;
 }
 
-function copy(value: TemplateValue): TemplateValue {
-  if (Array.isArray(value)) return value.map(copy);
-  return isMap(value) ? toDictionary(sortedEntries(value).flatMap(([key, member]) => [key, copy(member)])) : value;
+function copy(value: TemplateValue, spend: Spend): TemplateValue {
+  spend(1);
+  if (Array.isArray(value)) return value.map((item) => copy(item, spend));
+  if (!isMap(value)) return value;
+  return toDictionary(sortedEntries(value).flatMap(([key, member]) => [key, copy(member, spend)]));
 }
 
 function count(start: bigint, end: bigint, step: bigint): List {
@@ -73,7 +78,9 @@ function count(start: bigint, end: bigint, step: bigint): List {
   return list;
 }
 
-function unique(list: List): List {
+function unique(list: List, spend: Spend): List {
+  // Every item is compared with those before it.
+  spend((list.length * list.length) / 2);
   return list.filter((value, index) => list.findIndex((other) => sameValue(other, value)) === index);
 }
 
@@ -102,13 +109,14 @@ export const COLLECTION_FUNCTIONS: readonly (readonly [string, TemplateFunction]
   ['rest', define('list', (_context, list: List) => list.slice(1))],
   ['initial', define('list', (_context, list: List) => list.slice(0, -1))],
   ['reverse', define('list', (_context, list: List) => list.toReversed())],
-  ['uniq', define('list', (_context, list: List) => unique(list))],
+  ['uniq', define('list', ({ spend }, list: List) => unique(list, spend))],
   ['compact', define('list', (_context, list: List) => list.filter(isTrue))],
   [
     'without',
-    define('list ...any', (_context, list: List, ...values: TemplateValue[]) =>
-      list.filter((item) => !values.some((value) => sameValue(item, value))),
-    ),
+    define('list ...any', ({ spend }, list: List, ...values: TemplateValue[]) => {
+      spend(list.length * values.length);
+      return list.filter((item) => !values.some((value) => sameValue(item, value)));
+    }),
   ],
   [
     'has',
@@ -170,9 +178,15 @@ export const COLLECTION_FUNCTIONS: readonly (readonly [string, TemplateFunction]
       filterKeys(map, (key) => !keys.includes(key)),
     ),
   ],
-  ['merge', define('map ...map', (_context, map: object, ...sources: object[]) => merge(map, sources, false))],
-  ['mergeOverwrite', define('map ...map', (_context, map: object, ...sources: object[]) => merge(map, sources, true))],
-  ['deepCopy', define('any', (_context, value: TemplateValue) => copy(value))],
+  [
+    'merge',
+    define('map ...map', ({ spend }, map: object, ...sources: object[]) => merge(map, sources, { spend, wins: false })),
+  ],
+  [
+    'mergeOverwrite',
+    define('map ...map', ({ spend }, map: object, ...sources: object[]) => merge(map, sources, { spend, wins: true })),
+  ],
+  ['deepCopy', define('any', ({ spend }, value: TemplateValue) => copy(value, spend))],
   ['dig', define('...any', (_context, ...values: TemplateValue[]) => dig(values))],
   ['toStrings', define('any', (_context, value: TemplateValue) => toTexts(value))],
   [
