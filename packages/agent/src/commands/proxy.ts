@@ -3,8 +3,8 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
-  createLogLevels,
   createProcessLog,
+  type LogLevels,
   MeltemiError,
   messageOf,
   systemClock,
@@ -15,18 +15,20 @@ import { createAgent } from '../agent.ts';
 import { parseProxyConfig } from '../bootstrap/proxy-config.ts';
 import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from '../settings.ts';
 import { type Command, type CommandContext, EXIT } from './command-context.ts';
+import { readLogLevels } from './log-levels.ts';
 
 /** `proxy [sidecar|router]`: runs the sidecar until the proxy ends or a signal comes. Unknown flags are left alone. */
 export const runProxy: Command = async (context) => {
-  const logLevels = createLogLevels();
-  const log = createProcessLog('agent', logLevels);
+  let logLevels: LogLevels;
   let settings: AgentSettings;
   try {
+    logLevels = readLogLevels(context.args);
     settings = await readAgentSettings(context);
   } catch (error) {
-    log.error(messageOf(error));
+    createProcessLog('agent').error(messageOf(error));
     return EXIT.usage;
   }
+  const log = createProcessLog('agent', logLevels);
   const agent = createAgent({ settings, clock: systemClock, random: systemRandom, log, logLevels });
   const signalled = untilSignal();
   try {
