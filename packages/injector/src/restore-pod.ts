@@ -32,7 +32,7 @@ export interface ContainerOverrides {
 export function restorePod(pod: Pod): Pod {
   const { annotations = {} } = pod.metadata;
   const status = parseStatus(annotations[STATUS_ANNOTATION]);
-  if (status === undefined) return pod;
+  if (status === undefined) return withoutForeignOverrides(pod);
   const overrides = parseObject<ContainerOverrides>(annotations[OVERRIDES_ANNOTATION]) ?? {};
   const { containers, initContainers = [], volumes, imagePullSecrets } = pod.spec;
   const saved = readSavedEnv([...containers, ...initContainers]);
@@ -66,6 +66,14 @@ export function restorePod(pod: Pod): Pod {
       ...unlessEmpty('imagePullSecrets', (imagePullSecrets ?? []).filter(isNotNamed(status.imagePullSecrets))),
     },
   };
+}
+
+/** Overrides are what an injection kept: with a pod that was not injected, say a copy of another, they mean nothing. */
+function withoutForeignOverrides(pod: Pod): Pod {
+  const { annotations } = pod.metadata;
+  if (annotations?.[OVERRIDES_ANNOTATION] === undefined) return pod;
+  const { [OVERRIDES_ANNOTATION]: _foreign, ...others } = annotations;
+  return { ...pod, metadata: { ...pod.metadata, annotations: others } };
 }
 
 /** A native sidecar stood among the init containers; the container it came from belongs among the others. */

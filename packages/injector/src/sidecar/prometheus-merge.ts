@@ -67,7 +67,7 @@ export function mergeScrapeAnnotations(annotations: Annotations, statusPort: num
 
 /** The annotations as they were before {@link mergeScrapeAnnotations}. */
 export function restoreScrapeAnnotations(annotations: Annotations, saved: SavedScrape | undefined): Annotations {
-  if (annotations[NAMES.path] !== MERGED_PATH) return annotations;
+  if (annotations[NAMES.path] !== MERGED_PATH || annotations[NAMES.scrape] !== 'true') return annotations;
   // With targets, port and path are the first target's and not the user's.
   const { scrape = '', port = '', path = '' } = saved?.targets === undefined ? (saved ?? {}) : { scrape: saved.scrape };
   const own = { [NAMES.scrape]: scrape, [NAMES.port]: port, [NAMES.path]: path };

@@ -268,6 +268,14 @@ test('SEC-54 injecting twice gives an identical pod with the same status, whatev
       'prometheus.io/path': '/m',
     }),
     targets: withAnnotations({ 'prometheus.istio.io/scrape-targets': '8080:/m,9100', 'prometheus.io/port': '8080' }),
+    'pointed at the agent by its owner': withAnnotations({
+      'prometheus.io/port': '15020',
+      'prometheus.io/path': '/stats/prometheus',
+    }),
+    'overrides of another pod': withAnnotations({
+      'proxy.istio.io/overrides': JSON.stringify({ containers: [{ name: 'istio-proxy', image: 'foreign' }] }),
+    }),
+    'a status that is none': withAnnotations({ 'sidecar.istio.io/status': 'injected' }),
     'not scraped': withAnnotations({ 'prometheus.io/scrape': 'false' }),
     lifecycle: withSpec({
       containers: [
