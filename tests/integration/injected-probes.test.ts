@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
+import { createServer as createHttp2Server, type Http2Server } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { silentLog } from '@meltemi/base';
@@ -29,19 +30,38 @@ async function portOf(server: {
   return (server.address() as AddressInfo).port;
 }
 
+/** A gRPC server that answers every question for its health with a status. */
+function startGrpc(status: number): Http2Server {
+  const server = createHttp2Server();
+  server.on('stream', (stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.end(Buffer.from([0, 0, 0, 0, 2, 0x08, status]));
+  });
+  return server;
+}
+
 const application = startApplication();
+const serving = startGrpc(1);
+const notServing = startGrpc(2);
 const closed = createTcpServer();
 let httpPort: number;
 let closedPort: number;
+let servingPort: number;
+let notServingPort: number;
 
 before(async () => {
   httpPort = await portOf(application);
   closedPort = await portOf(closed);
   closed.close();
+  servingPort = await portOf(serving);
+  notServingPort = await portOf(notServing);
 });
 after(() => {
   application.closeAllConnections();
   application.close();
+  serving.close();
+  notServing.close();
 });
 
 /** A container with one probe and a lifecycle, all by name of port where they can be. */
@@ -105,6 +125,8 @@ test('SEC-56 a kubelet that asks the status port gets what the application says,
     container('moved', get('/moved')),
     container('open', { tcpSocket: { port: 'web' } }),
     container('closed', { tcpSocket: { port: closedPort } }),
+    container('serving', { grpc: { port: servingPort } }),
+    container('ill', { grpc: { port: notServingPort, service: 's' } }),
   ]);
   await using _status = status;
   const expected: Readonly<Record<string, number>> = {
@@ -114,6 +136,8 @@ test('SEC-56 a kubelet that asks the status port gets what the application says,
     moved: 200,
     open: 200,
     closed: 500,
+    serving: 200,
+    ill: 500,
   };
   for (const { name, readinessProbe } of pod.spec.containers) {
     if (expected[name] === undefined) continue;

@@ -294,8 +294,7 @@ const STATUS: Readonly<Record<string, AnnotationRule>> = {
   'prometheus.istio.io/scrape-targets': {
     check: scrapeTargets,
     values: '`port:path`, …',
-    effect: 'Several pages of metrics of the application.',
-    unimplemented: 'the agent asks the first target only',
+    effect: 'Pages of metrics of the application, which are merged in this order.',
   },
 };
 

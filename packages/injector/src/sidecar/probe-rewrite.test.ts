@@ -40,8 +40,8 @@ test('SEC-56 HTTP, TCP and gRPC probes and handlers become HTTP GETs of the stat
     },
     '/app-health/app/livez': { tcpSocket: { port: 81 } },
     '/app-health/app/startupz': { grpc: { port: 9000, service: 's' } },
-    '/app-lifecycle/app/prestopz': { httpGet: { port: 80, path: 'bye' } },
-    '/app-lifecycle/app/poststartz': { tcpSocket: { port: 80 } },
+    '/app-lifecycle/app/prestopz': { httpGet: { port: 80, path: 'bye' }, timeoutSeconds: 3600 },
+    '/app-lifecycle/app/poststartz': { tcpSocket: { port: 80 }, timeoutSeconds: 3600 },
   });
 });
 

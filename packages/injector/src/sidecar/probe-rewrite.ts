@@ -13,6 +13,9 @@ export interface RewrittenProbes {
 
 const PROBES = { readinessProbe: 'readyz', livenessProbe: 'livez', startupProbe: 'startupz' } as const;
 const HANDLERS = { preStop: 'prestopz', postStart: 'poststartz' } as const;
+const HANDLER_PATH = '/app-lifecycle/';
+/** Handlers have no timeout, unlike probes: this only ends what nobody waits for any more. */
+const HANDLER_TIMEOUT_SECONDS = 3600;
 type Probed = { readonly [Kind in 'httpGet' | 'tcpSocket' | 'grpc']?: Probe[Kind] | undefined };
 
 /**
@@ -27,7 +30,8 @@ export function rewriteProbes(containers: readonly Container[], statusPort: numb
     const rewrite = <Kind extends Probed>(original: Kind | undefined, path: string): Kind | undefined => {
       const probe = original === undefined ? undefined : toApplicationProbe(original, container);
       if (original === undefined || probe === undefined || portOf(probe) === statusPort) return original;
-      probes[path] = probe;
+      const isHandler = path.startsWith(HANDLER_PATH);
+      probes[path] = isHandler ? { ...probe, timeoutSeconds: HANDLER_TIMEOUT_SECONDS } : probe;
       const { httpGet, tcpSocket: _tcpSocket, grpc: _grpc, ...rest } = original;
       const { scheme: _scheme, ...kept } = httpGet ?? {};
       // Headers and host go on to the agent, which sends them to the application as well.
@@ -49,7 +53,7 @@ function rewriteContainer(container: Container, rewrite: Rewrite): Container {
   if (container.lifecycle !== undefined) {
     const handlers: Record<string, LifecycleHandler> = { ...container.lifecycle };
     for (const [kind, suffix] of Object.entries(HANDLERS) as [keyof typeof HANDLERS, string][]) {
-      const handler = rewrite(container.lifecycle[kind], `/app-lifecycle/${container.name}/${suffix}`);
+      const handler = rewrite(container.lifecycle[kind], `${HANDLER_PATH}${container.name}/${suffix}`);
       if (handler !== undefined) handlers[kind] = handler;
     }
     changes['lifecycle'] = handlers;
@@ -91,7 +95,8 @@ export function restoreProbes(
       const original = Object.hasOwn(probes, path) ? probes[path] : undefined;
       if (current?.httpGet?.path !== path || original === undefined) return current;
       const { httpGet: _httpGet, ...rest } = current;
-      return { ...rest, ...original } as typeof current;
+      const { timeoutSeconds: _own, ...action } = original;
+      return { ...rest, ...action } as typeof current;
     }),
   );
 }
