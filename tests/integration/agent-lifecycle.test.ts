@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -281,8 +281,14 @@ for (const { name, binary, skip } of KINDS) {
 
   test(`with ${name}: /drain keeps serving, and the signal after it ends the sidecar at once`, { skip }, async () => {
     await using mesh = await startMeshDouble();
-    await using pod = await startPod(mesh, { binary });
+    const override = join(mesh.directory, 'override.yaml');
+    writeFileSync(override, 'node:\n  metadata:\n    HOST: $(HOST_IP)\n');
+    const env = { ISTIO_BOOTSTRAP_OVERRIDE: override, HOST_IP: '192.0.2.9' };
+    await using pod = await startPod(mesh, { binary, env });
     await untilReady(pod);
+    const { body } = await call(pod.adminPort, '/server_info');
+    assert.match(body, /"HOST": "192\.0\.2\.9"/, 'the bootstrap has what ISTIO_BOOTSTRAP_OVERRIDE adds');
+    assert.match(body, /"NAMESPACE": "app1"/, 'and what it had');
     assert.equal((await call(pod.statusPort, '/drain', { method: 'POST' })).status, 200);
     assert.equal((await call(pod.statusPort, '/healthz/ready')).status, 503);
     assert.equal((await call(pod.inboundPort, '/')).body, 'prompt');

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Clock,
@@ -16,6 +16,7 @@ import { readPodInfo } from './bootstrap/pod-info.ts';
 import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
+import { resolveRootPath } from './identity/root-path.ts';
 import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
 import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
 import { createDrain, type DrainOptions } from './lifecycle/drain.ts';
@@ -77,7 +78,7 @@ export function createAgent(options: AgentOptions): Agent {
     ended: Promise.race([dataPlane.ended, quit.promise]),
     statusPort: () => statusServer?.port ?? 0,
     async start() {
-      const access = accessTo(settings, settings.discoveryAddress);
+      const access = accessTo(settings, 'xds');
       const adsSocketPath = join(proxyConfig.configPath, 'XDS');
       tasks.run('workload identity', identity.run(stopped.signal));
       const secrets = createWorkloadSecretSource(identity, () => clock.nowMs());
@@ -111,20 +112,23 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-function accessTo({ paths, clusterId, addresses }: AgentSettings, address: string): ControlPlaneAccess {
+function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneAccess {
+  const { paths, clusterId, addresses, env, controlPlaneSan, headers } = settings;
   return {
-    address,
+    address: service === 'xds' ? settings.discoveryAddress : settings.caAddress,
     nameServer: addresses.nameServer,
-    rootCertificatePath: paths.rootCertificate,
+    rootCertificatePath: resolveRootPath(env, service, paths.rootCertificate),
     tokenPath: paths.token,
     clusterId,
+    serverName: controlPlaneSan,
+    headers: headers[service],
   };
 }
 
 function createIdentity({ settings, clock, random, log }: AgentOptions): WorkloadIdentity {
   const { trustDomain, namespace, serviceAccount } = settings;
   return createWorkloadIdentity({
-    ca: createCaClient({ access: accessTo(settings, settings.caAddress), clock, random }),
+    ca: createCaClient({ access: accessTo(settings, 'ca'), clock, random }),
     spiffeUri: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
     clock,
     random,
@@ -138,11 +142,23 @@ function createIdentity({ settings, clock, random, log }: AgentOptions): Workloa
 
 function createDataPlane({ settings, log, logLevels }: AgentOptions, bootstrapPath: string): DataPlane {
   const { proxyConfig, proxyBinary, soMark, logLevel, componentLogLevel } = settings;
-  const { concurrency, drainDurationMs } = proxyConfig;
-  const shared = { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel };
+  const { drainDurationMs } = proxyConfig;
+  const overlayText = (): Promise<string | undefined> => readBootstrapOverride(settings);
+  const { concurrency } = settings;
+  const shared = { bootstrapPath, overlayText, concurrency, drainDurationMs, logLevel, componentLogLevel };
   return proxyBinary === undefined
     ? createEmbeddedProxy({ ...shared, log: log.scope('proxy'), logLevels, soMark })
     : createEnvoyProcess({ ...shared, log, binaryPath: proxyBinary });
+}
+
+/** @throws MeltemiError `USAGE` when the file that the pod names is not there. */
+async function readBootstrapOverride({ bootstrapOverride, env }: AgentSettings): Promise<string | undefined> {
+  if (bootstrapOverride === undefined) return undefined;
+  try {
+    return (await readFile(bootstrapOverride, 'utf8')).replaceAll('$(HOST_IP)', env['HOST_IP'] ?? '');
+  } catch (cause) {
+    throw new MeltemiError('USAGE', `Cannot read ISTIO_BOOTSTRAP_OVERRIDE: ${messageOf(cause)}`, { cause });
+  }
 }
 
 async function writeBootstrap(

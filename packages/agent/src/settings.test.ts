@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { parseProxyConfig } from './bootstrap/proxy-config.ts';
-import { type AgentSettings, POD_PATHS, pathsBelow, readSettings } from './settings.ts';
+import { resolveRootPath } from './identity/root-path.ts';
+import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from './settings.ts';
 
 const FLAGS = {
   nodeType: 'sidecar',
@@ -20,11 +21,20 @@ const LOOPBACK = {
   MELTEMI_NAME_SERVER: '127.111.0.10:10053',
 };
 
-async function settingsFor(env: Readonly<Record<string, string>>): Promise<AgentSettings> {
-  const proxyConfig = await parseProxyConfig('');
+async function settingsFor(
+  env: Readonly<Record<string, string>>,
+  { flags = {}, config = '' }: { readonly flags?: Partial<ProxyFlags>; readonly config?: string } = {},
+): Promise<AgentSettings> {
+  const proxyConfig = await parseProxyConfig(config);
   assert.ok(proxyConfig.ok);
   const interfaceIps = ['192.0.2.7'];
-  return readSettings({ flags: FLAGS, env, proxyConfig: proxyConfig.value, interfaceIps, paths: POD_PATHS });
+  return readSettings({
+    flags: { ...FLAGS, ...flags },
+    env,
+    proxyConfig: proxyConfig.value,
+    interfaceIps,
+    paths: POD_PATHS,
+  });
 }
 
 function bootstrapText({ addresses, instanceIps }: AgentSettings): string {
@@ -81,4 +91,73 @@ test("a pod in the machine's network uses its own addresses only", async () => {
 test('every path of a pod can lie below another root', () => {
   for (const [name, path] of Object.entries(pathsBelow('/r', POD_PATHS)))
     assert.equal(path, `/r${POD_PATHS[name as keyof typeof POD_PATHS]}`);
+});
+
+test('workers: the flag, else ProxyConfig, else what the container may use; 0 is one for each processor', async () => {
+  const workers = async (env: Record<string, string>, more: Parameters<typeof settingsFor>[1] = {}) =>
+    (await settingsFor(env, more)).concurrency;
+  assert.equal(await workers({}), undefined);
+  assert.equal(await workers({ ISTIO_CPU_LIMIT: '2' }), 2);
+  assert.equal(await workers({ ISTIO_CPU_LIMIT: '1.5' }), 2);
+  assert.equal(await workers({ ISTIO_CPU_LIMIT: '2' }, { config: '{"concurrency":4}' }), 4);
+  assert.equal(await workers({ ISTIO_CPU_LIMIT: '2' }, { config: '{"concurrency":0}' }), undefined);
+  assert.equal(await workers({}, { config: '{"concurrency":4}', flags: { concurrency: 1 } }), 1);
+});
+
+test('one log level flag may carry the levels of components', async () => {
+  const levels = async (flags: Partial<ProxyFlags>) => {
+    const { logLevel, componentLogLevel } = await settingsFor({}, { flags });
+    return [logLevel, componentLogLevel];
+  };
+  assert.deepEqual(await levels({}), ['warning', 'misc:error']);
+  assert.deepEqual(await levels({ proxyLogLevel: 'info,http:debug,misc:error' }), ['info', 'http:debug,misc:error']);
+  assert.deepEqual(await levels({ proxyLogLevel: 'http:debug', proxyComponentLogLevel: 'a:info' }), [
+    'warning',
+    'a:info',
+  ]);
+});
+
+test('headers and the name of the control plane come from the environment, each to its own service', async () => {
+  const { headers, controlPlaneSan } = await settingsFor({
+    XDS_HEADER_X_TEAM: 'a',
+    CA_HEADER_B: 'c',
+    ISTIOD_SAN: 'istiod',
+  });
+  assert.deepEqual(headers, { xds: { x_team: 'a' }, ca: { b: 'c' } });
+  assert.equal(controlPlaneSan, 'istiod');
+});
+
+test('DNS queries are answered where they are captured, by the loopback address unless another one is named', async () => {
+  assert.equal((await settingsFor({})).dns, undefined);
+  assert.equal((await settingsFor({ ...LOOPBACK, ISTIO_META_DNS_CAPTURE: 'true' })).dns, undefined);
+  assert.deepEqual((await settingsFor({ ISTIO_META_DNS_CAPTURE: 'true', DNS_FORWARD_PARALLEL: 'true' })).dns, {
+    host: 'localhost',
+    port: 15_053,
+    forwardTimeoutMs: 5000,
+    forwardsParallel: true,
+  });
+  assert.equal((await settingsFor({ ISTIO_META_DNS_CAPTURE: 'true', DNS_PROXY_ADDR: '[::1]:53' })).dns?.host, '::1');
+  await assert.rejects(
+    settingsFor({ ISTIO_META_DNS_CAPTURE: 'true', DNS_PROXY_ADDR: 'here' }),
+    /DNS_PROXY_ADDR.*host:port/,
+  );
+});
+
+test('the root is what the environment names, else the first of a machine, of provisioned files, of the pod', () => {
+  const only =
+    (...paths: readonly string[]) =>
+    (path: string) =>
+      paths.includes(path);
+  const find = (env: Record<string, string>, exists: (path: string) => boolean, service: 'xds' | 'ca' = 'xds') =>
+    resolveRootPath(env, service, '/mounted', exists);
+  assert.equal(find({ XDS_ROOT_CA: '/named' }, only('./etc/certs/root-cert.pem')), '/named');
+  assert.equal(find({ XDS_ROOT_CA: 'SYSTEM' }, only()), 'SYSTEM');
+  assert.equal(find({ XDS_ROOT_CA: '/named' }, only(), 'ca'), '/mounted');
+  assert.equal(find({ CA_ROOT_CA: '/ca' }, only(), 'ca'), '/ca');
+  assert.equal(
+    find({ PROV_CERT: '/p' }, only('/p/root-cert.pem', './etc/certs/root-cert.pem')),
+    './etc/certs/root-cert.pem',
+  );
+  assert.equal(find({ PROV_CERT: '/p' }, only('/p/root-cert.pem')), '/p/root-cert.pem');
+  assert.equal(find({}, only()), '/mounted');
 });

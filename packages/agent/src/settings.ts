@@ -11,6 +11,14 @@ export interface AgentSettings {
   readonly logLevel: string;
   readonly componentLogLevel: string;
   readonly proxyConfig: AgentProxyConfig;
+  /** Worker threads of the proxy; `undefined` leaves the choice to it. */
+  readonly concurrency: number | undefined;
+  /** File with YAML that is laid over the bootstrap; `undefined` without one. */
+  readonly bootstrapOverride: string | undefined;
+  /** The control plane's name in its certificate, where it is not the one that is called. */
+  readonly controlPlaneSan: string | undefined;
+  /** Metadata of every discovery stream and of every signing call, besides the credentials. */
+  readonly headers: { readonly xds: CallHeaders; readonly ca: CallHeaders };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly caAddress: string;
   readonly discoveryAddress: string;
@@ -39,6 +47,9 @@ export interface AgentSettings {
   readonly paths: AgentPaths;
 }
 
+/** Lower-case names and their values. */
+export type CallHeaders = Readonly<Record<string, string>>;
+
 /** How the agent answers DNS queries. */
 export interface DnsSettings {
   /** `localhost` for the loopback addresses of the families of the pod's name servers. */
@@ -66,6 +77,7 @@ export interface AgentAddresses {
 
 /** Where an agent finds and puts files. */
 export interface AgentPaths {
+  /** Roots that the control plane's certificate has to chain to; `SYSTEM` for those of the operating system. */
   readonly rootCertificate: string;
   readonly token: string;
   readonly sdsSocket: string;
@@ -138,9 +150,12 @@ export function readSettings({
     nodeType: flags.nodeType,
     domain: flags.domain || `${namespace}.svc.cluster.local`,
     serviceCluster: flags.serviceCluster ?? 'istio-proxy',
-    logLevel: flags.proxyLogLevel ?? 'warning',
-    componentLogLevel: flags.proxyComponentLogLevel ?? 'misc:error',
-    proxyConfig: flags.concurrency === undefined ? proxyConfig : { ...proxyConfig, concurrency: flags.concurrency },
+    ...readLogLevels(flags),
+    proxyConfig,
+    concurrency: readConcurrency(flags, proxyConfig, env),
+    bootstrapOverride: env['ISTIO_BOOTSTRAP_OVERRIDE'] || undefined,
+    controlPlaneSan: env['ISTIOD_SAN'] || undefined,
+    headers: { xds: readHeaders(env, 'XDS_HEADER_'), ca: readHeaders(env, 'CA_HEADER_') },
     env,
     caAddress: env['CA_ADDR'] || proxyConfig.discoveryAddress,
     discoveryAddress: proxyConfig.discoveryAddress,
@@ -178,6 +193,32 @@ function readAddresses(env: Environment): AgentAddresses {
     application: env['MELTEMI_APP_ADDRESS'],
     nameServer: env['MELTEMI_NAME_SERVER'],
   };
+}
+
+/** Istio takes `info,misc:error` for the one level and the levels of components. */
+function readLogLevels({ proxyLogLevel = 'warning', proxyComponentLogLevel }: ProxyFlags) {
+  const parts = proxyLogLevel.split(',').filter((part) => part !== '');
+  const components = parts.filter((part) => part.includes(':'));
+  return {
+    logLevel: parts.find((part) => !part.includes(':')) ?? 'warning',
+    componentLogLevel: proxyComponentLogLevel ?? (components.length > 0 ? components.join(',') : 'misc:error'),
+  };
+}
+
+/** As many workers as the container may use processors, unless somebody says otherwise; 0 is one for each there is. */
+function readConcurrency(flags: ProxyFlags, proxyConfig: AgentProxyConfig, env: Environment): number | undefined {
+  const limit = Number(env['ISTIO_CPU_LIMIT']);
+  const workers = flags.concurrency ?? proxyConfig.concurrency ?? (limit > 0 ? Math.ceil(limit) : undefined);
+  return workers === 0 ? undefined : workers;
+}
+
+/** `XDS_HEADER_X_TEAM=a` becomes `x_team: a`, as in Istio: names of variables have no dashes. */
+function readHeaders(env: Environment, prefix: string): CallHeaders {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) =>
+      name.startsWith(prefix) && value !== undefined ? [[name.slice(prefix.length).toLowerCase(), value]] : [],
+    ),
+  );
 }
 
 function readDns(env: Environment): DnsSettings | undefined {

@@ -20,6 +20,8 @@ const NODE = buildNode({
     ISTIO_META_NETWORK: 'network1',
     ISTIO_METAJSON_EXTRA: '{"a":1}',
     ISTIO_METAJSON_BROKEN: '{',
+    ISTIO_METAJSON_LIST: '[1]',
+    ISTIO_METAJSON_LABELS: '{"tier":"front"}',
   },
   podInfo: { labels: { app: 'sleep', 'istio-locality': 'eu.eu-1' }, annotations: {} },
   domain: 'app1.svc.cluster.local',
@@ -46,11 +48,12 @@ test('the node says who and where the pod is', () => {
   assert.equal(NODE.id, 'sidecar~10.11.1.7~sleep-1.app1~app1.svc.cluster.local');
   assert.equal(NODE.cluster, 'sleep.app1');
   assert.deepEqual(NODE.locality, { region: 'eu', zone: 'eu-1' });
-  const { CLUSTER_ID, NETWORK, NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IPS, LABELS, EXTRA, BROKEN } = NODE.metadata;
+  const { CLUSTER_ID, NETWORK, NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IPS, LABELS } = NODE.metadata;
   assert.deepEqual([CLUSTER_ID, NETWORK, NAMESPACE, SERVICE_ACCOUNT], ['cluster1', 'network1', 'app1', 'sleep']);
   assert.equal(INSTANCE_IPS, '10.11.1.7,fd00::7');
-  assert.deepEqual(LABELS, { app: 'sleep', 'istio-locality': 'eu.eu-1' });
-  assert.deepEqual([EXTRA, BROKEN], [{ a: 1 }, undefined]);
+  assert.deepEqual(LABELS, { app: 'sleep', 'istio-locality': 'eu.eu-1', tier: 'front' });
+  const { a, tier, EXTRA, BROKEN, LIST } = NODE.metadata;
+  assert.deepEqual([a, tier, EXTRA, BROKEN, LIST], [1, 'front', undefined, undefined, undefined]);
 });
 
 test('discovery is delta by default and state of the world on demand', () => {
@@ -89,8 +92,25 @@ test('ProxyConfig comes as JSON or YAML, defaults filled in, and a bad duration 
   assert.ok(yaml.ok);
   assert.equal(yaml.value.concurrency, 3);
   assert.deepEqual(yaml.value.proxyMetadata, { ISTIO_META_DNS_CAPTURE: 'true' });
+  const zero = await parseProxyConfig('{"concurrency":0}');
+  assert.ok(zero.ok);
+  assert.deepEqual([zero.value.concurrency, empty.value.concurrency], [0, undefined]);
   const bad = await parseProxyConfig('{"drainDuration":"soon"}');
   assert.match(bad.ok ? '' : bad.error, /ProxyConfig\.drainDuration: "soon"/);
+});
+
+test('ProxyConfig is layered field by field: mesh file, PROXY_CONFIG, annotation; metadata is joined', async () => {
+  const layered = await parseProxyConfig('{"drainDuration":"10s","proxyMetadata":{"B":"env","C":"env"}}', {
+    meshFile:
+      'defaultConfig:\n  drainDuration: 1s\n  concurrency: 7\n  statusPort: 1\n  proxyMetadata: {A: mesh, B: mesh}\n',
+    annotation: '{"statusPort":15099,"proxyMetadata":{"C":"pod"}}',
+  });
+  assert.ok(layered.ok);
+  const { drainDurationMs, concurrency, statusPort, proxyMetadata } = layered.value;
+  assert.deepEqual([drainDurationMs, concurrency, statusPort], [10_000, 7, 15_099]);
+  assert.deepEqual(proxyMetadata, { A: 'mesh', B: 'env', C: 'pod' });
+  const broken = await parseProxyConfig('', { annotation: '{' });
+  assert.match(broken.ok ? '' : broken.error, /annotation proxy\.istio\.io\/config/);
 });
 
 const envoy = findPeer('envoy');

@@ -56,7 +56,8 @@ function buildMetadata(input: NodeInput, namespace: string, podName: string): Re
     INSTANCE_IPS: input.instanceIps.join(','),
     SERVICE_ACCOUNT: env['SERVICE_ACCOUNT'] ?? 'default',
     ISTIO_VERSION: COMPATIBLE_ISTIO_VERSION,
-    LABELS: podInfo.labels,
+    // Where nothing is mounted, a machine outside Kubernetes, labels come by the environment.
+    LABELS: { ...podInfo.labels, ...parseObject(env[`${META_JSON_PREFIX}LABELS`]) },
     ANNOTATIONS: podInfo.annotations,
     PROXY_CONFIG: input.proxyConfig,
     ENVOY_PROMETHEUS_PORT: input.prometheusPort,
@@ -75,18 +76,24 @@ function readMeta(env: NodeInput['env']): Readonly<Record<string, string>> {
   return Object.fromEntries(entries);
 }
 
-/** `ISTIO_METAJSON_LABELS={"a":"b"}` becomes `LABELS: {a: "b"}`; what is not JSON is left out. */
+/** Members of a JSON object in `ISTIO_METAJSON_X` become metadata of their own; what is no object is left out. */
 function readMetaJson(env: NodeInput['env']): Readonly<Record<string, unknown>> {
   const metadata: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith(META_JSON_PREFIX) || value === undefined) continue;
-    try {
-      metadata[name.slice(META_JSON_PREFIX.length)] = JSON.parse(value);
-    } catch {
-      // An unreadable value must not keep the proxy from starting; the control plane then sees no such key.
-    }
+    Object.assign(metadata, parseObject(value));
   }
   return metadata;
+}
+
+/** An unreadable value must not keep the proxy from starting; the control plane then sees no such keys. */
+function parseObject(text: string | undefined): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+  } catch {
+    return {};
+  }
 }
 
 /** Label values cannot contain slashes, so `region.zone.subzone` is accepted too. */

@@ -16,7 +16,7 @@ export interface AgentProxyConfig {
   readonly statusPort: number;
   /** @default 'istiod.istio-system.svc:15012' */
   readonly discoveryAddress: string;
-  /** Worker threads; `undefined` leaves the choice to the proxy. */
+  /** Worker threads; 0 for one for each processor, `undefined` when it does not say. */
   readonly concurrency: number | undefined;
   /** Further environment variables, which become node metadata. */
   readonly proxyMetadata: Readonly<Record<string, string>>;
@@ -26,16 +26,35 @@ export interface AgentProxyConfig {
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** Reads ProxyConfig from JSON or YAML text, as the injector puts it into `PROXY_CONFIG`. Unknown fields are left alone. */
-export async function parseProxyConfig(text: string): Promise<Result<AgentProxyConfig>> {
-  const document = await parseDocument(text);
-  if (!document.ok) return document;
-  const { value } = document;
+/** What stands below and above `PROXY_CONFIG`. */
+export interface ProxyConfigLayers {
+  /** A MeshConfig, of which `defaultConfig` counts. */
+  readonly meshFile?: string;
+  /** The pod's own `proxy.istio.io/config`. */
+  readonly annotation?: string | undefined;
+}
+
+/**
+ * Reads ProxyConfig from JSON or YAML text, as the injector puts it into `PROXY_CONFIG`. Unknown fields are left alone.
+ *
+ * A higher layer replaces whole fields of a lower one, except that `proxyMetadata` is joined.
+ */
+export async function parseProxyConfig(
+  text: string,
+  { meshFile = '', annotation = '' }: ProxyConfigLayers = {},
+): Promise<Result<AgentProxyConfig>> {
+  const mesh = await parseDocument(meshFile, 'the mesh file');
+  const env = await parseDocument(text, 'ProxyConfig');
+  const pod = await parseDocument(annotation, 'annotation proxy.istio.io/config');
+  if (!mesh.ok) return mesh;
+  if (!env.ok) return env;
+  if (!pod.ok) return pod;
+  const { defaultConfig } = mesh.value;
+  const value = joinLayers([isDocument(defaultConfig) ? defaultConfig : {}, env.value, pod.value]);
   const drain = readDurationMs(value, 'drainDuration', 45_000);
   if (!drain.ok) return drain;
   const terminationDrain = readDurationMs(value, 'terminationDrainDuration', 5000);
   if (!terminationDrain.ok) return terminationDrain;
-  const concurrency = readNumber(value, 'concurrency', 0);
   return ok({
     configPath: readString(value, 'configPath') ?? '/etc/istio/proxy',
     binaryPath: readString(value, 'binaryPath'),
@@ -44,20 +63,26 @@ export async function parseProxyConfig(text: string): Promise<Result<AgentProxyC
     adminPort: readNumber(value, 'proxyAdminPort', 15_000),
     statusPort: readNumber(value, 'statusPort', 15_020),
     discoveryAddress: readString(value, 'discoveryAddress') ?? 'istiod.istio-system.svc:15012',
-    concurrency: concurrency > 0 ? concurrency : undefined,
+    concurrency: typeof value['concurrency'] === 'number' ? readNumber(value, 'concurrency', 0) : undefined,
     proxyMetadata: readStrings(value, 'proxyMetadata'),
     document: value,
   });
 }
 
-async function parseDocument(text: string): Promise<Result<Document>> {
+function joinLayers(layers: readonly Document[]): Document {
+  const metadata = layers.map(({ proxyMetadata }) => (isDocument(proxyMetadata) ? proxyMetadata : {}));
+  const joined = Object.assign({}, ...layers) as Document;
+  return 'proxyMetadata' in joined ? { ...joined, proxyMetadata: Object.assign({}, ...metadata) as Document } : joined;
+}
+
+async function parseDocument(text: string, what: string): Promise<Result<Document>> {
   if (text.trim() === '') return ok({});
   try {
     // Loaded only for YAML: the injector writes JSON, and the parser is not free.
     const parsed: unknown = text.trimStart().startsWith('{') ? JSON.parse(text) : (await import('yaml')).parse(text);
-    return isDocument(parsed) ? ok(parsed) : err('ProxyConfig is not an object');
+    return isDocument(parsed) ? ok(parsed) : err(`${what} is not an object`);
   } catch (error) {
-    return err(`ProxyConfig cannot be parsed: ${messageOf(error)}`);
+    return err(`${what} cannot be parsed: ${messageOf(error)}`);
   }
 }
 

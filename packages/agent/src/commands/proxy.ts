@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import {
   untilSignal,
 } from '@meltemi/base';
 import { createAgent } from '../agent.ts';
+import { readPodInfo } from '../bootstrap/pod-info.ts';
 import { parseProxyConfig } from '../bootstrap/proxy-config.ts';
 import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from '../settings.ts';
 import { type Command, type CommandContext, EXIT } from './command-context.ts';
@@ -54,27 +56,33 @@ export const runProxy: Command = async (context) => {
 };
 
 async function readAgentSettings({ args, env }: CommandContext): Promise<AgentSettings> {
-  const proxyConfig = await parseProxyConfig(env['PROXY_CONFIG'] ?? '');
-  if (!proxyConfig.ok)
-    throw new MeltemiError('USAGE', `Cannot read the environment variable PROXY_CONFIG: ${proxyConfig.error}`);
+  const root = env['MELTEMI_ROOT'] ?? '/';
+  const paths = pathsBelow(root, POD_PATHS);
+  const { flags, meshConfigPath } = readFlags(args);
+  const proxyConfig = await parseProxyConfig(env['PROXY_CONFIG'] ?? '', {
+    // Mounted into some pods only.
+    meshFile: await readFile(join(root, meshConfigPath), 'utf8').catch(() => ''),
+    annotation: (await readPodInfo(paths.podInfo)).annotations['proxy.istio.io/config'],
+  });
+  if (!proxyConfig.ok) throw new MeltemiError('USAGE', `Cannot read ProxyConfig: ${proxyConfig.error}`);
   const interfaceIps = Object.values(networkInterfaces()).flatMap((addresses = []) =>
     addresses.filter(({ internal, family }) => !internal && family === 'IPv4').map(({ address }) => address),
   );
-  const root = env['MELTEMI_ROOT'] ?? '/';
   return readSettings({
-    flags: readFlags(args),
+    flags,
     env,
     proxyConfig: { ...proxyConfig.value, configPath: join(root, proxyConfig.value.configPath) },
     interfaceIps,
-    paths: pathsBelow(root, POD_PATHS),
+    paths,
   });
 }
 
-function readFlags(args: readonly string[]): ProxyFlags {
+function readFlags(args: readonly string[]): { readonly flags: ProxyFlags; readonly meshConfigPath: string } {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
       domain: { type: 'string' },
+      meshConfig: { type: 'string' },
       serviceCluster: { type: 'string' },
       proxyLogLevel: { type: 'string' },
       proxyComponentLogLevel: { type: 'string' },
@@ -89,7 +97,7 @@ function readFlags(args: readonly string[]): ProxyFlags {
     throw new MeltemiError('USAGE', `Unknown proxy type "${nodeType}": sidecar and router are supported`);
   }
   const concurrency = Number(values.concurrency);
-  return {
+  const flags = {
     nodeType,
     domain: text(values.domain),
     serviceCluster: text(values.serviceCluster),
@@ -97,4 +105,5 @@ function readFlags(args: readonly string[]): ProxyFlags {
     proxyComponentLogLevel: text(values.proxyComponentLogLevel),
     concurrency: concurrency > 0 ? concurrency : undefined,
   };
+  return { flags, meshConfigPath: text(values.meshConfig) ?? '/etc/istio/config/mesh' };
 }

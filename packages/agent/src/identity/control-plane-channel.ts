@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
+import { getCACertificates } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from '@grpc/grpc-js';
 import { MeltemiError } from '@meltemi/base';
 
@@ -15,7 +16,14 @@ export interface ControlPlaneAccess {
   readonly tokenPath: string;
   /** The cluster that issued the token. */
   readonly clusterId: string;
+  /** The name in the control plane's certificate, where it is not that of the address. */
+  readonly serverName?: string | undefined;
+  /** Further metadata of every call. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** Instead of a file: the roots of the operating system. */
+export const SYSTEM_ROOTS = 'SYSTEM';
 
 /**
  * Options of a channel to the control plane. The channel keeps its connection to itself: whoever makes a new channel gets
@@ -35,11 +43,14 @@ export const CONTROL_PLANE_CHANNEL_OPTIONS: ChannelOptions = {
  *
  * @throws MeltemiError `CONTROL_PLANE_UNKNOWN`
  */
-export async function resolveTarget({ address, nameServer }: ControlPlaneAccess): Promise<{
+export async function resolveTarget({ address, nameServer, serverName }: ControlPlaneAccess): Promise<{
   readonly target: string;
   readonly options: ChannelOptions;
 }> {
-  if (nameServer === undefined) return { target: address, options: CONTROL_PLANE_CHANNEL_OPTIONS };
+  if (nameServer === undefined) {
+    const override = serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName };
+    return { target: address, options: { ...CONTROL_PLANE_CHANNEL_OPTIONS, ...override } };
+  }
   const separator = address.lastIndexOf(':');
   const host = address.slice(0, separator);
   const resolver = new Resolver({ timeout: 1000, tries: 2 });
@@ -53,7 +64,7 @@ export async function resolveTarget({ address, nameServer }: ControlPlaneAccess)
     throw new MeltemiError('CONTROL_PLANE_UNKNOWN', message, { cause });
   }
   // The certificate is for the name.
-  const names = { 'grpc.ssl_target_name_override': host, 'grpc.default_authority': address };
+  const names = { 'grpc.ssl_target_name_override': serverName ?? host, 'grpc.default_authority': address };
   return { target: `${ip}${address.slice(separator)}`, options: { ...CONTROL_PLANE_CHANNEL_OPTIONS, ...names } };
 }
 
@@ -76,6 +87,8 @@ const PLAINTEXT_PORT = '15010';
  */
 export async function readChannelCredentials(access: ControlPlaneAccess): Promise<ChannelCredentials> {
   if (access.address.endsWith(`:${PLAINTEXT_PORT}`)) return credentials.createInsecure();
+  if (access.rootCertificatePath === SYSTEM_ROOTS)
+    return credentials.createSsl(Buffer.from(getCACertificates('system').join('\n')));
   try {
     return credentials.createSsl(await readFile(access.rootCertificatePath));
   } catch (error) {
@@ -100,5 +113,6 @@ export async function readCallMetadata(access: ControlPlaneAccess): Promise<Meta
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
   metadata.set('clusterid', access.clusterId);
+  for (const [name, value] of Object.entries(access.headers ?? {})) metadata.set(name, value);
   return metadata;
 }

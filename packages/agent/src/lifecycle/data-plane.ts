@@ -16,6 +16,8 @@ export interface DataPlane extends AsyncDisposable {
 /** What either kind is started with. */
 export interface DataPlaneOptions {
   readonly bootstrapPath: string;
+  /** Reads YAML that is laid over the bootstrap; `undefined` without any. */
+  readonly overlayText: () => Promise<string | undefined>;
   /** Worker threads; `undefined` leaves the choice to the proxy. */
   readonly concurrency: number | undefined;
   readonly drainDurationMs: number;

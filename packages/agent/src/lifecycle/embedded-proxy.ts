@@ -20,7 +20,7 @@ export function createEmbeddedProxy(options: EmbeddedProxyOptions): DataPlane {
       const { createProxy, readBootstrap, DEFAULT_PROXY_SETTINGS } = await import('@meltemi/proxy');
       const { bootstrap, unknownFields } = await readBootstrap({
         path: options.bootstrapPath,
-        overlayText: undefined,
+        overlayText: await options.overlayText(),
         allowUnknownFields: true,
       });
       const created = createProxy({

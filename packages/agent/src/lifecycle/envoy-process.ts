@@ -9,10 +9,11 @@ export interface EnvoyProcessOptions extends DataPlaneOptions {
 }
 
 /** Command-line arguments of Envoy. Hot restart is off: a pod has one proxy for its whole life. */
-export function buildEnvoyArguments(options: DataPlaneOptions): readonly string[] {
+export function buildEnvoyArguments(options: DataPlaneOptions, overlayText: string | undefined): readonly string[] {
   const { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
   return [
     ['-c', bootstrapPath],
+    overlayText === undefined ? [] : ['--config-yaml', overlayText],
     ['--drain-time-s', String(Math.round(drainDurationMs / 1000))],
     ['--drain-strategy', 'immediate'],
     ['--local-address-ip-version', 'v4'],
@@ -34,7 +35,8 @@ export function createEnvoyProcess(options: EnvoyProcessOptions): DataPlane {
   return {
     ended: ended.promise,
     async start() {
-      const started = spawn(binaryPath, buildEnvoyArguments(options), { stdio: ['ignore', 'inherit', 'inherit'] });
+      const args = buildEnvoyArguments(options, await options.overlayText());
+      const started = spawn(binaryPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
       child = started;
       started.on('error', (error) => {
         closed.resolve();
