@@ -41,7 +41,7 @@ export async function adminClient(cluster: TestCluster): Promise<KubeClient> {
 }
 
 /** A kubeconfig with the rights of a service account of istio-system, and no others. */
-async function accountKubeconfig(cluster: TestCluster, client: KubeClient, account: string): Promise<string> {
+export async function accountKubeconfig(cluster: TestCluster, client: KubeClient, account: string): Promise<string> {
   const { token } = await client.createToken({ namespace: 'istio-system', name: account });
   return buildKubeconfig([{ name: account, server: cluster.url, certificateAuthorityPem: cluster.ca, token }]);
 }
@@ -103,21 +103,32 @@ export interface ControlPlaneHarness extends AsyncDisposable {
 function collectWarnings(lines: string[]): Log {
   return {
     ...silentLog,
-    warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields).replaceAll('\\"', '"')}`),
+    warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields ?? {}).replaceAll('\\"', '"')}`),
     scope: () => collectWarnings(lines),
   };
 }
 
+/** What is different from a usual installation. */
+export interface HarnessOptions {
+  /** Makes what is applied out of the usual manifests. Default: all but the validating webhook. */
+  readonly install?: (manifests: readonly ManifestObject[]) => readonly ManifestObject[];
+  /** Default true. */
+  readonly awaitsReady?: boolean;
+}
+
+/** There is no pod that could serve the webhook's Service, so API calls must not depend on it. */
+function withoutValidation(manifests: readonly ManifestObject[]): readonly ManifestObject[] {
+  return manifests.filter(({ kind }) => kind !== 'ValidatingWebhookConfiguration');
+}
+
 /** Installs and starts a control plane, with more flags if need be, and waits until it is ready. */
-export async function startHarness(flags: readonly string[] = []): Promise<ControlPlaneHarness> {
+export async function startHarness(
+  flags: readonly string[] = [],
+  { install = withoutValidation, awaitsReady = true }: HarnessOptions = {},
+): Promise<ControlPlaneHarness> {
   const cluster = await createTestCluster({ name: 'cluster1' });
   const client = await adminClient(cluster);
-  // There is no pod that could serve this Service, so API calls must not depend on it.
-  const manifests = controlPlaneManifests({ clusterName: 'cluster1' });
-  await applyAll(
-    client,
-    manifests.filter(({ kind }) => kind !== 'ValidatingWebhookConfiguration'),
-  );
+  await applyAll(client, install(controlPlaneManifests({ clusterName: 'cluster1' })));
   await cluster.createNamespace('app1');
   const access = await parseKubeconfig(await accountKubeconfig(cluster, client, 'istiod'));
   assert.ok(access.ok);
@@ -142,7 +153,7 @@ export async function startHarness(flags: readonly string[] = []): Promise<Contr
     random: systemRandom,
     log: collectWarnings(lines),
   });
-  await controlPlane.ready;
+  if (awaitsReady) await controlPlane.ready;
   return {
     cluster,
     client,

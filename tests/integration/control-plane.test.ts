@@ -49,7 +49,8 @@ test('a control plane on a fresh cluster becomes ready, writes the roots and com
     assert.ok(mutating.webhooks?.every((webhook) => webhook.clientConfig.caBundle === caBundle));
     const validating = await client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, { name: 'istio-validator-istio-system' });
     assert.equal(validating.webhooks?.[0]?.clientConfig.caBundle, caBundle);
-    assert.equal(validating.webhooks?.[0]?.failurePolicy, 'Fail');
+    // It is not reached here, so it must not stand in anybody's way.
+    assert.equal(validating.webhooks?.[0]?.failurePolicy, 'Ignore');
   }, DEADLINE_MS);
   // The self-signed root is kept, so that a restart does not cut everybody off.
   const secret = await client.get(SECRETS, { namespace: 'istio-system', name: 'istio-ca-secret' });

@@ -1,13 +1,16 @@
-import { type Clock, createTaskOwner, disposeAll, type Log, messageOf, type Random } from '@meltemi/base';
+import { type Clock, createTaskOwner, disposeAll, type Log, messageOf, type Random, sleep } from '@meltemi/base';
 import { createSecretStore } from '@meltemi/citadel';
 import { type ClusterAccess, createKubeClient } from '@meltemi/kube';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { prepareClusters, USER_AGENT } from './assembly/clusters.ts';
 import { readConfiguration } from './assembly/configuration.ts';
 import { prepareDiscovery } from './assembly/discovery.ts';
+import { enterElections } from './assembly/leaderships.ts';
 import type { RunContext } from './assembly/run-context.ts';
 import { type ServedParts, type ServerPorts, startServers } from './assembly/servers.ts';
+import { startStatuses } from './assembly/statuses.ts';
 import { runLocalDuties } from './duties/cluster-duties.ts';
+import { createPermissions } from './duties/permissions.ts';
 import { loadMeshCertificates, type MeshCertificates } from './mesh-certificates.ts';
 import type { ControlPlaneSettings } from './options.ts';
 
@@ -45,8 +48,30 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const tasks = createTaskOwner((name, error) => log.error(`${name} failed`, { error: messageOf(error) }));
   const metrics = new Registry();
   if (options.processMetrics === true) collectDefaultMetrics({ register: metrics });
-  const client = own(createKubeClient({ access, clock, userAgent: USER_AGENT }));
-  const run: RunContext = { settings, clock, random, log, metrics, client, signal: stop.signal, tasks, own };
+  const permissions = createPermissions({ settings, clock, log: log.scope('permissions'), tasks });
+  const onMissingRight = permissions.observer(settings.clusterId);
+  const client = own(createKubeClient({ access, clock, userAgent: USER_AGENT, onMissingRight }));
+  permissions.tellBy(client);
+  // Leases are released before the client goes; a task that hangs holds the stop no longer than a call in progress.
+  own({
+    async [Symbol.asyncDispose]() {
+      const patience = new AbortController();
+      await Promise.race([tasks.settled(), sleep(clock, settings.shutdownMs, patience.signal)]);
+      patience.abort();
+    },
+  });
+  const run: RunContext = {
+    settings,
+    clock,
+    random,
+    log,
+    metrics,
+    client,
+    permissions,
+    signal: stop.signal,
+    tasks,
+    own,
+  };
   const dispose = async (): Promise<void> => {
     stop.abort();
     await disposeAll(parts, (message) => log.warn(message));
@@ -62,13 +87,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** Builds the parts in the order of their dependencies, and starts the sources once everything that they feed is there. */
 async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | 'ready'>> {
-  const configuration = await readConfiguration(run);
+  const leaderships = enterElections(run);
+  const configuration = await readConfiguration(run, leaderships);
   const certificates = run.own(await loadCertificates(run, configuration.meshConfig.current().trustDomain));
   const clusters = prepareClusters(run, {
     trustDomain: () => configuration.meshConfig.current().trustDomain,
     roots: certificates.roots,
+    leaderships,
   });
   const discovery = prepareDiscovery(run, configuration, clusters);
+  startStatuses(run, { configuration, discovery, leaderships });
   let isReady = false;
   const parts: ServedParts = { configuration, clusters, discovery, certificates, isReady: () => isReady };
   const ports = await startServers(run, parts);
@@ -78,10 +106,21 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
   run.tasks.run('Reading the sources', ready);
   run.tasks.run('Looking after the own cluster', () => {
     const { client, clock, random, log, settings, signal } = run;
-    const { clusterId, revision } = settings;
+    const { clusterId, revision, namespace: systemNamespace } = settings;
     const { roots } = certificates;
     return runLocalDuties(
-      { clusterId, client, revision, roots, clock, random, log: log.scope('duties'), ready },
+      {
+        clusterId,
+        client,
+        revision,
+        systemNamespace,
+        roots,
+        leaderships,
+        clock,
+        random,
+        log: log.scope('duties'),
+        ready,
+      },
       signal,
     );
   });

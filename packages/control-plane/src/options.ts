@@ -97,6 +97,21 @@ export const CONTROL_PLANE_OPTIONS = {
     default: ':8080',
     description: 'Readiness, and debug pages for callers on the same host',
   },
+  enableStatus: {
+    flag: 'enable-status',
+    env: 'PILOT_ENABLE_STATUS',
+    type: 'boolean',
+    default: 'false',
+    description:
+      'Writes into the status of configuration objects how many proxies have them, and what is wrong with them',
+  },
+  leaseDurationMs: {
+    flag: 'lease-duration',
+    env: 'LEASE_DURATION',
+    type: 'duration',
+    default: '15s',
+    description: 'How long a replica that does not answer keeps the duties that one replica does for all',
+  },
   remoteClusterTimeoutMs: {
     flag: 'remote-cluster-timeout',
     env: 'PILOT_REMOTE_CLUSTER_TIMEOUT',

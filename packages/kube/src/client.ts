@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
 import { isExpired, isNotFound, KubeError } from './errors.ts';
 import { openExec } from './exec.ts';
+import { findMissingRight, type MissingRight } from './forbidden.ts';
 import type { TokenRequest } from './kinds/authentication.ts';
 import { apiVersionOf, keyText, PODS, resourcePath, SERVICE_ACCOUNTS, TOKEN_REVIEWS } from './resources.ts';
 import { selectQuery } from './select-query.ts';
@@ -53,6 +54,8 @@ export interface KubeClientOptions {
   readonly clock?: Clock;
   /** Default `meltemi`. Shows up in audit logs. */
   readonly userAgent?: string;
+  /** Told each time that the API server refuses something for lack of a right, besides the call's own failure. */
+  readonly onMissingRight?: (right: MissingRight) => void;
 }
 
 function headersOf(answer: IncomingMessage): Readonly<Record<string, string>> {
@@ -84,8 +87,10 @@ class HttpKubeClient implements KubeClient {
   readonly server: string;
   readonly #transport: Transport;
   readonly #clock: Clock;
+  readonly #onMissingRight: KubeClientOptions['onMissingRight'];
 
-  constructor({ access, clock = systemClock, userAgent = 'meltemi' }: KubeClientOptions) {
+  constructor({ access, clock = systemClock, userAgent = 'meltemi', onMissingRight }: KubeClientOptions) {
+    this.#onMissingRight = onMissingRight;
     this.server = access.server;
     this.#clock = clock;
     this.#transport = createTransport({ access, clock, userAgent });
@@ -268,7 +273,8 @@ class HttpKubeClient implements KubeClient {
   }
 
   watch<Kind extends KubeObject>(ref: ResourceRef<Kind>, options?: WatchOptions): AsyncIterable<WatchEvent<Kind>> {
-    return watchResource({ transport: this.#transport, clock: this.#clock }, ref, options);
+    const onRefusal = (error: KubeError): void => void this.#note(error);
+    return watchResource({ transport: this.#transport, clock: this.#clock, onRefusal }, ref, options);
   }
 
   async request(request: RawRequest): Promise<RawResponse> {
@@ -317,6 +323,12 @@ class HttpKubeClient implements KubeClient {
     await this.#transport[Symbol.asyncDispose]();
   }
 
+  #note(error: KubeError): KubeError {
+    const right = this.#onMissingRight === undefined ? undefined : findMissingRight(error);
+    if (right !== undefined) this.#onMissingRight?.(right);
+    return error;
+  }
+
   #write<Answer>(
     action: string,
     request: { readonly method: string; readonly path: string; readonly body: unknown; readonly contentType?: string },
@@ -334,7 +346,7 @@ class HttpKubeClient implements KubeClient {
   async #call<Answer>(action: string, request: RawRequest, onWarning?: (text: string) => void): Promise<Answer> {
     const { status, headers, body } = await this.request(request);
     if (status < 200 || status > 299) {
-      throw answerToError(action, { statusCode: status, body, retryAfter: headers['retry-after'] });
+      throw this.#note(answerToError(action, { statusCode: status, body, retryAfter: headers['retry-after'] }));
     }
     if (onWarning !== undefined) for (const text of parseWarnings(headers['warning'])) onWarning(text);
     try {

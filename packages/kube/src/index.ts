@@ -1,6 +1,7 @@
 export * from './client.ts';
 export * from './cluster-access.ts';
 export * from './errors.ts';
+export * from './forbidden.ts';
 export * from './in-cluster.ts';
 export * from './informer.ts';
 export * from './informer-store.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLog, systemClock } from '@meltemi/base';
 import { KubeError } from './errors.ts';
-import { runLeaderElection } from './leader-election.ts';
+import { type LeaderElectionOptions, runLeaderElection } from './leader-election.ts';
 import { LEASES } from './resources.ts';
 import { eventually } from './testing/eventually.ts';
 import { FakeKubeClient } from './testing/fake-kube-client.ts';
@@ -10,7 +10,13 @@ import { FakeKubeClient } from './testing/fake-kube-client.ts';
 const KEY = { namespace: 'istio-system', name: 'leader' };
 const TIMING = { leaseDurationMs: 200, renewDeadlineMs: 100, retryMs: 10 };
 
-function join(client: FakeKubeClient, identity: string, leading: Set<string>, stop: AbortSignal): Promise<void> {
+function join(
+  client: FakeKubeClient,
+  identity: string,
+  leading: Set<string>,
+  stop: AbortSignal,
+  revision?: LeaderElectionOptions['revision'],
+): Promise<void> {
   return runLeaderElection(
     {
       client,
@@ -20,6 +26,7 @@ function join(client: FakeKubeClient, identity: string, leading: Set<string>, st
       random: () => 0.5,
       log: silentLog,
       timing: TIMING,
+      ...(revision === undefined ? {} : { revision }),
       lead: async (signal) => {
         leading.add(identity);
         await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
@@ -79,4 +86,24 @@ test('LeaderElection takes a lease over only after having seen it unchanged for 
   assert.ok(performance.now() - startedMs >= 1_000);
   stop.abort();
   await election;
+});
+
+test('LeaderElection lets the preferred revision take the lease from another one, and not the other way round', async () => {
+  const client = new FakeKubeClient();
+  const leading = new Set<string>();
+  const stops = { canary: new AbortController(), stable: new AbortController() };
+  const enter = (name: 'canary' | 'stable'): Promise<void> =>
+    join(client, name, leading, stops[name].signal, { name, isPreferred: name === 'stable' });
+  const canary = enter('canary');
+  await eventually(() => leading.has('canary'));
+  const stable = enter('stable');
+  await eventually(() => leading.has('stable') && !leading.has('canary'));
+  const updates = (): number => client.calls.filter(({ verb }) => verb === 'update').length;
+  const before = updates();
+  await eventually(() => updates() > before + 5);
+  assert.deepEqual([...leading], ['stable']);
+  assert.equal((await client.get(LEASES, KEY)).metadata.labels?.['istio.io/rev'], 'stable');
+  stops.canary.abort();
+  stops.stable.abort();
+  await Promise.all([canary, stable]);
 });

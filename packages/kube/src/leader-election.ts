@@ -26,8 +26,26 @@ export interface LeaderElectionOptions {
   readonly random: Random;
   readonly log: Log;
   /** Default 15 s, 10 s and 2 s. */
-  readonly timing?: { readonly leaseDurationMs: number; readonly renewDeadlineMs: number; readonly retryMs: number };
+  readonly timing?: LeaseTiming;
+  /**
+   * Which revision of the control plane asks. A preferred one takes the lease over from any other revision, so that
+   * duties which revisions share are done by the one that is the default. Absent: all candidates are alike.
+   */
+  readonly revision?: { readonly name: string; readonly isPreferred: boolean };
 }
+
+/** How patient the candidates of an election are. */
+export interface LeaseTiming {
+  /** How long a holder that stays silent keeps the lease. */
+  readonly leaseDurationMs: number;
+  /** A holder that cannot renew for this long steps down; shorter than the lease, so two never lead at once. */
+  readonly renewDeadlineMs: number;
+  /** Pause between two renewals, or between two looks at another's lease. */
+  readonly retryMs: number;
+}
+
+/** Label of a Lease: the revision of its holder. */
+const REVISION_LABEL = 'istio.io/rev';
 
 /** RFC 3339 with microseconds, which Lease demands. */
 function microTime(unixMs: number): string {
@@ -41,7 +59,8 @@ function microTime(unixMs: number): string {
  * of two machines.
  */
 export async function runLeaderElection(options: LeaderElectionOptions, signal: AbortSignal): Promise<void> {
-  const { client, lease: key, identity, clock, random, log } = options;
+  const { client, lease: key, identity, clock, random, log, revision } = options;
+  const labels = revision === undefined ? {} : { labels: { [REVISION_LABEL]: revision.name } };
   const { leaseDurationMs, renewDeadlineMs, retryMs } = options.timing ?? {
     leaseDurationMs: LEASE_DURATION_MS,
     renewDeadlineMs: RENEW_DEADLINE_MS,
@@ -62,6 +81,7 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
   const isFree = (lease: Lease): boolean => {
     const holder = lease.spec?.holderIdentity ?? '';
     if (holder === '' || holder === identity) return true;
+    if (revision?.isPreferred === true && lease.metadata.labels?.[REVISION_LABEL] !== revision.name) return true;
     const { resourceVersion } = lease.metadata;
     if (seen === undefined || seen.resourceVersion !== resourceVersion) {
       const durationMs = (lease.spec?.leaseDurationSeconds ?? 0) * 1000 || leaseDurationMs;
@@ -77,12 +97,14 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
     try {
       const present = await client.find(LEASES, key, call);
       if (present === undefined) {
-        const fresh = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { ...key }, spec: spec(now, 0) };
+        const metadata = { ...key, ...labels };
+        const fresh = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec: spec(now, 0) };
         return await client.create(LEASES, fresh as Lease, call);
       }
       if (!isFree(present)) return undefined;
       const transitions = (present.spec?.leaseTransitions ?? 0) + (present.spec?.holderIdentity === identity ? 0 : 1);
-      return await client.update(LEASES, { ...present, spec: spec(now, transitions) }, call);
+      const metadata = { ...present.metadata, ...labels };
+      return await client.update(LEASES, { ...present, metadata, spec: spec(now, transitions) }, call);
     } catch (error) {
       if (isConflict(error) || isAlreadyExists(error)) return undefined;
       throw error;

@@ -50,9 +50,17 @@ async function readRefusal(answer: IncomingMessage, clock: Clock): Promise<strin
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/** What a watch is made with. */
+export interface WatchParts {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Told of an answer other than 200, besides the watch's own failure. */
+  readonly onRefusal?: (error: KubeError) => void;
+}
+
 /** One watch request, from its sending to its end. See `KubeClient.watch`. */
 export async function* watchResource<Kind extends KubeObject>(
-  { transport, clock }: { readonly transport: Transport; readonly clock: Clock },
+  { transport, clock, onRefusal }: WatchParts,
   ref: ResourceRef<Kind>,
   options: WatchOptions = {},
 ): AsyncGenerator<WatchEvent<Kind>> {
@@ -71,7 +79,9 @@ export async function* watchResource<Kind extends KubeObject>(
     if (answer.statusCode !== 200) {
       const body = await readRefusal(answer, clock);
       const retryAfter = answer.headers['retry-after'];
-      throw answerToError(action, { statusCode: answer.statusCode ?? 0, body, retryAfter });
+      const error = answerToError(action, { statusCode: answer.statusCode ?? 0, body, retryAfter });
+      onRefusal?.(error);
+      throw error;
     }
     options.onActivity?.();
     const onSilence = (): void => {

@@ -15,8 +15,10 @@ import {
 } from '@meltemi/registry';
 import { parseAcceptedCredentials } from '../accepted-credentials.ts';
 import { runRemoteDuties } from '../duties/cluster-duties.ts';
+import { followReplicaAddresses, type ReplicaAddresses } from '../duties/replica-addresses.ts';
 import type { RootSource } from '../duties/root-source.ts';
 import { UnknownClusters } from '../unknown-clusters.ts';
+import type { Leaderships } from './leaderships.ts';
 import type { RunContext } from './run-context.ts';
 
 /** Shows up in the audit logs of API servers. */
@@ -38,10 +40,12 @@ export interface Clusters {
 export interface ClusterParts {
   readonly trustDomain: () => string;
   readonly roots: RootSource;
+  readonly leaderships: Leaderships;
 }
 
 /** Prepares discovery in the own cluster and in those that remote secrets name. */
-export function prepareClusters(run: RunContext, { trustDomain, roots }: ClusterParts): Clusters {
+export function prepareClusters(run: RunContext, parts: ClusterParts): Clusters {
+  const { trustDomain } = parts;
   const { client, clock, random, log, settings } = run;
   const { clusterId, namespace, domainSuffix } = settings;
   const aggregate = createAggregateRegistry({ log: log.scope('registry') });
@@ -61,15 +65,20 @@ export function prepareClusters(run: RunContext, { trustDomain, roots }: Cluster
   aggregate.set(local);
   const metrics = createRegistryMetrics(run.metrics);
   metrics.managedClusters('local', 1);
+  const addresses = followReplicaAddresses(
+    { client, namespace, revision: settings.revision, podIp: settings.podIp, clock, random, log: log.scope('duties') },
+    run.signal,
+  );
   const remotes = createRemoteClusters({
     source: remoteSource(run),
     localClusterId: clusterId,
     aggregate,
     connect(id, access) {
-      const remote = createKubeClient({ access, clock, userAgent: USER_AGENT });
+      const onMissingRight = run.permissions.observer(id);
+      const remote = createKubeClient({ access, clock, userAgent: USER_AGENT, onMissingRight });
       return { client: remote, registry: registryOf(id, remote) };
     },
-    onAttach: (cluster) => lookAfter(cluster, run, roots),
+    onAttach: (cluster) => lookAfter(cluster, { run, parts, addresses }),
     allow: parseAcceptedCredentials(settings.insecureKubeconfigOptions),
     syncTimeoutMs: settings.remoteClusterTimeoutMs,
     clock,
@@ -87,16 +96,24 @@ function remoteSource({ client, clock, random, log, settings }: RunContext): Rem
   return createSecretSource({ client, namespace, clock, random, log: log.scope('remote') });
 }
 
-function lookAfter({ clusterId, client, signal }: AttachedCluster, run: RunContext, roots: RootSource): void {
+interface RemoteDutyParts {
+  readonly run: RunContext;
+  readonly parts: ClusterParts;
+  readonly addresses: ReplicaAddresses;
+}
+
+function lookAfter({ clusterId, client, signal }: AttachedCluster, { run, parts, addresses }: RemoteDutyParts): void {
   const { clock, random, log, settings, tasks } = run;
+  const { roots, leaderships } = parts;
   const duties = {
     clusterId,
     client,
     revision: settings.revision,
     roots,
+    leaderships,
     systemNamespace: settings.namespace,
     controlPlaneCluster: settings.clusterId,
-    podIp: settings.podIp,
+    addresses,
     clock,
     random,
     log: log.scope('duties'),

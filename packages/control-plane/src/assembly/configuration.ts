@@ -13,6 +13,7 @@ import {
 import { findUnimplementedFields } from '@meltemi/pilot';
 import { createInjectorSettings, type InjectorSettings } from '../injector-settings.ts';
 import { ofRevision } from '../revision-name.ts';
+import type { Leaderships } from './leaderships.ts';
 import type { RunContext } from './run-context.ts';
 
 /** What the control plane is told to do. */
@@ -26,10 +27,10 @@ export interface Configuration {
 }
 
 /** How long an object waits for what it refers to before an Event says so. */
-const PENDING_EVENT_MS = 2_000;
+const LATER_EVENT_MS = 2_000;
 
 /** Reads MeshConfig and the injector's settings, which everything else depends on, and prepares the configuration store. */
-export async function readConfiguration(run: RunContext): Promise<Configuration> {
+export async function readConfiguration(run: RunContext, leaderships: Leaderships): Promise<Configuration> {
   const { client, clock, random, log, settings, signal, tasks } = run;
   const { namespace, revision, clusterId } = settings;
   const meshConfig = createMeshConfigSource({
@@ -55,14 +56,17 @@ export async function readConfiguration(run: RunContext): Promise<Configuration>
   const metrics = createGalleyMetrics(run.metrics);
   const store = createConfigStore({ log: log.scope('galley'), metrics, domainSuffix: settings.domainSuffix });
   store.onReject((rejection, object) => {
-    const tell = (): void =>
+    // Every replica refuses it; one says so.
+    const tell = (): void => {
+      if (!leaderships.status.isLeading) return;
       tasks.run('Writing an Event', () => writeRejectionEvent(rejection, object, { client, clock, log }));
-    if (!rejection.isPending) return tell();
-    // What it refers to mostly arrives a moment later, and then there is nothing to tell.
+    };
+    if (!rejection.isPending && leaderships.status.isLeading) return tell();
+    // What it refers to mostly arrives a moment later, and then there is nothing to tell; at the start nobody leads yet.
     clock.setTimer(() => {
       const state = store.stateOf(rejection.key);
       if (state.state === 'rejected' && state.rejection === rejection && !signal.aborted) tell();
-    }, PENDING_EVENT_MS);
+    }, LATER_EVENT_MS);
   });
   const source = createKubernetesSource({ client, store, clock, random, log: log.scope('galley') });
   return { meshConfig, injector, store, metrics, source };

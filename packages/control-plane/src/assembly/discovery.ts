@@ -3,6 +3,7 @@ import {
   createClientCertificateAuthenticator,
   createKubernetesTokenAuthenticator,
 } from '@meltemi/citadel';
+import type { MeshSnapshot } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
 import { createDiscoveryMetrics } from '../discovery-metrics.ts';
 import { createStreamAuthenticator } from '../stream-authenticator.ts';
@@ -18,6 +19,8 @@ export interface Discovery {
   /** Not started yet. */
   readonly engine: PushEngine;
   readonly metrics: ReturnType<typeof createDiscoveryMetrics>;
+  /** Calls back with each new snapshot, before anything of it is sent. */
+  onSnapshot(listener: (snapshot: MeshSnapshot) => void): void;
 }
 
 /** Joins configuration and clusters into snapshots of the mesh, and prepares pushing them. */
@@ -38,6 +41,7 @@ export function prepareDiscovery(
     }),
   ];
   const metrics = createDiscoveryMetrics(run.metrics);
+  const snapshotListeners: ((snapshot: MeshSnapshot) => void)[] = [];
   const engine = createPushEngine({
     collect: () => ({
       meshConfig: meshConfig.current(),
@@ -51,6 +55,7 @@ export function prepareDiscovery(
     maxDebounceMs: settings.maxDebounceMs,
     authenticate: createStreamAuthenticator(authenticators),
     observer: metrics,
+    onSnapshot: (snapshot) => snapshotListeners.forEach((listener) => listener(snapshot)),
     controlPlane: JSON.stringify({ Component: 'istiod', ID: settings.podName, Info: { version: 'meltemi' } }),
   });
   run.own({ [Symbol.asyncDispose]: async () => engine[Symbol.dispose]() });
@@ -60,5 +65,5 @@ export function prepareDiscovery(
   });
   aggregate.onChange(() => engine.notify());
   store.onChange(() => engine.notify());
-  return { authenticators, engine, metrics };
+  return { authenticators, engine, metrics, onSnapshot: (listener) => void snapshotListeners.push(listener) };
 }

@@ -1,6 +1,7 @@
 import type { Clock, createTaskOwner, Log, Random } from '@meltemi/base';
 import type { KubeClient } from '@meltemi/kube';
 import type { Registry } from 'prom-client';
+import type { Permissions } from '../duties/permissions.ts';
 import type { ControlPlaneSettings } from '../options.ts';
 
 /** What every part of the control plane is built with. */
@@ -12,6 +13,8 @@ export interface RunContext {
   readonly metrics: Registry;
   /** The API server of its own cluster. */
   readonly client: KubeClient;
+  /** Rights that API servers have refused lately. */
+  readonly permissions: Permissions;
   /** Aborts when the control plane stops. */
   readonly signal: AbortSignal;
   /** Owns work that nobody waits for. */

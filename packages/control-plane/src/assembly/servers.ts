@@ -53,6 +53,7 @@ export async function startServers(run: RunContext, parts: ServedParts): Promise
         remoteClusters: () => clusters.remotes.list(),
         unknownClusters: () => clusters.unknown.list([run.settings.clusterId, ...clusters.remotes.ids()]),
         isReady,
+        missingRights: () => run.permissions.missing(),
       }),
       loopbackOnlyPrefix: '/debug',
       log: run.log.scope('http'),

@@ -21,6 +21,8 @@ export interface DebugSources {
   readonly unknownClusters: () => readonly string[];
   /** Whether everything that the control plane needs at start has been read. */
   readonly isReady: () => boolean;
+  /** Rights that are missing, in words. */
+  readonly missingRights: () => readonly string[];
 }
 
 /** Readiness, and the debug pages by path. */
@@ -28,7 +30,7 @@ export function createDebugPages(sources: DebugSources): ReadonlyMap<string, Htt
   const { engine, store, meshConfig } = sources;
   const statuses = (): ReturnType<typeof describeSync> => describeSync(engine.server.statuses());
   return new Map<string, HttpPage>([
-    ['/ready', () => (sources.isReady() ? textAnswer('') : textAnswer('still reading its sources\n', 503))],
+    ['/ready', () => readiness(sources)],
     ['/debug/syncz', () => jsonAnswer(statuses())],
     ['/debug/adsz', () => jsonAnswer(describeStreams(engine))],
     ['/debug/clusterz', () => jsonAnswer(describeClusters(sources))],
@@ -72,6 +74,13 @@ function describeClusters({
       }),
     ),
   ];
+}
+
+/** What keeps a control plane from its start is said to whoever looks at the probe's answer. */
+function readiness({ isReady, missingRights }: DebugSources): HttpAnswer {
+  if (isReady()) return textAnswer('');
+  const lines = ['still reading its sources', ...missingRights().map((right) => `missing permission: ${right}`)];
+  return textAnswer(`${lines.join('\n')}\n`, 503);
 }
 
 function describeStreams(engine: PushEngine): unknown {

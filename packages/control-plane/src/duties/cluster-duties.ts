@@ -1,8 +1,11 @@
 import type { Clock, Log, Random } from '@meltemi/base';
 import type { KubeClient } from '@meltemi/kube';
-import { keepDiscoveryAddress } from './discovery-address.ts';
+import { untilAborted } from '../until-aborted.ts';
+import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { keepInjectionBundle } from './injection-bundle.ts';
+import type { Leadership } from './leadership.ts';
 import { whileConsented } from './remote-consent.ts';
+import type { ReplicaAddresses } from './replica-addresses.ts';
 import { keepRootCertificates } from './root-certificates.ts';
 import type { RootSource } from './root-source.ts';
 import { keepValidationBundle } from './validation-bundle.ts';
@@ -12,7 +15,10 @@ export interface ClusterDutyOptions {
   readonly clusterId: string;
   readonly client: KubeClient;
   readonly revision: string;
+  readonly systemNamespace: string;
   readonly roots: RootSource;
+  /** One replica for all looks after namespaces, and one after webhooks. */
+  readonly leaderships: { readonly namespaces: Leadership; readonly webhooks: Leadership };
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -20,11 +26,10 @@ export interface ClusterDutyOptions {
 
 /** What the duties in a remote cluster are done with, besides. */
 export interface RemoteDutyOptions extends ClusterDutyOptions {
-  readonly systemNamespace: string;
   /** The cluster that this control plane runs in. */
   readonly controlPlaneCluster: string;
-  /** Where the remote Service `istiod` shall lead; absent outside of a pod. */
-  readonly podIp: string | undefined;
+  /** Where the remote Service `istiod` shall lead: to every replica. */
+  readonly addresses: ReplicaAddresses;
 }
 
 /** What the duties in the control plane's own cluster are done with, besides. */
@@ -35,32 +40,34 @@ export interface LocalDutyOptions extends ClusterDutyOptions {
 
 /** Does in the control plane's own cluster what workloads need before they can join. Ends when the signal aborts. */
 export async function runLocalDuties(options: LocalDutyOptions, signal: AbortSignal): Promise<void> {
-  // Validation becomes binding with its certificate, so it has to wait: nobody could change configuration meanwhile.
+  const { namespaces, webhooks } = options.leaderships;
+  // It becomes binding once it answers, so it waits until this control plane can.
   const validation = async (): Promise<void> => {
-    await options.ready;
-    if (!signal.aborted) await keepValidationBundle(options, signal);
+    await Promise.race([options.ready, untilAborted(signal)]);
+    await webhooks.whileLeading(signal, (term) => keepValidationBundle(options, term));
   };
-  await Promise.all([keepRootCertificates(options, signal), keepInjectionBundle(options, signal), validation()]);
+  await Promise.all([
+    namespaces.whileLeading(signal, (term) => keepRootCertificates(options, term)),
+    webhooks.whileLeading(signal, (term) => keepInjectionBundle(options, term)),
+    validation(),
+  ]);
 }
 
 /**
  * Does the same in a remote cluster, as long as that names this control plane: the mesh's roots in every namespace, the
- * certificate of the sidecar webhook, and the control plane's address. Ends when the signal aborts.
+ * certificate of the sidecar webhook, and the replicas' addresses. Ends when the signal aborts.
  */
 export async function runRemoteDuties(options: RemoteDutyOptions, signal: AbortSignal): Promise<void> {
-  const { podIp, systemNamespace } = options;
-  await whileConsented(options, signal, async (consented) => {
-    await Promise.all([
-      keepRootCertificates(options, consented),
-      keepInjectionBundle(options, consented),
-      ...(podIp === undefined
-        ? []
-        : [
-            keepDiscoveryAddress(
-              { ...options, discoveryAddress: { ip: podIp, namespace: systemNamespace } },
-              consented,
-            ),
-          ]),
-    ]);
-  });
+  const { namespaces, webhooks } = options.leaderships;
+  // Revisions share the roots; each has a webhook and a Service of its own.
+  await Promise.all([
+    namespaces.whileLeading(signal, (term) =>
+      whileConsented(options, term, (consented) => keepRootCertificates(options, consented)),
+    ),
+    webhooks.whileLeading(signal, (term) =>
+      whileConsented(options, term, async (consented) => {
+        await Promise.all([keepInjectionBundle(options, consented), keepDiscoveryAddresses(options, consented)]);
+      }),
+    ),
+  ]);
 }

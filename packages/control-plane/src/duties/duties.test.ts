@@ -3,13 +3,21 @@ import { test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '@meltemi/base';
 import {
   CONFIG_MAPS,
+  ENDPOINT_SLICES,
+  type EndpointSlice,
+  KubeError,
+  LEASES,
   NAMESPACES,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually } from '@meltemi/testing';
+import { untilAborted } from '../until-aborted.ts';
+import { keepDiscoveryAddresses } from './discovery-address.ts';
+import { createLeadership } from './leadership.ts';
 import { hasConsent } from './remote-consent.ts';
+import { followReplicaAddresses } from './replica-addresses.ts';
 import { keepRootCertificates } from './root-certificates.ts';
 import { buildBundlePatch, keepValidationBundle } from './validation-bundle.ts';
 
@@ -74,11 +82,18 @@ test('keepRootCertificates writes the roots to every namespace with workloads, p
 const CONFIGURATION: ValidatingWebhookConfiguration = {
   apiVersion: 'admissionregistration.k8s.io/v1',
   kind: 'ValidatingWebhookConfiguration',
-  metadata: { name: 'istio-validator-istio-system', labels: { 'istio.io/rev': 'default' }, resourceVersion: '7' },
+  metadata: { name: 'istio-validator-istio-system', labels: { 'istio.io/rev': 'default' } },
   webhooks: [
     {
-      name: 'validation.istio.io',
+      name: 'rev.validation.istio.io',
       clientConfig: { service: { namespace: 'istio-system', name: 'istiod' } },
+      failurePolicy: 'Ignore',
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    },
+    {
+      name: 'other.example.org',
+      clientConfig: { url: 'https://other.example.org', caBundle: 'b3RoZXI=' },
       failurePolicy: 'Ignore',
       sideEffects: 'None',
       admissionReviewVersions: ['v1'],
@@ -86,43 +101,75 @@ const CONFIGURATION: ValidatingWebhookConfiguration = {
   ],
 };
 
-test('keepValidationBundle makes the webhook binding together with its certificate', async () => {
+const CALLED = new KubeError('admission webhook "rev.validation.istio.io" denied the request: as asked', {
+  statusCode: 422,
+});
+const DOWN = new KubeError('failed calling webhook "rev.validation.istio.io": connection refused', { statusCode: 500 });
+
+test('GALLEY-05 the webhook becomes binding once the API server has refused by it, not while it cannot be called', async () => {
   const client = new FakeKubeClient();
-  const { resourceVersion: _version, ...metadata } = CONFIGURATION.metadata;
-  const other = { ...metadata, name: 'istio-validator-b-istio-system', labels: { 'istio.io/rev': 'b' } };
-  client.seed(VALIDATING_WEBHOOK_CONFIGURATIONS, { ...CONFIGURATION, metadata }, { ...CONFIGURATION, metadata: other });
+  const foreign = { ...CONFIGURATION.metadata, name: 'canary', labels: { 'istio.io/rev': 'canary' } };
+  client.seed(VALIDATING_WEBHOOK_CONFIGURATIONS, CONFIGURATION, { ...CONFIGURATION, metadata: foreign });
   const stop = new AbortController();
+  let answer: KubeError | undefined = DOWN;
+  client.failWhen(({ verb, ref }) => (verb === 'create' && ref.plural === 'virtualservices' ? answer : undefined));
+  const roots = rootSource('pem');
   const running = keepValidationBundle(
-    { ...COMMON, client, revision: 'default', roots: rootSource('pem') },
+    { ...COMMON, client, revision: 'default', systemNamespace: 'istio-system', roots },
     stop.signal,
   );
-  await eventually(
-    () => {
-      const [own] = client
-        .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
-        .filter((object) => object.metadata.name === metadata.name);
-      const [webhook] = own?.webhooks ?? [];
-      assert.equal(webhook?.failurePolicy, 'Fail');
-      assert.equal(webhook.clientConfig.caBundle, Buffer.from('pem').toString('base64'));
-    },
-    DEADLINE_MS,
-    5,
+  const state = (name = CONFIGURATION.metadata.name) =>
+    client
+      .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
+      .find(({ metadata }) => metadata.name === name)
+      ?.webhooks?.map(({ clientConfig, failurePolicy }) => [failurePolicy, clientConfig.caBundle]);
+  const tests = (): number => client.calls.filter(({ ref }) => ref.plural === 'virtualservices').length;
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  await eventually(() => assert.ok(tests() >= 2), DEADLINE_MS, 5);
+  assert.deepEqual(state(), [
+    ['Ignore', base64('pem')],
+    ['Ignore', 'b3RoZXI='],
+  ]);
+  answer = CALLED;
+  await eventually(() => assert.deepEqual(state()?.[0], ['Fail', base64('pem')]), DEADLINE_MS, 5);
+  // Once proven it stays binding, whatever happens to the certificate.
+  answer = DOWN;
+  roots.replace('new');
+  await eventually(() => assert.deepEqual(state()?.[0], ['Fail', base64('new')]), DEADLINE_MS, 5);
+  assert.deepEqual(state('canary'), [
+    ['Ignore', undefined],
+    ['Ignore', 'b3RoZXI='],
+  ]);
+  stop.abort();
+  await running;
+});
+
+test('A control plane that begins anew lets configuration pass while a binding webhook is not reached', async () => {
+  const client = new FakeKubeClient();
+  const webhooks = CONFIGURATION.webhooks?.map((webhook) => ({ ...webhook, failurePolicy: 'Fail' as const }));
+  client.seed(VALIDATING_WEBHOOK_CONFIGURATIONS, { ...CONFIGURATION, ...(webhooks === undefined ? {} : { webhooks }) });
+  const stop = new AbortController();
+  client.failWhen(({ verb, ref }) => (verb === 'create' && ref.plural === 'virtualservices' ? DOWN : undefined));
+  const running = keepValidationBundle(
+    { ...COMMON, client, revision: 'default', systemNamespace: 'istio-system', roots: rootSource('pem') },
+    stop.signal,
   );
-  const foreign = client
-    .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
-    .find((object) => object.metadata.name === other.name);
-  assert.equal(foreign?.webhooks?.[0]?.failurePolicy, 'Ignore', "another revision's is left alone");
+  const policies = () =>
+    client.objects(VALIDATING_WEBHOOK_CONFIGURATIONS)[0]?.webhooks?.map(({ failurePolicy }) => failurePolicy);
+  await eventually(() => assert.deepEqual(policies(), ['Ignore', 'Fail']), DEADLINE_MS, 5);
   stop.abort();
   await running;
 });
 
 test('buildBundlePatch carries the version it was made from, and is absent when nothing is to be done', () => {
-  const patch = buildBundlePatch(CONFIGURATION, 'pem') as {
+  const wanted = { rootPem: 'pem', failurePolicy: 'Fail' } as const;
+  const versioned = { ...CONFIGURATION, metadata: { ...CONFIGURATION.metadata, resourceVersion: '7' } };
+  const patch = buildBundlePatch(versioned, wanted) as {
     readonly metadata: object;
     readonly webhooks: NonNullable<ValidatingWebhookConfiguration['webhooks']>;
   };
   assert.deepEqual(patch.metadata, { resourceVersion: '7' });
-  assert.equal(buildBundlePatch({ ...CONFIGURATION, webhooks: patch.webhooks }, 'pem'), undefined);
+  assert.equal(buildBundlePatch({ ...CONFIGURATION, webhooks: patch.webhooks }, wanted), undefined);
 });
 
 test('hasConsent reads the annotation of the system namespace', () => {
@@ -138,4 +185,69 @@ test('hasConsent reads the annotation of the system namespace', () => {
   assert.equal(hasConsent(namespace('*'), 'cluster1'), true);
   assert.equal(hasConsent(namespace('cluster10'), 'cluster1'), false);
   assert.equal(hasConsent(namespace(), 'cluster1'), false);
+});
+
+function slice(name: string, endpoints: EndpointSlice['endpoints']): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name, namespace: 'istio-system', labels: { 'kubernetes.io/service-name': 'istiod' } },
+    addressType: 'IPv4',
+    ...(endpoints === undefined ? {} : { endpoints }),
+    ports: [],
+  };
+}
+
+test('keepDiscoveryAddresses leads a remote cluster to every ready replica, and follows them', async () => {
+  const local = new FakeKubeClient();
+  const remote = new FakeKubeClient();
+  const ready = (ip: string, isReady = true) => ({ addresses: [ip], conditions: { ready: isReady } });
+  local.seed(ENDPOINT_SLICES, slice('istiod-1', [ready('10.0.0.2'), ready('10.0.0.9', false)]));
+  const stop = new AbortController();
+  const addresses = followReplicaAddresses(
+    { ...COMMON, client: local, namespace: 'istio-system', revision: 'default', podIp: '10.0.0.1' },
+    stop.signal,
+  );
+  const running = keepDiscoveryAddresses(
+    {
+      ...COMMON,
+      clusterId: 'cluster2',
+      client: remote,
+      revision: 'default',
+      addresses,
+      systemNamespace: 'istio-system',
+    },
+    stop.signal,
+  );
+  const written = () => remote.objects(ENDPOINT_SLICES)[0]?.endpoints?.flatMap((endpoint) => endpoint.addresses);
+  await eventually(() => assert.deepEqual(written(), ['10.0.0.1', '10.0.0.2']), DEADLINE_MS, 5);
+  const key = { namespace: 'istio-system', name: 'istiod-1' };
+  await local.patch(ENDPOINT_SLICES, key, { type: 'merge', body: { endpoints: [ready('10.0.0.3')] } });
+  await eventually(() => assert.deepEqual(written(), ['10.0.0.1', '10.0.0.3']), DEADLINE_MS, 5);
+  stop.abort();
+  await running;
+});
+
+test('Leadership does work in each term, and ends a term only when its work has ended', async () => {
+  const client = new FakeKubeClient();
+  const stop = new AbortController();
+  const timing = { leaseDurationMs: 200, renewDeadlineMs: 100, retryMs: 10 };
+  const lease = { namespace: 'istio-system', name: 'l' };
+  const leadership = createLeadership({ ...COMMON, client, lease, identity: 'a', timing });
+  const told: string[] = [];
+  const running = leadership.run(stop.signal);
+  const working = leadership.whileLeading(stop.signal, async (term) => {
+    told.push('begun');
+    await untilAborted(term);
+    told.push('ended');
+  });
+  await eventually(() => assert.deepEqual(told, ['begun']), DEADLINE_MS, 5);
+  const heal = client.failWhen(() => new KubeError('away', { statusCode: 0 }));
+  await eventually(() => assert.deepEqual(told, ['begun', 'ended']), DEADLINE_MS, 5);
+  assert.equal(leadership.isLeading, false);
+  heal();
+  await eventually(() => assert.deepEqual(told, ['begun', 'ended', 'begun']), DEADLINE_MS, 5);
+  stop.abort();
+  await Promise.all([running, working]);
+  assert.equal((await client.get(LEASES, lease)).spec?.holderIdentity, '');
 });

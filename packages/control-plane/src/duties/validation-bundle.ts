@@ -10,12 +10,19 @@ import {
 } from '@meltemi/kube';
 import { untilAborted } from '../until-aborted.ts';
 import type { RootSource } from './root-source.ts';
+import { findSelfTestProblem } from './validation-self-test.ts';
+
+/** Webhooks whose name ends so are the control plane's; `rev.` or `namespace.` may stand before it. */
+const WEBHOOK_NAME_SUFFIX = 'validation.istio.io';
+const RETRY = { baseMs: 100, maxMs: 60_000 };
 
 /** What {@link keepValidationBundle} works with. */
 export interface ValidationBundleOptions {
-  readonly client: Pick<KubeClient, 'list' | 'watch' | 'server' | 'patch'>;
+  readonly client: Pick<KubeClient, 'list' | 'watch' | 'server' | 'patch' | 'create'>;
   /** Only configurations of this revision are touched. */
   readonly revision: string;
+  /** Where the self-test pretends to create something. */
+  readonly systemNamespace: string;
   readonly roots: RootSource;
   readonly clock: Clock;
   readonly random: Random;
@@ -23,13 +30,14 @@ export interface ValidationBundleOptions {
 }
 
 /**
- * Keeps the certificate that the API server verifies the revision's validating webhooks by up to date, until the signal
- * aborts.
+ * Keeps the certificate that the API server verifies the validating webhook by up to date, until the signal aborts.
  *
- * With it a webhook becomes binding (`failurePolicy: Fail`): from then on it can answer.
+ * The webhook becomes binding (`failurePolicy: Fail`) once the API server has been seen to refuse by it, and stays so:
+ * only a control plane that begins anew and finds that its webhook is not reached lets configuration pass meanwhile.
  */
 export async function keepValidationBundle(options: ValidationBundleOptions, signal: AbortSignal): Promise<void> {
   const { client, revision, roots, clock, random, log } = options;
+  let isProven = false;
   const informer = createInformer<ValidatingWebhookConfiguration>({
     client,
     ref: VALIDATING_WEBHOOK_CONFIGURATIONS,
@@ -38,31 +46,57 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
     clock,
     random,
   });
+
+  /** @returns Whether the configuration is as wished now; if not, the watch tells of somebody else's write. */
+  const write = async (name: string, failurePolicy: FailurePolicy | undefined): Promise<boolean> => {
+    const present = informer.store.get({ name });
+    const body = present && buildBundlePatch(present, { rootPem: roots.rootPem(), failurePolicy });
+    if (body === undefined) return true;
+    try {
+      await client.patch(VALIDATING_WEBHOOK_CONFIGURATIONS, { name }, { type: 'merge', body }, { signal });
+      return true;
+    } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return false;
+      throw error;
+    }
+  };
+
+  const reconcile = async (name: string): Promise<void> => {
+    if (signal.aborted || informer.store.get({ name })?.webhooks?.some(isOwn) !== true) return;
+    if (isProven) return void (await write(name, 'Fail'));
+    // First the certificate, without which the API server cannot call; a policy that is there stays for the moment.
+    if (!(await write(name, undefined))) return;
+    const problem = await findSelfTestProblem(options, signal);
+    if (signal.aborted) return;
+    isProven = problem === undefined;
+    if (isProven) {
+      log.info('The API server refuses by the validating webhook; it is binding now', { name });
+      informer.store.list().forEach(add);
+      return;
+    }
+    await write(name, 'Ignore');
+    throw new Error(problem);
+  };
+
   await using queue = createWorkQueue({
-    clock,
-    random,
-    onError: (name, error, retryMs) =>
-      log.warn('Cannot complete the validating webhook; will try again', {
-        name,
-        error: messageOf(error),
-        retryMs: Math.round(retryMs),
-      }),
-    async work(name) {
-      const present = informer.store.get({ name });
-      const body = present === undefined ? undefined : buildBundlePatch(present, roots.rootPem());
-      if (signal.aborted || body === undefined) return;
+    work: async (name) => {
       try {
-        await client.patch(VALIDATING_WEBHOOK_CONFIGURATIONS, { name }, { type: 'merge', body }, { signal });
-        log.info('Validating webhook given the current root certificates; it is binding now', { name });
+        await reconcile(name);
       } catch (error) {
-        // Somebody else wrote, or removed, it: the watch tells, and the work is done anew.
-        if (!signal.aborted && !isConflict(error) && !isNotFound(error)) throw error;
+        if (!signal.aborted) throw error;
       }
     },
+    onError: (name, error, retryMs) =>
+      log.warn('The validating webhook is not binding yet; will try again', {
+        name,
+        reason: messageOf(error),
+        retryMs: Math.round(retryMs),
+      }),
+    clock,
+    random,
+    backoff: RETRY,
   });
-  const add = ({ metadata }: ValidatingWebhookConfiguration): void => {
-    queue.add(metadata.name);
-  };
+  const add = ({ metadata }: ValidatingWebhookConfiguration): void => queue.add(metadata.name);
   informer.subscribe({ onAdd: add, onUpdate: add });
   const stopFollowing = roots.onChange(() => informer.store.list().forEach(add));
   try {
@@ -73,29 +107,38 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
   }
 }
 
+type FailurePolicy = 'Fail' | 'Ignore';
+
+function isOwn({ name }: { readonly name: string }): boolean {
+  return name.endsWith(WEBHOOK_NAME_SUFFIX);
+}
+
 /**
  * The patch that completes a configuration.
  *
- * @returns `undefined` when it is complete.
+ * @param wanted.failurePolicy Absent: it stays as it is.
+ * @returns `undefined` when nothing is to be done.
  */
-export function buildBundlePatch(configuration: ValidatingWebhookConfiguration, rootPem: string): object | undefined {
-  const caBundle = Buffer.from(rootPem).toString('base64');
-  const { metadata, webhooks = [] } = configuration;
+export function buildBundlePatch(
+  { metadata, webhooks = [] }: ValidatingWebhookConfiguration,
+  wanted: { readonly rootPem: string; readonly failurePolicy: FailurePolicy | undefined },
+): object | undefined {
+  const caBundle = Buffer.from(wanted.rootPem).toString('base64');
+  const policyOf = (present: string | undefined): string | undefined => wanted.failurePolicy ?? present;
   const isComplete = webhooks.every(
     ({ name, clientConfig, failurePolicy }) =>
-      !isOurs(name) || (clientConfig.caBundle === caBundle && failurePolicy === 'Fail'),
+      !isOwn({ name }) || (clientConfig.caBundle === caBundle && failurePolicy === policyOf(failurePolicy)),
   );
   if (isComplete) return undefined;
   const completed = webhooks.map((webhook) =>
-    isOurs(webhook.name)
-      ? { ...webhook, clientConfig: { ...webhook.clientConfig, caBundle }, failurePolicy: 'Fail' }
+    isOwn(webhook)
+      ? {
+          ...webhook,
+          clientConfig: { ...webhook.clientConfig, caBundle },
+          failurePolicy: policyOf(webhook.failurePolicy),
+        }
       : webhook,
   );
   // A merge patch replaces the list as a whole, so it must be refused if somebody else changed it meanwhile.
   return { metadata: { resourceVersion: metadata.resourceVersion }, webhooks: completed };
-}
-
-/** Whether a webhook is answered by a control plane; a configuration may hold others. */
-function isOurs(name: string): boolean {
-  return name.endsWith('validation.istio.io');
 }

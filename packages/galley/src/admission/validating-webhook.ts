@@ -15,6 +15,9 @@ export interface ValidatingWebhookOptions {
   readonly metrics?: GalleyMetrics;
 }
 
+/** Marks an object that is refused whatever it holds: by it a control plane learns whether its webhook is called. */
+export const ALWAYS_REJECT_ANNOTATION = 'internal.istio.io/webhook-always-reject';
+
 /** Decides about one object: refuses what is invalid, warns of what is doubtful or has no effect yet. */
 export function admitConfig(request: AdmissionRequest, options: ValidatingWebhookOptions): AdmissionResponse {
   const { uid, operation } = request;
@@ -24,6 +27,11 @@ export function admitConfig(request: AdmissionRequest, options: ValidatingWebhoo
     version: request.kind.version,
     resource: request.resource?.resource ?? request.kind.kind.toLowerCase(),
   };
+  if (isSelfTest(request)) {
+    // Not counted: nobody tried to configure anything.
+    const message = `annotation ${ALWAYS_REJECT_ANNOTATION} asks for a refusal`;
+    return { uid, allowed: false, status: { code: 422, reason: 'Invalid', message } };
+  }
   const { object, findings } = validateObject(withNamespace(request), { checkRegex: checkRe2 });
   const warnings = findings.filter((finding) => finding.severity === 'warning').map(formatFinding);
   if (object === undefined) {
@@ -40,6 +48,11 @@ export function admitConfig(request: AdmissionRequest, options: ValidatingWebhoo
     ...warnOfUnimplemented(object.kind, object.spec, options.unimplemented),
   ];
   return { uid, allowed: true, ...withWarnings(all) };
+}
+
+function isSelfTest({ object }: AdmissionRequest): boolean {
+  const metadata = (object as Partial<KubernetesObject> | null | undefined)?.metadata;
+  return metadata?.annotations?.[ALWAYS_REJECT_ANNOTATION] !== undefined;
 }
 
 function withWarnings(warnings: readonly string[]): { readonly warnings?: readonly string[] } {

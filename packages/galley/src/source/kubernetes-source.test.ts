@@ -26,8 +26,16 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test('KubernetesSource fills the store, follows changes and removals', async () => {
+/** Answers for every group that it serves virtualservices. */
+function servingVirtualServices(): FakeKubeClient {
   const client = new FakeKubeClient();
+  const body = JSON.stringify({ resources: [{ name: 'virtualservices' }] });
+  client.onRequest = () => ({ status: 200, headers: {}, body });
+  return client;
+}
+
+test('KubernetesSource fills the store, follows changes and removals', async () => {
+  const client = servingVirtualServices();
   client.seed(VIRTUAL_SERVICES, OBJECT);
   const store = createConfigStore({ log: silentLog });
   const stop = new AbortController();

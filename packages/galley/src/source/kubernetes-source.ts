@@ -1,5 +1,5 @@
 import { KINDS, type KindDefinition, type KubernetesObject } from '@meltemi/api';
-import type { Clock, Log, Random } from '@meltemi/base';
+import { type Clock, type Log, type Random, sleep, systemClock } from '@meltemi/base';
 import { createInformer, type Informer, type KubeClient, type KubeObject, resourceRef } from '@meltemi/kube';
 import type { ConfigStore } from '../config-store.ts';
 
@@ -56,9 +56,9 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
     async start(signal) {
       await Promise.all(
         followed.map(async ({ definition, informer }) => {
-          const synced = informer.start(signal);
-          if (await isInstalled(client, definition, signal)) return synced;
+          if ((await findState(client, definition, signal)) !== 'missing') return informer.start(signal);
           log.warn(`The cluster does not define ${definition.kind}; it is ignored until its definition is applied`);
+          void followOnceInstalled(options, { definition, informer, signal });
           return undefined;
         }),
       );
@@ -66,20 +66,34 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   };
 }
 
-/** Whether the cluster serves a kind. When it cannot be asked, the answer is yes: the informer then waits for it. */
-async function isInstalled(
+/** How often a cluster is asked for a definition that was missing. */
+const DEFINITION_POLL_MS = 5_000;
+
+async function followOnceInstalled(
+  { client, log, clock = systemClock }: KubernetesSourceOptions,
+  { definition, informer, signal }: { definition: KindDefinition; informer: Informer<KubeObject>; signal: AbortSignal },
+): Promise<void> {
+  do await sleep(clock, DEFINITION_POLL_MS, signal);
+  while (!signal.aborted && (await findState(client, definition, signal)) !== 'served');
+  if (signal.aborted) return;
+  log.info(`The cluster defines ${definition.kind} now; it is followed`);
+  await informer.start(signal);
+}
+
+/** Whether the cluster serves a kind. `unknown` when it cannot be asked: an informer then waits for it. */
+async function findState(
   client: Pick<KubeClient, 'request'>,
   definition: KindDefinition,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<'served' | 'missing' | 'unknown'> {
   try {
     const path = `/apis/${definition.group}/${definition.storageVersion}`;
     const { status, body } = await client.request({ method: 'GET', path, signal });
-    if (status === 404) return false;
-    if (status !== 200) return true;
+    if (status === 404) return 'missing';
+    if (status !== 200) return 'unknown';
     const { resources = [] } = JSON.parse(body) as { readonly resources?: readonly { readonly name: string }[] };
-    return resources.some((resource) => resource.name === definition.plural);
+    return resources.some((resource) => resource.name === definition.plural) ? 'served' : 'missing';
   } catch {
-    return true;
+    return 'unknown';
   }
 }

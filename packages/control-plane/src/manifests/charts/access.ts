@@ -56,6 +56,13 @@ const CONFIGURATION_RULES: readonly Node[] = [...new Set(KINDS.map(({ group }) =
   verbs: READ,
 }));
 
+/** Whether proxies have an object is written into its status. */
+const STATUS_RULES: readonly Node[] = [...new Set(KINDS.map(({ group }) => group))].map((group) => ({
+  apiGroups: [group],
+  resources: KINDS.filter((definition) => definition.group === group).map(({ plural }) => `${plural}/status`),
+  verbs: ['patch'],
+}));
+
 interface Grant {
   readonly name: Expression | string;
   readonly account: Expression | string;
@@ -96,6 +103,7 @@ export function controlPlaneAccessNodes(options: { readonly annotations?: string
       rules: [
         ...DISCOVERY_RULES,
         ...CONFIGURATION_RULES,
+        ...STATUS_RULES,
         TOKEN_REVIEW_RULE,
         ...ROOT_CERTIFICATE_RULES,
         ...webhookRules('mutatingwebhookconfigurations', [include('injectorName')]),
@@ -111,7 +119,12 @@ export function controlPlaneAccessNodes(options: { readonly annotations?: string
       rules: [
         // Remote clusters' credentials; the self-signed root, which is kept in a Secret.
         { apiGroups: [''], resources: ['secrets'], verbs: [...READ, 'create'] },
-        { apiGroups: [''], resources: ['configmaps'], verbs: READ },
+        // MeshConfig and the injector's settings; replicas' reports to the one that writes statuses.
+        { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'create', 'patch', 'delete'] },
+        // The self-test of the validating webhook, as a dry run only.
+        { apiGroups: ['networking.istio.io'], resources: ['virtualservices'], verbs: ['create'] },
+        // Which replica does what one does for all.
+        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
       ],
     }),
   ];

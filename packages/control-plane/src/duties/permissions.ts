@@ -1,0 +1,92 @@
+import { type Clock, type createTaskOwner, type Log, messageOf, sha256Hex } from '@meltemi/base';
+import { EVENTS, type EventObject, formatRight, type KubeClient, type MissingRight } from '@meltemi/kube';
+import type { ControlPlaneSettings } from '../options.ts';
+
+/** A right that was not asked for again for this long is no longer said to be missing; what follows objects asks sooner. */
+const FORGET_MS = 90_000;
+/** More are logged, and not kept. */
+const MAX_RIGHTS = 100;
+const EVENT_REASON = 'MissingPermission';
+
+/** What {@link createPermissions} works with. */
+export interface PermissionOptions {
+  readonly settings: Pick<ControlPlaneSettings, 'podName' | 'namespace'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly tasks: Pick<ReturnType<typeof createTaskOwner>, 'run'>;
+}
+
+/** Rights that the control plane needs and has been refused. */
+export interface Permissions {
+  /** What is to be told of refusals in one cluster. */
+  observer(clusterId: string): (right: MissingRight) => void;
+  /** From now on each missing right is told by an Event of this pod too. */
+  tellBy(client: Pick<KubeClient, 'apply'>): void;
+  /** The rights that are missing at this moment, in words. */
+  missing(): readonly string[];
+}
+
+/**
+ * Remembers what API servers refuse, and says it once and plainly: in the log, by an Event of the control plane's pod,
+ * and in its readiness for as long as it is not ready.
+ */
+export function createPermissions({ settings, clock, log, tasks }: PermissionOptions): Permissions {
+  const lastSeenMs = new Map<string, number>();
+  let client: Pick<KubeClient, 'apply'> | undefined;
+
+  const forgetOld = (): void => {
+    for (const [words, seenMs] of lastSeenMs) {
+      if (clock.monotonicMs() - seenMs > FORGET_MS) lastSeenMs.delete(words);
+    }
+  };
+  const tell = async (words: string): Promise<void> => {
+    try {
+      await client?.apply(EVENTS, buildEvent(words, settings, clock.nowMs()), { fieldManager: 'istiod' });
+    } catch (error) {
+      log.info('Cannot write an Event about the missing permission', { error: messageOf(error) });
+    }
+  };
+  return {
+    observer: (clusterId) => (right) => {
+      const words = `${formatRight(right)} for ${right.user}, cluster ${clusterId}`;
+      forgetOld();
+      const isNew = !lastSeenMs.has(words);
+      if (isNew && lastSeenMs.size >= MAX_RIGHTS) return;
+      lastSeenMs.set(words, clock.monotonicMs());
+      if (!isNew) return;
+      log.error('The API server refuses for lack of a permission; grant it, and work goes on by itself', {
+        permission: formatRight(right),
+        user: right.user,
+        cluster: clusterId,
+      });
+      // That an Event must not be written cannot be told by one.
+      if (right.resource !== 'events') tasks.run('Writing an Event', () => tell(words));
+    },
+    tellBy(next) {
+      client = next;
+    },
+    missing() {
+      forgetOld();
+      return [...lastSeenMs.keys()].toSorted();
+    },
+  };
+}
+
+function buildEvent(words: string, { podName, namespace }: PermissionOptions['settings'], nowMs: number): EventObject {
+  const now = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    // One Event for each right, however often it is refused.
+    metadata: { name: `${podName}.${sha256Hex(words).slice(0, 16)}`, namespace },
+    involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName },
+    type: 'Warning',
+    reason: EVENT_REASON,
+    message: `The control plane may not ${words}; grant it, and work goes on by itself`,
+    count: 1,
+    firstTimestamp: now,
+    lastTimestamp: now,
+    source: { component: 'istiod' },
+    reportingComponent: 'istiod',
+  };
+}

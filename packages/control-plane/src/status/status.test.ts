@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { IstioStatus } from '@meltemi/api';
+import { silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { createConfigStore, createKubernetesSource } from '@meltemi/galley';
+import { CONFIG_MAPS, KubeError, type KubeObject, resourceRef } from '@meltemi/kube';
+import { FakeKubeClient } from '@meltemi/kube/testing';
+import type { MeshSnapshot } from '@meltemi/model';
+import { eventually } from '@meltemi/testing';
+import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
+import { createDistributionLedger, type DistributionReport } from './distribution-ledger.ts';
+import { followReports, publishReports } from './replica-reports.ts';
+import { buildStatus, differsInSubstance } from './resource-status.ts';
+import { keepStatuses } from './status-writer.ts';
+
+const DEADLINE_MS = 8_000;
+const COMMON = { clock: systemClock, random: systemRandom, log: silentLog };
+const NOW = '2026-11-26T12:00:00Z';
+const KEY = 'VirtualService/app1/v';
+
+type Stored = KubeObject & { readonly spec: unknown; readonly status?: IstioStatus };
+
+const VIRTUAL_SERVICES = resourceRef<Stored>({
+  group: 'networking.istio.io',
+  version: 'v1',
+  plural: 'virtualservices',
+  kind: 'VirtualService',
+});
+
+function report(proxyCount: number, generation: number, ackedCount: number): DistributionReport {
+  return { proxyCount, configs: new Map([[KEY, { generation, ackedCount }]]) };
+}
+
+test('A ledger counts the proxies that have acknowledged the snapshot since which an object is as it is', () => {
+  const proxy = (number: number, ...acked: readonly number[]) =>
+    ({ number, subscriptions: acked.map((ackedNumber) => ({ ackedNumber })) }) as unknown as DiscoveryStreamStatus;
+  const ledger = createDistributionLedger(() => [proxy(3, 3, 3), proxy(3, 3, 1), proxy(2, 2)]);
+  const resource = { kind: 'VirtualService', namespace: 'app1', name: 'v', generation: 4 };
+  const snapshot = (number: number, held: object) =>
+    ({ number, configsByKind: new Map([['VirtualService', [held]]]) }) as unknown as MeshSnapshot;
+  ledger.take(snapshot(1, resource));
+  ledger.take(snapshot(2, resource));
+  assert.deepEqual(ledger.report(), report(3, 4, 3));
+  ledger.take(snapshot(3, { ...resource, generation: 5 }));
+  assert.deepEqual(ledger.report(), report(3, 5, 1));
+});
+
+test('GALLEY-11 a status counts proxies and keeps what others wrote into it; its transition time moves with its truth', () => {
+  const other = { type: 'Other', status: 'True' } as const;
+  const facts = { generation: 2, ackedCount: 1, proxyCount: 2, findings: [] };
+  const first = buildStatus({ conditions: [other] }, facts, NOW);
+  assert.deepEqual(first, {
+    conditions: [
+      other,
+      {
+        type: 'Reconciled',
+        status: 'False',
+        lastProbeTime: NOW,
+        lastTransitionTime: NOW,
+        message: '1/2 proxies up to date.',
+        observedGeneration: 2,
+      },
+    ],
+    validationMessages: [],
+    observedGeneration: 2,
+  });
+  const later = '2026-11-26T12:01:00Z';
+  const second = buildStatus(first, { ...facts, proxyCount: 3 }, later);
+  assert.equal(second.conditions?.[1]?.lastTransitionTime, NOW);
+  assert.equal(differsInSubstance(first, second), false);
+  const third = buildStatus(second, { ...facts, ackedCount: 3, proxyCount: 3 }, later);
+  assert.deepEqual([third.conditions?.[1]?.status, third.conditions?.[1]?.lastTransitionTime], ['True', later]);
+  assert.equal(differsInSubstance(second, third), true);
+});
+
+test('Replicas report to the one that leads, and take their reports back', async () => {
+  const client = new FakeKubeClient();
+  const stops = { a: new AbortController(), b: new AbortController() };
+  const exchange = (reporter: string) => ({ ...COMMON, client, namespace: 'istio-system', reporter });
+  const seen = followReports(exchange('a'), stops.a.signal);
+  const leader = publishReports(
+    exchange('a'),
+    { report: () => report(9, 1, 9), isLeading: () => true },
+    stops.a.signal,
+  );
+  const follower = publishReports(
+    exchange('b'),
+    { report: () => report(2, 1, 1), isLeading: () => false },
+    stops.b.signal,
+  );
+  await eventually(() => assert.deepEqual(seen(), [report(2, 1, 1)]), DEADLINE_MS, 10);
+  assert.deepEqual(
+    client.objects(CONFIG_MAPS).map(({ metadata }) => metadata.name),
+    ['b-distribution'],
+  );
+  stops.b.abort();
+  await follower;
+  await eventually(() => assert.deepEqual(seen(), []), DEADLINE_MS, 10);
+  stops.a.abort();
+  await leader;
+});
+
+async function startWriter(reports: () => readonly DistributionReport[], spec: unknown) {
+  const client = new FakeKubeClient();
+  client.onRequest = () => ({ status: 200, headers: {}, body: '{"resources":[{"name":"virtualservices"}]}' });
+  client.seed(VIRTUAL_SERVICES, {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'v', namespace: 'app1', generation: 1 },
+    spec,
+  });
+  const store = createConfigStore({ log: silentLog });
+  const source = createKubernetesSource({ client, store, log: silentLog });
+  const stop = new AbortController();
+  await source.start(stop.signal);
+  const options = { ...COMMON, client, informers: source.informers, store, reports, domainSuffix: 'cluster.local' };
+  const running = keepStatuses(options, stop.signal);
+  return {
+    client,
+    condition: () => client.objects(VIRTUAL_SERVICES)[0]?.status?.conditions?.[0],
+    status: () => client.objects(VIRTUAL_SERVICES)[0]?.status,
+    writes: () => client.calls.filter(({ verb }) => verb === 'patch').length,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+const GOOD = { hosts: ['a'], http: [{ route: [{ destination: { host: 'a' } }] }] };
+
+test('GALLEY-11 the status says Reconciled once the proxies of all replicas have an object, is written once for that, and falls when one lags', async () => {
+  let reports = [report(2, 1, 1), report(1, 1, 1)];
+  await using writer = await startWriter(() => reports, GOOD);
+  await eventually(() => assert.equal(writer.condition()?.message, '2/3 proxies up to date.'), DEADLINE_MS, 20);
+  assert.equal(writer.condition()?.status, 'False');
+  reports = [report(2, 1, 2), report(1, 1, 1)];
+  await eventually(() => assert.equal(writer.condition()?.status, 'True'), DEADLINE_MS, 20);
+  assert.equal(writer.condition()?.observedGeneration, 1);
+  const before = writer.writes();
+  // Two proxies more, which have everything: no news for an object.
+  reports = [report(4, 1, 4), report(1, 1, 1)];
+  const rounds = performance.now() + 2_500;
+  await eventually(() => performance.now() > rounds, DEADLINE_MS);
+  assert.equal(writer.writes(), before);
+});
+
+test('A version that is not taken says so in its status, with the codes of what is wrong', async () => {
+  const route = [0, 1].map((at) => ({ destination: { host: `h${at}` }, weight: 0 }));
+  await using writer = await startWriter(() => [report(1, 1, 1)], { hosts: ['a'], http: [{ route }] });
+  await eventually(
+    () => assert.match(writer.condition()?.message ?? '', /^Not taken: .*weights sum to 0/),
+    DEADLINE_MS,
+    20,
+  );
+  assert.equal(writer.condition()?.status, 'False');
+  assert.deepEqual(
+    writer.status()?.validationMessages?.map(({ type, level }) => [type.code, level]),
+    [['IST0106', 'ERROR']],
+  );
+});
+
+test('A status that cannot be written is not tried again at once', async () => {
+  const denied = new KubeError('no', { statusCode: 403, reason: 'Forbidden' });
+  await using writer = await startWriter(() => [report(1, 1, 1)], GOOD);
+  writer.client.failWhen(({ verb }) => (verb === 'patch' ? denied : undefined));
+  await eventually(() => assert.equal(writer.writes(), 1), DEADLINE_MS, 20);
+  const rounds = performance.now() + 2_500;
+  await eventually(() => performance.now() > rounds, DEADLINE_MS);
+  assert.equal(writer.writes(), 1);
+});
