@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ManifestObject } from '@meltemi/control-plane';
 import {
+  CONFIG_MAPS,
   ENDPOINT_SLICES,
   EVENTS,
   type KubeObject,
+  NAMESPACES,
   resourceRef,
+  SERVICES,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
@@ -129,4 +132,36 @@ test('A right that is missing is named in readiness and by an Event; granted, th
   }, DEADLINE_MS);
   await applyAll(mesh.client, complete);
   await eventually(async () => assert.equal((await readiness()).status, 200), 2 * DEADLINE_MS);
+});
+
+test('discoverySelectors decide, while running, what of a cluster is part of the mesh', async () => {
+  await using mesh = await startHarness();
+  await mesh.cluster.createNamespace('outside', { mesh: 'no' });
+  for (const namespace of ['app1', 'outside']) {
+    await mesh.client.create(SERVICES, {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 's', namespace },
+      spec: { ports: [{ name: 'http', port: 80 }] },
+    });
+  }
+  const services = async (): Promise<readonly string[]> => {
+    const all = await mesh.debug<readonly { readonly name: string; readonly namespace: string }[]>('/debug/registryz');
+    return all.filter(({ name }) => name === 's').map(({ namespace }) => namespace);
+  };
+  const select = async (text: string): Promise<void> => {
+    const key = { namespace: 'istio-system', name: 'istio' };
+    await mesh.client.patch(CONFIG_MAPS, key, { type: 'merge', body: { data: { mesh: text } } });
+  };
+  await eventually(async () => assert.deepEqual(await services(), ['app1', 'outside']), DEADLINE_MS);
+  await select('discoverySelectors: [{matchExpressions: [{key: mesh, operator: NotIn, values: ["no"]}]}]');
+  await eventually(async () => assert.deepEqual(await services(), ['app1']), DEADLINE_MS);
+  // A namespace's label counts at once, and so does the end of the selection.
+  const labels = { metadata: { labels: { mesh: 'yes' } } };
+  await mesh.client.patch(NAMESPACES, { name: 'outside' }, { type: 'merge', body: labels });
+  await eventually(async () => assert.deepEqual(await services(), ['app1', 'outside']), DEADLINE_MS);
+  await select('discoverySelectors: [{matchLabels: {mesh: other}}]');
+  await eventually(async () => assert.deepEqual(await services(), []), DEADLINE_MS);
+  await select('{}');
+  await eventually(async () => assert.deepEqual(await services(), ['app1', 'outside']), DEADLINE_MS);
 });

@@ -24,6 +24,8 @@ export interface RootCertDistributorOptions {
   readonly client: KubeClient;
   /** The trust bundle, PEM; asked whenever something has to be written. */
   readonly bundle: () => string;
+  /** By labels, which namespaces get it; after a change call `refresh`. What a namespace has stays. Default: all. */
+  readonly isSelected?: (labels: Readonly<Record<string, string>>) => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -33,7 +35,7 @@ export interface RootCertDistributorOptions {
 export interface RootCertDistributor extends AsyncDisposable {
   /** Begins to follow the cluster; resolves when every namespace that was there has been looked at once. */
   start(signal: AbortSignal): Promise<void>;
-  /** The bundle changed: every namespace is written again. */
+  /** The bundle or the selection changed: every namespace is looked at again. */
   refresh(): void;
 }
 
@@ -42,7 +44,7 @@ export interface RootCertDistributor extends AsyncDisposable {
  * again; failures are retried for ever.
  */
 export function createRootCertDistributor(options: RootCertDistributorOptions): RootCertDistributor {
-  const { client, bundle, clock, random, log } = options;
+  const { client, bundle, isSelected = () => true, clock, random, log } = options;
   const shared = { client, clock, random, log };
   const namespaces = createInformer<Namespace>({ ...shared, ref: NAMESPACES });
   const configMaps = createInformer<ConfigMap>({
@@ -65,7 +67,7 @@ export function createRootCertDistributor(options: RootCertDistributorOptions): 
 
   const reconcile = async (namespace: string): Promise<void> => {
     const current = namespaces.store.get({ name: namespace });
-    if (current === undefined || !isServed(current)) return;
+    if (current === undefined || !isServed(current) || !isSelected(current.metadata.labels ?? {})) return;
     const pem = bundle();
     const existing = configMaps.store.get({ name: ROOT_CERT_CONFIG_MAP, namespace });
     if (existing?.data?.[ROOT_CERT_KEY] === pem) return;

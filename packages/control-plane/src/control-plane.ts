@@ -9,6 +9,7 @@ import { enterElections } from './assembly/leaderships.ts';
 import type { RunContext } from './assembly/run-context.ts';
 import { type ServedParts, type ServerPorts, startServers } from './assembly/servers.ts';
 import { startStatuses } from './assembly/statuses.ts';
+import { isDiscovered } from './discovery-selectors.ts';
 import { runLocalDuties } from './duties/cluster-duties.ts';
 import { createPermissions } from './duties/permissions.ts';
 import { loadMeshCertificates, type MeshCertificates } from './mesh-certificates.ts';
@@ -90,7 +91,12 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
   const leaderships = enterElections(run);
   const configuration = await readConfiguration(run, leaderships);
   const certificates = run.own(await loadCertificates(run, configuration.meshConfig.current().trustDomain));
+  const { meshConfig } = configuration;
+  const discoversNamespace = (labels: Readonly<Record<string, string>>): boolean =>
+    isDiscovered(meshConfig.current(), labels);
+  const selection = { discoversNamespace, onSelectionChange: meshConfig.onChange };
   const clusters = prepareClusters(run, {
+    ...selection,
     trustDomain: () => configuration.meshConfig.current().trustDomain,
     roots: certificates.roots,
     leaderships,
@@ -116,6 +122,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
         systemNamespace,
         roots,
         leaderships,
+        ...selection,
         clock,
         random,
         log: log.scope('duties'),

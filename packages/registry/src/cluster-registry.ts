@@ -28,6 +28,8 @@ export interface ClusterRegistry {
   workloads(): readonly Workload[];
   /** Version of the kubelet of each node, such as `v1.33.0`. */
   kubeletVersions(): readonly string[];
+  /** Whether what is in a namespace is part of the mesh. */
+  discovers(namespace: string): boolean;
   /** Converts everything anew, after a mesh-wide setting changed. */
   invalidate(): void;
   onChange(listener: (change: RegistryChange) => void): () => void;

@@ -39,13 +39,15 @@ export interface Clusters {
 /** What {@link prepareClusters} needs besides. */
 export interface ClusterParts {
   readonly trustDomain: () => string;
+  readonly discoversNamespace: (labels: Readonly<Record<string, string>>) => boolean;
+  readonly onSelectionChange: (listener: () => void) => () => void;
   readonly roots: RootSource;
   readonly leaderships: Leaderships;
 }
 
 /** Prepares discovery in the own cluster and in those that remote secrets name. */
 export function prepareClusters(run: RunContext, parts: ClusterParts): Clusters {
-  const { trustDomain } = parts;
+  const { trustDomain, discoversNamespace } = parts;
   const { client, clock, random, log, settings } = run;
   const { clusterId, namespace, domainSuffix } = settings;
   const aggregate = createAggregateRegistry({ log: log.scope('registry') });
@@ -56,6 +58,7 @@ export function prepareClusters(run: RunContext, parts: ClusterParts): Clusters 
       systemNamespace: namespace,
       domainSuffix,
       trustDomain,
+      discoversNamespace,
       clock,
       random,
       log: log.scope('registry'),
@@ -104,13 +107,15 @@ interface RemoteDutyParts {
 
 function lookAfter({ clusterId, client, signal }: AttachedCluster, { run, parts, addresses }: RemoteDutyParts): void {
   const { clock, random, log, settings, tasks } = run;
-  const { roots, leaderships } = parts;
+  const { roots, leaderships, discoversNamespace, onSelectionChange } = parts;
   const duties = {
     clusterId,
     client,
     revision: settings.revision,
     roots,
     leaderships,
+    discoversNamespace,
+    onSelectionChange,
     systemNamespace: settings.namespace,
     controlPlaneCluster: settings.clusterId,
     addresses,

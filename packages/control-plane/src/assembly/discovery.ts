@@ -27,7 +27,7 @@ export interface Discovery {
 export function prepareDiscovery(
   run: RunContext,
   { meshConfig, store }: Configuration,
-  { aggregate, remotes, unknown }: Clusters,
+  { aggregate, local, remotes, unknown }: Clusters,
 ): Discovery {
   const { client, clock, log, settings } = run;
   const { clusterId, domainSuffix } = settings;
@@ -47,7 +47,7 @@ export function prepareDiscovery(
       meshConfig: meshConfig.current(),
       domainSuffix,
       ...aggregate.inputs(),
-      configs: store.list(),
+      configs: store.list().filter(({ namespace }) => local.discovers(namespace)),
     }),
     clock,
     log: log.scope('pilot'),

@@ -17,6 +17,9 @@ export interface ClusterDutyOptions {
   readonly revision: string;
   readonly systemNamespace: string;
   readonly roots: RootSource;
+  /** Which namespaces the mesh takes in; the roots are written to no others. */
+  readonly discoversNamespace: (labels: Readonly<Record<string, string>>) => boolean;
+  readonly onSelectionChange: (listener: () => void) => () => void;
   /** One replica for all looks after namespaces, and one after webhooks. */
   readonly leaderships: { readonly namespaces: Leadership; readonly webhooks: Leadership };
   readonly clock: Clock;

@@ -54,7 +54,17 @@ test('keepRootCertificates writes the roots to every namespace with workloads, p
   client.seed(NAMESPACES, namespace('app1'), namespace('kube-public'));
   const roots = rootSource('one');
   const stop = new AbortController();
-  const running = keepRootCertificates({ ...COMMON, client, roots }, stop.signal);
+  const selection = rootSource('');
+  const running = keepRootCertificates(
+    {
+      ...COMMON,
+      client,
+      roots,
+      discoversNamespace: (labels) => labels['mesh'] !== selection.rootPem(),
+      onSelectionChange: selection.onChange,
+    },
+    stop.signal,
+  );
   const written = (): readonly (readonly [string | undefined, string | undefined])[] =>
     client.objects(CONFIG_MAPS).map(({ metadata, data }) => [metadata.namespace, data?.['root-cert.pem']]);
   await eventually(() => assert.deepEqual(written(), [['app1', 'one']]), DEADLINE_MS, 5);
@@ -75,6 +85,14 @@ test('keepRootCertificates writes the roots to every namespace with workloads, p
     { type: 'merge', body: { data: { 'root-cert.pem': 'forged' } } },
   );
   await eventually(() => assert.equal(written()[0]?.[1], 'two'), DEADLINE_MS, 5);
+  // A namespace that the mesh does not take in gets none, until it is taken in.
+  selection.replace('no');
+  await client.create(NAMESPACES, { ...namespace('outside'), metadata: { name: 'outside', labels: { mesh: 'no' } } });
+  await client.create(NAMESPACES, namespace('app3'));
+  await eventually(() => assert.equal(written().length, 3), DEADLINE_MS, 5);
+  assert.deepEqual(written().at(-1), ['app3', 'two']);
+  selection.replace('');
+  await eventually(() => assert.ok(written().some(([name]) => name === 'outside')), DEADLINE_MS, 5);
   stop.abort();
   await running;
 });

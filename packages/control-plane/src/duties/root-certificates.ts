@@ -8,6 +8,10 @@ import type { RootSource } from './root-source.ts';
 export interface RootCertificateOptions {
   readonly client: KubeClient;
   readonly roots: RootSource;
+  /** By labels, which namespaces get them; asked whenever the roots or the selection change. */
+  readonly discoversNamespace: (labels: Readonly<Record<string, string>>) => boolean;
+  /** Calls back when the selection changes. @returns Ends it. */
+  readonly onSelectionChange: (listener: () => void) => () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -15,14 +19,21 @@ export interface RootCertificateOptions {
 
 /** Keeps ConfigMap `istio-ca-root-cert` in every namespace of a cluster, until the signal aborts. */
 export async function keepRootCertificates(options: RootCertificateOptions, signal: AbortSignal): Promise<void> {
-  const { client, roots, clock, random, log } = options;
-  await using distributor = createRootCertDistributor({ client, bundle: roots.rootPem, clock, random, log });
-  const stopFollowing = roots.onChange(() => distributor.refresh());
+  const { client, roots, discoversNamespace, onSelectionChange, clock, random, log } = options;
+  await using distributor = createRootCertDistributor({
+    client,
+    bundle: roots.rootPem,
+    isSelected: discoversNamespace,
+    clock,
+    random,
+    log,
+  });
+  const stops = [roots.onChange(() => distributor.refresh()), onSelectionChange(() => distributor.refresh())];
   try {
     // A cluster that does not answer keeps the start waiting, and must not keep the end waiting.
     await Promise.race([distributor.start(signal), untilAborted(signal)]);
     await untilAborted(signal);
   } finally {
-    stopFollowing();
+    for (const stop of stops) stop();
   }
 }

@@ -42,7 +42,6 @@ const MESH_CONFIG = [
   'meshMTLS.cipherSuites',
   'inboundClusterStatName',
   'outboundClusterStatName',
-  'discoverySelectors',
   'extensionProviders',
   'defaultProviders',
   'serviceEntryVisibility',

@@ -30,6 +30,8 @@ export interface KubernetesRegistryOptions {
   readonly domainSuffix: string;
   /** The mesh's trust domain at this moment; after a change call `invalidate`. */
   readonly trustDomain: () => string;
+  /** Whether what is in a namespace of these labels is part of the mesh; after a change call `invalidate`. Default: all is. */
+  readonly discoversNamespace?: (labels: Readonly<Record<string, string>>) => boolean;
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -114,7 +116,7 @@ class KubernetesRegistry implements ClusterRegistry {
 
   services(): ReadonlyMap<string, Service> {
     for (const key of this.#dirtyServices) {
-      const object = this.#services.store.get(splitKey(key));
+      const object = this.discovers(splitKey(key).namespace) ? this.#services.store.get(splitKey(key)) : undefined;
       const model = object === undefined ? undefined : this.#convertService(object);
       setOrDelete(this.#serviceModels, this.#modelKey(key), model);
     }
@@ -124,7 +126,7 @@ class KubernetesRegistry implements ClusterRegistry {
 
   endpoints(): ReadonlyMap<string, readonly Endpoint[]> {
     for (const key of this.#dirtyEndpoints) {
-      const slices = this.#slices.store.byIndex(BY_SERVICE, key);
+      const slices = this.discovers(splitKey(key).namespace) ? this.#slices.store.byIndex(BY_SERVICE, key) : [];
       const model = slices.length === 0 ? undefined : toEndpoints(slices, this.#endpointContext());
       setOrDelete(this.#endpointModels, this.#modelKey(key), model);
     }
@@ -134,11 +136,16 @@ class KubernetesRegistry implements ClusterRegistry {
 
   workloads(): readonly Workload[] {
     for (const key of this.#dirtyPods) {
-      const pod = this.#pods.store.get(splitKey(key));
+      const pod = this.discovers(splitKey(key).namespace) ? this.#pods.store.get(splitKey(key)) : undefined;
       setOrDelete(this.#workloadModels, key, pod === undefined ? undefined : this.#convertPod(pod));
     }
     this.#dirtyPods.clear();
     return [...this.#workloadModels.values()];
+  }
+
+  discovers(namespace: string): boolean {
+    const { discoversNamespace = () => true } = this.#options;
+    return discoversNamespace(this.#namespaces.store.get({ name: namespace })?.metadata.labels ?? {});
   }
 
   invalidate(): void {
@@ -178,8 +185,13 @@ class KubernetesRegistry implements ClusterRegistry {
     this.#namespaces.subscribe({
       onAdd: ({ metadata }) => {
         if (metadata.name === this.#options.systemNamespace) namespace();
+        else if (this.#options.discoversNamespace !== undefined) this.#touchEverythingIn(metadata.name);
       },
       onUpdate: ({ metadata }, { metadata: previous }) => {
+        const { discoversNamespace = () => true } = this.#options;
+        if (discoversNamespace(metadata.labels ?? {}) !== discoversNamespace(previous.labels ?? {})) {
+          this.#touchEverythingIn(metadata.name);
+        }
         const isSystem = metadata.name === this.#options.systemNamespace;
         if (isSystem && metadata.labels?.[NETWORK_LABEL] !== previous.labels?.[NETWORK_LABEL]) namespace();
         else if (!sameRecord(metadata.annotations, previous.annotations)) this.#touchNamespace(metadata.name);
@@ -198,6 +210,14 @@ class KubernetesRegistry implements ClusterRegistry {
   #touchEndpoints(key: string): void {
     this.#dirtyEndpoints.add(key);
     this.#emit({ scope: 'endpoints', key });
+  }
+
+  #touchEverythingIn(namespace: string): void {
+    this.#touchNamespace(namespace);
+    for (const slice of this.#slices.store.list(namespace)) this.#touchEndpoints(sliceOwner(slice));
+    for (const pod of this.#pods.store.list(namespace)) this.#touchPod(pod);
+    // Configuration of the namespace is concerned too, even where there is nothing else.
+    this.#emit({ scope: 'full' });
   }
 
   #touchNamespace(name: string): void {
