@@ -92,7 +92,7 @@ test('SEC-05 a certificate that is no CA is a start error', async () => {
   });
 });
 
-test('a new intermediate written to the mount signs within a second; a foreign root, half a mount and an expired one change nothing', async () => {
+test('SEC-13 a new intermediate written to the mount signs within a second; a foreign root, half a mount and an expired one change nothing', async () => {
   mount(intermediate(), 'v1');
   for (const name of ['ca-cert.pem', 'ca-key.pem', 'root-cert.pem', 'cert-chain.pem']) {
     symlinkSync(join('..data', name), join(directory, name));

@@ -200,6 +200,23 @@ test('a new intermediate under the same root is taken over, another root is refu
   assert.equal(changes, 1);
 });
 
+test('SEC-14 a disjoint root bundle is refused; with multiple roots on, a superset is taken over and passed on', () => {
+  const other = createRootCertificateAuthority({ organization: 'Other', lifetimeMs: DAY_MS, nowMs: NOW_MS });
+  const first = bundleOf();
+  const both = { ...bundleOf(), rootPem: first.rootPem + other.certificatePem };
+  const strict = createCertificateAuthority({ bundle: first, clock });
+  assert.equal(strict.replaceBundle(both).ok, false);
+  const authority = createCertificateAuthority({ bundle: first, clock, multiRoot: true });
+  const pushed: string[] = [];
+  authority.onChange(() => pushed.push(authority.bundle().rootPem));
+  assert.equal(authority.replaceBundle(bundleOf(DAY_MS, 'ec-p256', other)).ok, false);
+  assert.deepEqual(pushed, []);
+  assert.ok(authority.replaceBundle(both).ok);
+  // Once every leaf is signed under the new root, the old one may go.
+  assert.ok(authority.replaceBundle(bundleOf(DAY_MS, 'ec-p256', other)).ok);
+  assert.deepEqual(pushed, [both.rootPem, other.certificatePem]);
+});
+
 test('a bundle is refused when the certificate is no CA, the key is another, or the root is not reached', () => {
   const files = createIntermediate(root, { organization: 'Test', lifetimeMs: DAY_MS, nowMs: NOW_MS });
   const good = {

@@ -53,9 +53,10 @@ export interface CertificateAuthority {
   /**
    * Replaces the signing bundle while running.
    *
+   * @param options.isRenewedRoot The caller has made sure that the root is the old one's key with a new certificate.
    * @returns What forbids it: the trust bundle would change in a way that cuts running workloads off.
    */
-  replaceBundle(next: SigningBundle): Result<true>;
+  replaceBundle(next: SigningBundle, options?: { readonly isRenewedRoot: boolean }): Result<true>;
   /** Calls back after every replacement. Returns the function that ends it. */
   onChange(listener: () => void): () => void;
 }
@@ -119,8 +120,8 @@ export function createCertificateAuthority(options: CertificateAuthorityOptions)
       }
       return issue({ publicKey: request.value.publicKeyDer, names, ttlMs: ttlMs > 0 ? ttlMs : defaultTtlMs });
     },
-    replaceBundle(next) {
-      const refusal = findRootChangeProblem(bundle.rootPem, next.rootPem, multiRoot);
+    replaceBundle(next, { isRenewedRoot } = { isRenewedRoot: false }) {
+      const refusal = isRenewedRoot ? undefined : findRootChangeProblem(bundle.rootPem, next.rootPem, multiRoot);
       if (refusal !== undefined) return err(refusal);
       bundle = next;
       for (const listener of listeners) listener();

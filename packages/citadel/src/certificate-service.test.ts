@@ -14,6 +14,7 @@ import {
 } from '@meltemi/xds/types/istio/v1/auth/ca_pb.js';
 import { Registry } from 'prom-client';
 import { createClientCertificateAuthenticator } from './authenticate/client-certificate.ts';
+import { createNodeAuthorizer, type PodReader } from './authenticate/impersonation.ts';
 import { createKubernetesTokenAuthenticator, type TokenReviewStatus } from './authenticate/kubernetes-token.ts';
 import { createCertificateAuthority } from './certificate-authority.ts';
 import { createCertificateService } from './certificate-service.ts';
@@ -42,14 +43,44 @@ function newBundle(): SigningBundle {
 
 /** Two clusters; a token's text says what its review returns. */
 const review = async (token: string, audiences: readonly string[]): Promise<TokenReviewStatus> => {
-  const [user, audience] = token.split('@');
+  const [user, audience, pod] = token.split('@');
   if (user === undefined || audience === undefined || !audiences.includes(audience))
     return { authenticated: false, error: 'token audiences do not match' };
   return {
     authenticated: true,
     audiences: [audience],
-    user: { username: `system:serviceaccount:${user}`, groups: ['system:serviceaccounts'] },
+    user: {
+      username: `system:serviceaccount:${user}`,
+      groups: ['system:serviceaccounts'],
+      extra:
+        pod === undefined
+          ? {}
+          : {
+              'authentication.kubernetes.io/pod-name': [pod],
+              'authentication.kubernetes.io/pod-uid': [`uid-${pod}`],
+            },
+    },
   };
+};
+
+/** Pods by node: ztunnel on both, sleep on the first, a failed one of another account there too. */
+const nodePod = (name: string, serviceAccount: string, nodeName: string, phase = 'Running') => ({
+  namespace: name === 'zt-1' || name === 'zt-2' ? 'istio-system' : 'app1',
+  name,
+  uid: `uid-${name}`,
+  serviceAccount,
+  nodeName,
+  phase,
+});
+const nodePods = [
+  nodePod('zt-1', 'ztunnel', 'node1'),
+  nodePod('zt-2', 'ztunnel', 'node2'),
+  nodePod('sleep-1', 'sleep', 'node1'),
+  nodePod('dead-1', 'dead', 'node1', 'Failed'),
+];
+const podReader: PodReader = {
+  find: async (namespace, name) => nodePods.find((pod) => pod.namespace === namespace && pod.name === name),
+  onNode: async (namespace, node) => nodePods.filter((pod) => pod.namespace === namespace && pod.nodeName === node),
 };
 const logged: string[] = [];
 const log: Log = { ...silentLog, warn: (message, fields) => void logged.push(`${message} ${JSON.stringify(fields)}`) };
@@ -70,6 +101,10 @@ before(async () => {
     ca,
     log,
     metrics: createCitadelMetrics(registry),
+    impersonation: createNodeAuthorizer({
+      trustedAccounts: new Set(['istio-system/ztunnel']),
+      podsOf: (id) => (id === 'cluster1' ? podReader : undefined),
+    }),
     authenticators: [
       createClientCertificateAuthenticator(),
       createKubernetesTokenAuthenticator({
@@ -275,6 +310,24 @@ test('a call without credentials, with an unreadable request, or for another ide
   assert.equal((await refusal({ token: 'app1:sleep@istio-ca', impersonate: SLEEP })).code, status.UNAUTHENTICATED);
 });
 
+test('SEC-11 a node proxy is certified for accounts of pods on its own node, and for nobody else; others for nobody', async () => {
+  const refused = async (token: string, impersonate = SLEEP, clusterId = 'cluster1'): Promise<void> => {
+    const { code, details } = await refusal({ token, impersonate, clusterId });
+    assert.deepEqual([code, details], [status.UNAUTHENTICATED, 'request impersonation authentication failure']);
+  };
+  const { certChain } = await call({ token: 'istio-system:ztunnel@istio-ca@zt-1', impersonate: SLEEP });
+  assert.deepEqual(namesOf(certChain[0]), [SLEEP]);
+  await refused('istio-system:ztunnel@istio-ca@zt-2');
+  await refused('app1:sleep@istio-ca@sleep-1', 'spiffe://cluster.local/ns/istio-system/sa/ztunnel');
+  // No pod, a pod that is gone, a pod of another account, and a pod that has ended.
+  await refused('istio-system:ztunnel@istio-ca');
+  await refused('istio-system:ztunnel@istio-ca@zt-9');
+  await refused('istio-system:ztunnel@istio-ca@zt-1', 'spiffe://cluster.local/ns/app1/sa/dead');
+  await refused('istio-system:ztunnel@istio-ca@zt-1', 'spiffe://other.domain/ns/app1/sa/sleep');
+  await refused('istio-system:ztunnel@istio-ca@zt-1', 'sleep');
+  await refused('istio-system:ztunnel@istio-ca@zt-1', SLEEP, 'cluster2');
+});
+
 test('a client certificate of the mesh renews itself, one of a foreign CA does not', async () => {
   const request = makeCsr();
   const first = await call({ token: 'app1:sleep@istio-ca', csrPem: request.csrPem });
@@ -300,7 +353,7 @@ test('a client certificate of the mesh renews itself, one of a foreign CA does n
   assert.equal(error.code, status.UNAUTHENTICATED);
 });
 
-test('the serving certificate is renewed under a new intermediate without closing the port', async () => {
+test('SEC-13 the serving certificate is renewed under a new intermediate without closing the port', async () => {
   const serialBefore = new X509Certificate(serving.current().certificateChainPem).serialNumber;
   assert.ok(ca.replaceBundle(newBundle()).ok);
   assert.notEqual(new X509Certificate(serving.current().certificateChainPem).serialNumber, serialBefore);

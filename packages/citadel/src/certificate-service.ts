@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type handleUnaryCall, type ServiceDefinition, status } from '@grpc/grpc-js';
-import { err, type Log, messageOf, type Result } from '@meltemi/base';
+import { err, type Log, messageOf, ok, type Result } from '@meltemi/base';
 import {
   type IstioCertificateRequest,
   IstioCertificateRequestSchema,
@@ -10,6 +10,7 @@ import {
 import { authenticateCall } from './authenticate/authenticate-call.ts';
 import type { Authenticator, Caller } from './authenticate/authenticator.ts';
 import { readCallCredentials } from './authenticate/call-credentials.ts';
+import type { ImpersonationAuthorizer } from './authenticate/impersonation.ts';
 import type { CertificateAuthority, IssuedCertificate } from './certificate-authority.ts';
 import type { SigningErrorCode } from './errors.ts';
 import type { CitadelMetrics } from './metrics.ts';
@@ -32,6 +33,8 @@ export interface CertificateServiceOptions {
   readonly ca: CertificateAuthority;
   /** Asked in order; the first that accepts names the caller. */
   readonly authenticators: readonly Authenticator[];
+  /** Decides about callers that ask for a certificate of somebody else. Default: none may. */
+  readonly impersonation?: ImpersonationAuthorizer;
   readonly log: Log;
   readonly metrics?: CitadelMetrics;
 }
@@ -99,18 +102,24 @@ function refuseCaller(
   return err({ code: status.UNAUTHENTICATED, details: 'request authenticate failure' });
 }
 
-function sign(
-  { ca, log, metrics }: CertificateServiceOptions,
+async function sign(
+  options: CertificateServiceOptions,
   request: IstioCertificateRequest,
   caller: Caller,
-): Result<IstioCertificateResponse, Refusal> {
-  if (request.metadata?.['ImpersonatedIdentity'] !== undefined) {
+): Promise<Result<IstioCertificateResponse, Refusal>> {
+  const { ca, log, metrics } = options;
+  const names = await namesFor(options, request, caller);
+  if (!names.ok) {
     metrics?.authenticationFailed();
-    log.warn('Signing request refused: no account is trusted to impersonate others', { caller: caller.identities });
+    log.warn('Signing request refused: the caller may not act for somebody else', {
+      reason: names.error,
+      caller: caller.identities,
+    });
+    // Why is nobody's business who asks for what is not his.
     return err({ code: status.UNAUTHENTICATED, details: 'request impersonation authentication failure' });
   }
   const ttlMs = Number(request.validityDuration) * 1000;
-  const issued = ca.signWorkload({ csrPem: request.csr, names: caller.identities, ttlMs });
+  const issued = ca.signWorkload({ csrPem: request.csr, names: names.value, ttlMs });
   if (!issued.ok) {
     const { code, message } = issued.error;
     metrics?.signingFailed(code);
@@ -118,8 +127,22 @@ function sign(
     return err({ code: STATUS_OF[code], details: `CSR signing error (${code}: ${message})` });
   }
   metrics?.certificateIssued();
-  log.debug('Certificate issued', { caller: caller.identities, serial: issued.value.serialNumber });
+  log.debug('Certificate issued', { names: names.value, caller: caller.identities, serial: issued.value.serialNumber });
   return { ok: true, value: toResponse(issued.value) };
+}
+
+/** Whom the certificate is to name: the caller, or whom it may act for. */
+async function namesFor(
+  { impersonation }: CertificateServiceOptions,
+  { metadata }: IstioCertificateRequest,
+  caller: Caller,
+): Promise<Result<readonly string[]>> {
+  const wanted = metadata?.['ImpersonatedIdentity'];
+  if (wanted === undefined || wanted === '') return ok(caller.identities);
+  if (typeof wanted !== 'string') return err('the identity asked for is no text');
+  if (impersonation === undefined) return err('no account is trusted to act for others');
+  const allowed = await impersonation.authorize(caller, wanted);
+  return allowed.ok ? ok([wanted]) : allowed;
 }
 
 function toResponse({ certificatePem, chain, rootPem }: IssuedCertificate): IstioCertificateResponse {

@@ -50,6 +50,31 @@ export function createRootCertificateAuthority(options: MintOptions): AuthorityP
 }
 
 /**
+ * Makes a root anew with the same key, name and length of life: what was signed by the old one verifies by the new one.
+ *
+ * @throws MeltemiError `CA_BUNDLE_INVALID` when the old one cannot be read.
+ */
+export function renewRootCertificateAuthority(root: AuthorityPair, nowMs: number): AuthorityPair {
+  const old = new X509Certificate(root.certificatePem);
+  const fields = decodeCertificateFields(old.raw);
+  if (!fields.ok) throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot read the root certificate: ${fields.error}`);
+  const { subject, subjectKeyId } = fields.value;
+  const certificatePem = buildCertificate(
+    {
+      subject,
+      issuer: subject,
+      publicKey: old.publicKey.export({ format: 'der', type: 'spki' }),
+      notBeforeMs: nowMs - 120_000,
+      notAfterMs: nowMs - 120_000 + (Date.parse(old.validTo) - Date.parse(old.validFrom)),
+      usage: 'authority',
+      ...(subjectKeyId === undefined ? {} : { authorityKeyId: subjectKeyId }),
+    },
+    createPrivateKey(root.keyPem),
+  );
+  return { certificatePem, keyPem: root.keyPem };
+}
+
+/**
  * Makes an intermediate under a root, in the form that Secret `cacerts` takes.
  *
  * The chain file is the intermediate followed by the root, as Istio's own tools write it.

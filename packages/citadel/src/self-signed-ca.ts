@@ -15,12 +15,19 @@ export interface SecretData {
   readonly data: Readonly<Record<string, string>>;
 }
 
+/** A Secret that was read, with the version that a replacement must name. */
+export interface StoredSecret extends SecretData {
+  readonly resourceVersion: string;
+}
+
 /** The Secrets of the control plane's namespace, as far as the CA needs them. */
 export interface SecretStore {
   /** @returns `undefined` when there is no Secret of this name. */
-  read(name: string): Promise<SecretData | undefined>;
+  read(name: string): Promise<StoredSecret | undefined>;
   /** @returns `false` when the Secret exists already, which another replica may have caused. */
   create(name: string, secret: SecretData): Promise<boolean>;
+  /** @returns `false` when the Secret is no longer of this version, or gone. */
+  replace(name: string, secret: SecretData, resourceVersion: string): Promise<boolean>;
 }
 
 /** What {@link loadSelfSignedCa} works with. */
@@ -45,26 +52,27 @@ export async function loadSelfSignedCa({
   log,
 }: SelfSignedCaOptions): Promise<SigningBundle> {
   const existing = await secrets.read(SELF_SIGNED_SECRET_NAME);
-  if (existing !== undefined) return parseSecret(existing);
+  if (existing !== undefined) return parseRootSecret(existing);
   const root = createRootCertificateAuthority({
     organization: trustDomain,
     lifetimeMs: SELF_SIGNED_ROOT_TTL_MS,
     nowMs: clock.nowMs(),
     keyType: 'rsa-2048',
   });
-  if (await secrets.create(SELF_SIGNED_SECRET_NAME, toSecret(root))) {
+  if (await secrets.create(SELF_SIGNED_SECRET_NAME, toRootSecret(root))) {
     log.info('Created a self-signed root certificate', { secret: SELF_SIGNED_SECRET_NAME });
-    return parseSecret(toSecret(root));
+    return parseRootSecret(toRootSecret(root));
   }
   const winner = await secrets.read(SELF_SIGNED_SECRET_NAME);
-  if (winner !== undefined) return parseSecret(winner);
+  if (winner !== undefined) return parseRootSecret(winner);
   throw new MeltemiError(
     'CA_NOT_READY',
     `Cannot keep the self-signed root: Secret ${SELF_SIGNED_SECRET_NAME} appeared and vanished`,
   );
 }
 
-function toSecret({ certificatePem, keyPem }: AuthorityPair): SecretData {
+/** The Secret that keeps a self-signed root. */
+export function toRootSecret({ certificatePem, keyPem }: AuthorityPair): SecretData {
   // The three empty keys are what other readers of this Secret expect to find.
   const data = {
     'ca-cert.pem': certificatePem,
@@ -76,7 +84,12 @@ function toSecret({ certificatePem, keyPem }: AuthorityPair): SecretData {
   return { type: SELF_SIGNED_SECRET_TYPE, data };
 }
 
-function parseSecret({ data }: SecretData): SigningBundle {
+/**
+ * The root that a Secret keeps.
+ *
+ * @throws MeltemiError `CA_BUNDLE_INVALID`
+ */
+export function parseRootSecret({ data }: SecretData): SigningBundle {
   const certificatePem = data['ca-cert.pem'] ?? '';
   const bundle = parseSigningBundle({
     signingCertificatePem: certificatePem,

@@ -70,6 +70,11 @@ export function fingerprintsOf(pem: string): ReadonlySet<string> {
   return new Set(splitCertificates(pem).map((certificate) => new X509Certificate(certificate).fingerprint256));
 }
 
+/** Unix milliseconds at which the first of a bundle's certificates expires. */
+export function firstExpiryOf(pem: string): number {
+  return Math.min(...splitCertificates(pem).map((certificate) => Date.parse(new X509Certificate(certificate).validTo)));
+}
+
 function parseCertificates(what: string, pem: string): Result<readonly X509Certificate[]> {
   try {
     return ok(splitCertificates(pem).map((certificate) => new X509Certificate(certificate)));

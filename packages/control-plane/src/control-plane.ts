@@ -135,7 +135,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
 }
 
 function loadCertificates(run: RunContext, trustDomain: string): Promise<MeshCertificates> {
-  const { settings, client, clock, log } = run;
+  const { settings, client, clock, random, log } = run;
   const { caDirectory, namespace, revision, customHosts } = settings;
   return loadMeshCertificates({
     caDirectory,
@@ -144,7 +144,14 @@ function loadCertificates(run: RunContext, trustDomain: string): Promise<MeshCer
     namespace,
     revision,
     customHosts: customHosts.split(',').filter((host) => host !== ''),
+    multiRoot: settings.multiRoot,
+    rotation: {
+      checkIntervalMs: settings.rootCheckIntervalMs,
+      gracePercent: settings.rootGracePercent,
+      jitter: settings.rootCheckJitter,
+    },
     clock,
+    random,
     log: log.scope('citadel'),
   });
 }

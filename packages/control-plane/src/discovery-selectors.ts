@@ -8,7 +8,7 @@ export function isDiscovered(
 ): boolean {
   if (discoverySelectors.length === 0) return true;
   return discoverySelectors.some(({ matchLabels = {}, matchExpressions = [] }) => {
-    const requirements = matchExpressions.map(({ key = '', operator = '', values = [] }) => ({
+    const requirements = matchExpressions.map(({ key, operator = '', values = [] }) => ({
       key,
       operator,
       values,

@@ -1,4 +1,4 @@
-import { type Clock, disposeAll, type Log, MeltemiError } from '@meltemi/base';
+import { type Clock, disposeAll, type Log, MeltemiError, type Random } from '@meltemi/base';
 import {
   type CertificateAuthority,
   controlPlaneDnsNames,
@@ -7,6 +7,8 @@ import {
   describeExpiry,
   loadCaDirectory,
   loadSelfSignedCa,
+  type RootRotatorOptions,
+  runRootRotator,
   type SecretStore,
   type ServingCertificate,
   watchCaDirectory,
@@ -21,7 +23,11 @@ export interface MeshCertificateOptions {
   readonly namespace: string;
   readonly revision: string;
   readonly customHosts: readonly string[];
+  /** Accepts roots that contain, or are contained in, those in force. */
+  readonly multiRoot: boolean;
+  readonly rotation: Pick<RootRotatorOptions, 'checkIntervalMs' | 'gracePercent' | 'jitter'>;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
 }
 
@@ -34,12 +40,13 @@ export interface MeshCertificates extends AsyncDisposable {
 
 /** Loads the plugged-in signing CA, or the self-signed one, and issues the control plane's own certificate. */
 export async function loadMeshCertificates(options: MeshCertificateOptions): Promise<MeshCertificates> {
-  const { caDirectory, secrets, trustDomain, namespace, revision, customHosts, clock, log } = options;
+  const { caDirectory, secrets, trustDomain, namespace, revision, customHosts, multiRoot, clock, random, log } =
+    options;
   const pluggedIn = await loadCaDirectory(caDirectory);
   const bundle = pluggedIn ?? (await loadSelfSignedCa({ secrets, trustDomain, clock, log }));
   if (pluggedIn !== undefined && pluggedIn.notAfterMs <= clock.nowMs())
     throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot start the CA: ${describeExpiry(caDirectory, pluggedIn)}`);
-  const ca = createCertificateAuthority({ bundle, clock });
+  const ca = createCertificateAuthority({ bundle, clock, multiRoot });
   const serving = createServingCertificate({
     ca,
     clock,
@@ -47,6 +54,11 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
     dnsNames: controlPlaneDnsNames(namespace, revision, customHosts),
   });
   const watcher = pluggedIn === undefined ? undefined : watchCaDirectory({ directory: caDirectory, ca, clock, log });
+  const stop = new AbortController();
+  const rotating =
+    pluggedIn === undefined
+      ? runRootRotator({ ca, secrets, clock, random, log, ...options.rotation }, stop.signal)
+      : Promise.resolve();
   log.info('Signing CA loaded', {
     from: pluggedIn === undefined ? 'self-signed' : caDirectory,
     serial: bundle.certificate.serialNumber,
@@ -57,6 +69,8 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
     serving,
     roots: { rootPem: () => ca.bundle().rootPem, onChange: (listener) => ca.onChange(listener) },
     async [Symbol.asyncDispose]() {
+      stop.abort();
+      await rotating;
       const parts = [serving, ...(watcher === undefined ? [] : [watcher])];
       await disposeAll(
         parts.map((part) => ({ [Symbol.asyncDispose]: async () => part[Symbol.dispose]() })),

@@ -55,6 +55,42 @@ export const CONTROL_PLANE_OPTIONS = {
     default: '/etc/cacerts',
     description: 'Folder of the plugged-in signing CA; without its files the CA is self-signed and kept in a Secret',
   },
+  trustedNodeAccounts: {
+    flag: 'trusted-node-accounts',
+    env: 'CA_TRUSTED_NODE_ACCOUNTS',
+    type: 'string',
+    default: '',
+    description:
+      'Accounts <namespace>/<name> of node proxies, comma separated, that may act for the pods on their node',
+  },
+  multiRoot: {
+    flag: 'multi-root',
+    env: 'ISTIO_MULTIROOT_MESH',
+    type: 'boolean',
+    default: 'false',
+    description: 'Takes over plugged-in roots while running when they contain, or are contained in, those in force',
+  },
+  rootCheckIntervalMs: {
+    flag: 'root-check-interval',
+    env: 'CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL',
+    type: 'duration',
+    default: '1h',
+    description: 'How often the self-signed root is looked at; 0: never',
+  },
+  rootGracePercent: {
+    flag: 'root-grace-percent',
+    env: 'CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE',
+    type: 'number',
+    default: '20',
+    description: 'The self-signed root is renewed when less than this part of its life is left, in percent',
+  },
+  rootCheckJitter: {
+    flag: 'root-check-jitter',
+    env: 'CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR',
+    type: 'boolean',
+    default: 'true',
+    description: 'The first look at the root comes after a random part of the interval',
+  },
   customHosts: {
     flag: 'custom-hosts',
     env: 'ISTIOD_CUSTOM_HOST',

@@ -1,4 +1,11 @@
-import { createCertificateService, createCitadelMetrics, createServingCredentials } from '@meltemi/citadel';
+import {
+  createCertificateService,
+  createCitadelMetrics,
+  createNodeAuthorizer,
+  createPodReader,
+  createServingCredentials,
+  firstExpiryOf,
+} from '@meltemi/citadel';
 import { createInjectHandler, useNativeSidecars } from '@meltemi/injector';
 import { findUnimplementedFields } from '@meltemi/pilot';
 import { createDebugPages } from '../debug/pages.ts';
@@ -64,14 +71,28 @@ export async function startServers(run: RunContext, parts: ServedParts): Promise
 
 async function startGrpcServers(
   run: RunContext,
-  { discovery, certificates }: ServedParts,
+  { clusters, discovery, certificates }: ServedParts,
 ): Promise<Pick<ServerPorts, 'secureGrpc' | 'grpc'>> {
   const { settings, clock } = run;
+  const metrics = createCitadelMetrics(run.metrics);
+  const setExpiry = (): void => {
+    const { rootPem, notAfterMs } = certificates.ca.bundle();
+    metrics.setExpiry({ rootMs: firstExpiryOf(rootPem), chainMs: notAfterMs });
+  };
+  setExpiry();
+  certificates.ca.onChange(setExpiry);
   const certificateService = createCertificateService({
     ca: certificates.ca,
     authenticators: discovery.authenticators,
+    impersonation: createNodeAuthorizer({
+      trustedAccounts: new Set(settings.trustedNodeAccounts.split(',').filter((account) => account !== '')),
+      podsOf(clusterId) {
+        const found = clusterId === settings.clusterId ? run.client : clusters.remotes.clientOf(clusterId);
+        return found === undefined ? undefined : createPodReader(found);
+      },
+    }),
     log: run.log.scope('citadel'),
-    metrics: createCitadelMetrics(run.metrics),
+    metrics,
   });
   const addServices: GrpcServerOptions['addServices'] = (server) => {
     discovery.engine.server.addTo(server);

@@ -119,6 +119,7 @@ export function controlPlaneAccessNodes(options: { readonly annotations?: string
       rules: [
         // Remote clusters' credentials; the self-signed root, which is kept in a Secret.
         { apiGroups: [''], resources: ['secrets'], verbs: [...READ, 'create'] },
+        { apiGroups: [''], resources: ['secrets'], resourceNames: ['istio-ca-secret'], verbs: ['update'] },
         // MeshConfig and the injector's settings; replicas' reports to the one that writes statuses.
         { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'create', 'patch', 'delete'] },
         // The self-test of the validating webhook, as a dry run only.
