@@ -24,6 +24,8 @@ import { freePort, startReplica, startServiceAddress, startSidecar, type TestSid
 
 const SYSTEM = 'istio-system';
 const LEASE_MS = 1_500;
+/** What the Deployment of the control plane has. */
+const TERMINATION_GRACE_MS = 10_000;
 const URL_OF_SERVICE = 'http://helloworld.app1:5000/';
 
 const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown; readonly status?: IstioStatus }>({
@@ -91,7 +93,7 @@ interface Connection {
   readonly connection: string;
 }
 
-test('Of two replicas both serve proxies and one does the duties; when it is killed the other takes over, and no request fails', async () => {
+test('Of two replicas both serve proxies and one does the duties; when one is killed or stopped another takes over, and no request fails', async () => {
   await using cluster = await createTestCluster({ name: 'cluster1' });
   const client = await adminClient(cluster);
   await using _client = client;
@@ -130,8 +132,10 @@ test('Of two replicas both serve proxies and one does the duties; when it is kil
   const rootPem = await rootOf('app1');
 
   // Each sidecar is led to another replica, and to the remaining one when its own is gone.
-  await using addressA = await startServiceAddress([first.grpcPort, second.grpcPort]);
-  await using addressB = await startServiceAddress([second.grpcPort, first.grpcPort]);
+  const targetsOfA = [first.grpcPort, second.grpcPort];
+  const targetsOfB = targetsOfA.toReversed();
+  await using addressA = await startServiceAddress(targetsOfA);
+  await using addressB = await startServiceAddress(targetsOfB);
   const { token } = await client.createToken({ namespace: 'app1', name: 'sleep' }, { audiences: ['istio-ca'] });
   const common = { rootPem, token };
   await using sleepA = await startSidecar({
@@ -209,6 +213,23 @@ test('Of two replicas both serve proxies and one does the duties; when it is kil
     async () => assert.deepEqual(await reconciled(), [created.metadata.generation, 'True']),
     DEADLINE_MS,
   );
+
+  // Asked to stop, a replica gives its lease back and sends its proxies to another one before it ends.
+  await using third = await startReplica({ ...options, name: 'istiod-c' });
+  for (const list of [targetsOfA, targetsOfB]) list.push(third.grpcPort);
+  const stoppedMs = performance.now();
+  second.process.kill('SIGTERM');
+  const [code] = await once(second.process, 'exit');
+  assert.equal(code, 0, second.log().slice(-2_000));
+  assert.ok(performance.now() - stoppedMs < TERMINATION_GRACE_MS);
+  await eventually(async () => assert.equal(await leaderName(), 'istiod-c'), DEADLINE_MS);
+  await eventually(async () => {
+    const proxies = await proxiesOf(third);
+    assert.deepEqual(
+      proxies.map(({ proxy }) => proxy),
+      ['sleep-a.app1', 'sleep-b.app1'],
+    );
+  }, DEADLINE_MS);
 
   for (const load of loads) {
     const answers = await load.stop();

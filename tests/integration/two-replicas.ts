@@ -144,6 +144,7 @@ export async function startSidecar(options: {
     token: join(directory, 'token'),
     sdsSocket: join(directory, 'sds'),
     podInfo: join(directory, 'podinfo'),
+    resolvConf: join(directory, 'resolv.conf'),
   };
   writeFileSync(paths.rootCertificate, rootPem);
   writeFileSync(paths.token, token);

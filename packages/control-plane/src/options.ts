@@ -194,8 +194,9 @@ export const CONTROL_PLANE_OPTIONS = {
     flag: 'shutdown-duration',
     env: 'TERMINATION_DRAIN_DURATION',
     type: 'duration',
-    default: '2s',
-    description: 'How long calls in progress may take when the process is asked to stop',
+    default: '5s',
+    description:
+      'Within this time proxies are sent to other replicas, one after the other, when the process is to stop',
   },
   logLevel: {
     flag: 'log-level',

@@ -98,7 +98,8 @@ async function startGrpcServers(
     discovery.engine.server.addTo(server);
     server.addService(certificateService.definition, certificateService.implementation);
   };
-  const common = { addServices, clock, shutdownMs: settings.shutdownMs };
+  const drain = (windowMs: number): Promise<void> => discovery.engine.server.drain(windowMs);
+  const common = { addServices, clock, drain, shutdownMs: settings.shutdownMs };
   const secure = run.own(
     await startGrpcServer({
       ...common,

@@ -4,6 +4,7 @@ import { untilAborted } from '../until-aborted.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { keepInjectionBundle } from './injection-bundle.ts';
 import type { Leadership } from './leadership.ts';
+import { tellDoubleClaims } from './namespace-claims.ts';
 import { whileConsented } from './remote-consent.ts';
 import type { ReplicaAddresses } from './replica-addresses.ts';
 import { keepRootCertificates } from './root-certificates.ts';
@@ -51,6 +52,7 @@ export async function runLocalDuties(options: LocalDutyOptions, signal: AbortSig
   };
   await Promise.all([
     namespaces.whileLeading(signal, (term) => keepRootCertificates(options, term)),
+    namespaces.whileLeading(signal, (term) => tellDoubleClaims(options, term)),
     webhooks.whileLeading(signal, (term) => keepInjectionBundle(options, term)),
     validation(),
   ]);

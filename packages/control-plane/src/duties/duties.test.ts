@@ -5,6 +5,7 @@ import {
   CONFIG_MAPS,
   ENDPOINT_SLICES,
   type EndpointSlice,
+  EVENTS,
   KubeError,
   LEASES,
   NAMESPACES,
@@ -16,6 +17,7 @@ import { eventually } from '@meltemi/testing';
 import { untilAborted } from '../until-aborted.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { createLeadership } from './leadership.ts';
+import { tellDoubleClaims } from './namespace-claims.ts';
 import { hasConsent } from './remote-consent.ts';
 import { followReplicaAddresses } from './replica-addresses.ts';
 import { keepRootCertificates } from './root-certificates.ts';
@@ -268,4 +270,34 @@ test('Leadership does work in each term, and ends a term only when its work has 
   stop.abort();
   await Promise.all([running, working]);
   assert.equal((await client.get(LEASES, lease)).spec?.holderIdentity, '');
+});
+
+test('A namespace that names two control planes is told by an Event, which says which one has the say', async () => {
+  const client = new FakeKubeClient();
+  const namespace = (name: string, labels: Readonly<Record<string, string>>) => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, labels },
+  });
+  client.seed(
+    NAMESPACES,
+    namespace('both', { 'istio-injection': 'enabled', 'istio.io/rev': 'canary' }),
+    namespace('one', { 'istio.io/rev': 'canary' }),
+  );
+  const stop = new AbortController();
+  const running = tellDoubleClaims({ ...COMMON, clusterId: 'cluster1', client }, stop.signal);
+  const events = () =>
+    client.objects(EVENTS).map(({ involvedObject, reason, message }) => [involvedObject.name, reason, message]);
+  const words =
+    'istio-injection=enabled goes before istio.io/rev=canary: pods get the sidecar of the default revision, and revision "canary" is passed over; remove one of the two labels';
+  await eventually(() => assert.deepEqual(events(), [['both', 'IST0123', words]]), DEADLINE_MS, 5);
+  await client.patch(
+    NAMESPACES,
+    { name: 'one' },
+    { type: 'merge', body: { metadata: { labels: { 'istio-injection': 'disabled' } } } },
+  );
+  await eventually(() => assert.equal(events().length, 2), DEADLINE_MS, 5);
+  assert.match(String(events().find(([name]) => name === 'one')?.[2]), /pods get no sidecar/);
+  stop.abort();
+  await running;
 });

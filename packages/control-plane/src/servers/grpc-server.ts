@@ -5,6 +5,9 @@ import { CONTROL_PLANE_ERROR_CODES } from '../errors.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { ListeningServer } from './webhook-server.ts';
 
+/** How long calls that are no streams, such as the signing of a certificate, may take after the last stream has gone. */
+const LAST_CALLS_MS = 1_000;
+
 /** What {@link startGrpcServer} serves. */
 export interface GrpcServerOptions {
   readonly address: ListenAddress;
@@ -13,7 +16,9 @@ export interface GrpcServerOptions {
   /** Adds the services. */
   readonly addServices: (server: Server) => void;
   readonly clock: Clock;
-  /** How long calls in progress may take after the stop. */
+  /** Sends long-lived calls away within so many milliseconds, once no new connection is accepted. */
+  readonly drain: (windowMs: number) => Promise<void>;
+  /** How long it may take to send all clients away. */
   readonly shutdownMs: number;
 }
 
@@ -23,7 +28,7 @@ export interface GrpcServerOptions {
  * @throws MeltemiError `LISTEN_FAILED`
  */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<ListeningServer> {
-  const { address, credentials = ServerCredentials.createInsecure(), clock, shutdownMs } = options;
+  const { address, credentials = ServerCredentials.createInsecure(), clock, drain, shutdownMs } = options;
   const server = new Server(ADS_SERVER_OPTIONS);
   options.addServices(server);
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
@@ -41,7 +46,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Liste
     async [Symbol.asyncDispose]() {
       const ended = new AbortController();
       const graceful = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      await Promise.race([graceful, sleep(clock, shutdownMs, ended.signal)]);
+      await drain(shutdownMs);
+      await Promise.race([graceful, sleep(clock, LAST_CALLS_MS, ended.signal)]);
       ended.abort();
       server.forceShutdown();
     },

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { MeltemiError } from '@meltemi/base';
+import { type Clock, MeltemiError, sleep, systemClock } from '@meltemi/base';
 import { CONTROL_PLANE_ERROR_CODES } from '../errors.ts';
 import type { ListenAddress } from './listen-address.ts';
 
@@ -70,10 +70,16 @@ export async function listenHttp(server: Server, { host, port }: ListenAddress):
   return (server.address() as AddressInfo).port;
 }
 
+/** How long a request in progress may take after the stop. */
+const LAST_REQUESTS_MS = 1_000;
+
 /** Stops listening, lets requests in progress end, and closes idle connections. */
-export async function closeHttp(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
+export async function closeHttp(server: Server, clock: Clock = systemClock): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const ended = new AbortController();
+  await Promise.race([closed, sleep(clock, LAST_REQUESTS_MS, ended.signal)]);
+  ended.abort();
+  server.closeAllConnections();
+  await closed;
 }

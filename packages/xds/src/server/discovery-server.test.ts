@@ -415,3 +415,31 @@ test('A client that does not read is cut off', async (t) => {
   stream.write(Buffer.concat([prefix, request]));
   await eventually(() => timeouts === 1 && text.server.statuses().length === 0, 5_000);
 });
+
+test('A server that is drained sends its clients away one after the other, and takes in no new ones', async (t) => {
+  const text = await serve(t);
+  text.set(CDS, { a: '1' });
+  const clients = Array.from({ length: 4 }, () => connectSotw(text.port));
+  for (const client of clients) {
+    client.send({ node: NODE, typeUrl: CDS });
+    await client.next();
+  }
+  const goneMs: number[] = [];
+  const watching = clients.map(async (client) => {
+    const { code } = await client.ended();
+    goneMs.push(performance.now());
+    return code;
+  });
+  const startedMs = performance.now();
+  await text.server.drain(10_000);
+  assert.deepEqual(
+    await Promise.all(watching),
+    clients.map(() => status.UNAVAILABLE),
+  );
+  // Twenty milliseconds apart, though the window would allow for more; timers may fire a moment early.
+  assert.ok((goneMs.at(-1) ?? 0) - (goneMs[0] ?? 0) >= 50, goneMs.map((ms) => Math.round(ms - startedMs)).join());
+  using late = connectSotw(text.port);
+  late.send({ node: NODE, typeUrl: CDS });
+  assert.equal((await late.ended()).code, status.UNAVAILABLE);
+  for (const client of clients) client[Symbol.dispose]();
+});

@@ -6,7 +6,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { type Clock, type Log, messageOf } from '@meltemi/base';
+import { type Clock, type Log, messageOf, sleep } from '@meltemi/base';
 import type { StreamAuthenticator, StreamCredentials } from './authentication.ts';
 import { deltaProtocol } from './delta-protocol.ts';
 import { type DiscoveryObserver, silentDiscoveryObserver } from './discovery-observer.ts';
@@ -70,7 +70,18 @@ export interface DiscoveryServer<Session extends DiscoverySession> extends Dispo
    * @returns Who lags when the deadline passes.
    */
   waitForDistribution(number: number, deadlineMs: number, signal?: AbortSignal): Promise<DistributionResult>;
+  /**
+   * Sends the clients away one after the other, so that they do not all come to another server at once. New streams
+   * are turned away from now on.
+   *
+   * @param windowMs Spread of the last one; with few clients it takes less.
+   */
+  drain(windowMs: number): Promise<void>;
 }
+
+/** Pause between two clients that are sent away, where the window allows for it. */
+const DRAIN_SPACING_MS = 20;
+const LEAVING = 'the control plane is shutting down';
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
@@ -102,6 +113,7 @@ export function createDiscoveryServer<Session extends DiscoverySession>(
   const unflushed = new Set<DiscoveryStream<Session>>();
   let connectionCount = 0;
   let flushScheduled = false;
+  let isDraining = false;
 
   const statuses = (): DiscoveryStreamStatus[] =>
     [...streams].map((stream) => stream.status()).filter((entry) => entry !== undefined);
@@ -119,6 +131,7 @@ export function createDiscoveryServer<Session extends DiscoverySession>(
       return;
     }
     if (call.cancelled) return;
+    if (isDraining) return void call.emit('error', { code: status.UNAVAILABLE, details: LEAVING });
     const stream = new DiscoveryStream<Session>({
       call,
       protocol,
@@ -210,8 +223,19 @@ export function createDiscoveryServer<Session extends DiscoverySession>(
         deadlineMs,
         signal,
       }),
+    async drain(windowMs) {
+      isDraining = true;
+      const leaving = [...streams];
+      const spacingMs = Math.min(DRAIN_SPACING_MS, windowMs / Math.max(1, leaving.length));
+      const startedMs = clock.monotonicMs();
+      for (const [index, stream] of leaving.entries()) {
+        const dueMs = startedMs + index * spacingMs;
+        if (dueMs > clock.monotonicMs()) await sleep(clock, dueMs - clock.monotonicMs());
+        stream.close(status.UNAVAILABLE, LEAVING);
+      }
+    },
     [Symbol.dispose]() {
-      for (const stream of streams) stream.close(status.UNAVAILABLE, 'the control plane is shutting down');
+      for (const stream of streams) stream.close(status.UNAVAILABLE, LEAVING);
       streams.clear();
     },
   };
