@@ -22,13 +22,13 @@ export function startStatuses(
   discovery.onSnapshot((snapshot) => ledger.take(snapshot));
   const exchange = { client, namespace: settings.namespace, reporter: settings.podName, clock, random, log };
   const others = followReports(exchange, signal);
-  const own = { report: () => ledger.report(), isLeading: () => leaderships.status.isLeading };
+  const own = { report: () => ledger.report(), isLeading: () => leaderships.status.isLeading, others };
   tasks.run('Reporting to the leader', () => publishReports(exchange, own, signal));
   const writing = {
     client,
     informers: configuration.source.informers.filter(({ ref }) => ref.group.endsWith(GROUP_SUFFIX)),
     store: configuration.store,
-    reports: () => [ledger.report(), ...others()],
+    reports: () => [ledger.report(), ...others.alive()],
     domainSuffix: settings.domainSuffix,
     clock,
     log,

@@ -4,7 +4,7 @@ import type { ControlPlaneSettings } from '../options.ts';
 
 /** A right that was not asked for again for this long is no longer said to be missing; what follows objects asks sooner. */
 const FORGET_MS = 90_000;
-/** More are logged, and not kept. */
+/** More are not told: whoever lacks so many lacks all, and reads it from these. */
 const MAX_RIGHTS = 100;
 const EVENT_REASON = 'MissingPermission';
 

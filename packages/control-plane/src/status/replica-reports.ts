@@ -25,27 +25,42 @@ export interface ReplicaReportOptions {
   readonly log: Log;
 }
 
-/** Writes the own report for the leader whenever it changes, until the signal aborts; then takes it away. */
+/** What a replica publishes, and how it knows of the others. */
+export interface ReportSources {
+  readonly report: () => DistributionReport;
+  readonly isLeading: () => boolean;
+  readonly others: Pick<ReplicaReports, 'stale'>;
+}
+
+/**
+ * Writes the own report for the leader whenever it changes, until the signal aborts; then takes it away. The leader takes
+ * away those of replicas that had no time for it.
+ */
 export async function publishReports(
   { client, namespace, reporter, clock, log }: ReplicaReportOptions,
-  { report, isLeading }: { readonly report: () => DistributionReport; readonly isLeading: () => boolean },
+  { report, isLeading, others }: ReportSources,
   signal: AbortSignal,
 ): Promise<void> {
   const key = { namespace, name: `${reporter}-distribution` };
   let published: { readonly text: string; readonly atMs: number } | undefined;
+  const remove = async (name: string): Promise<void> => {
+    try {
+      await client.delete(CONFIG_MAPS, { namespace, name }, { timeoutMs: TICK_MS });
+    } catch (error) {
+      if (!isNotFound(error)) log.info('Cannot take a report away', { name, error: messageOf(error) });
+    }
+  };
   const withdraw = async (): Promise<void> => {
     if (published === undefined) return;
     published = undefined;
-    try {
-      await client.delete(CONFIG_MAPS, key, { timeoutMs: TICK_MS });
-    } catch (error) {
-      if (!isNotFound(error)) log.info('Cannot take back the report of this replica', { error: messageOf(error) });
-    }
+    await remove(key.name);
   };
   while (!signal.aborted) {
     // The leader knows its own proxies.
-    if (isLeading()) await withdraw();
-    else {
+    if (isLeading()) {
+      await withdraw();
+      for (const name of others.stale()) await remove(name);
+    } else {
       const text = encodeReport(report());
       const isDue = published === undefined || clock.monotonicMs() - published.atMs >= RENEW_MS;
       if (isDue || published?.text !== text) {
@@ -63,8 +78,16 @@ export async function publishReports(
   await withdraw();
 }
 
-/** Follows the reports of the other replicas, until the signal aborts. @returns Those that are alive. */
-export function followReports(options: ReplicaReportOptions, signal: AbortSignal): () => readonly DistributionReport[] {
+/** The reports of the other replicas. */
+export interface ReplicaReports {
+  /** Of those that are there. */
+  alive(): readonly DistributionReport[];
+  /** Names of the ConfigMaps of those that are gone. */
+  stale(): readonly string[];
+}
+
+/** Follows the reports of the other replicas, until the signal aborts. */
+export function followReports(options: ReplicaReportOptions, signal: AbortSignal): ReplicaReports {
   const { namespace, reporter, clock } = options;
   const seen = new Map<string, { readonly report: DistributionReport; readonly atMs: number }>();
   const informer = createInformer<ConfigMap>({
@@ -81,8 +104,11 @@ export function followReports(options: ReplicaReportOptions, signal: AbortSignal
   };
   informer.subscribe({ onAdd: take, onUpdate: take, onDelete: ({ metadata }) => void seen.delete(metadata.name) });
   void informer.start(signal);
-  return () =>
-    [...seen.values()].filter(({ atMs }) => clock.monotonicMs() - atMs < STALE_MS).map(({ report }) => report);
+  const isStale = ({ atMs }: { readonly atMs: number }): boolean => clock.monotonicMs() - atMs >= STALE_MS;
+  return {
+    alive: () => [...seen.values()].filter((entry) => !isStale(entry)).map(({ report }) => report),
+    stale: () => [...seen].filter(([, entry]) => isStale(entry)).map(([name]) => name),
+  };
 }
 
 function encodeReport({ proxyCount, configs }: DistributionReport): string {

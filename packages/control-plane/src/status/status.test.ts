@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IstioStatus } from '@meltemi/api';
-import { silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { type Clock, silentLog, systemClock, systemRandom } from '@meltemi/base';
 import { createConfigStore, createKubernetesSource } from '@meltemi/galley';
 import { CONFIG_MAPS, KubeError, type KubeObject, resourceRef } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
@@ -9,7 +9,7 @@ import type { MeshSnapshot } from '@meltemi/model';
 import { eventually } from '@meltemi/testing';
 import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 import { createDistributionLedger, type DistributionReport } from './distribution-ledger.ts';
-import { followReports, publishReports } from './replica-reports.ts';
+import { followReports, publishReports, REPORT_LABEL } from './replica-reports.ts';
 import { buildStatus, differsInSubstance } from './resource-status.ts';
 import { keepStatuses } from './status-writer.ts';
 
@@ -73,29 +73,32 @@ test('GALLEY-11 a status counts proxies and keeps what others wrote into it; its
   assert.equal(differsInSubstance(second, third), true);
 });
 
-test('Replicas report to the one that leads, and take their reports back', async () => {
+test('Replicas report to the one that leads, and take their reports back; it takes away those of replicas that are gone', async () => {
   const client = new FakeKubeClient();
   const stops = { a: new AbortController(), b: new AbortController() };
-  const exchange = (reporter: string) => ({ ...COMMON, client, namespace: 'istio-system', reporter });
-  const seen = followReports(exchange('a'), stops.a.signal);
-  const leader = publishReports(
-    exchange('a'),
-    { report: () => report(9, 1, 9), isLeading: () => true },
-    stops.a.signal,
-  );
-  const follower = publishReports(
-    exchange('b'),
-    { report: () => report(2, 1, 1), isLeading: () => false },
-    stops.b.signal,
-  );
-  await eventually(() => assert.deepEqual(seen(), [report(2, 1, 1)]), DEADLINE_MS, 10);
-  assert.deepEqual(
-    client.objects(CONFIG_MAPS).map(({ metadata }) => metadata.name),
-    ['b-distribution'],
-  );
+  let aheadMs = 0;
+  const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+  const exchange = (reporter: string) => ({ ...COMMON, clock, client, namespace: 'istio-system', reporter });
+  client.seed(CONFIG_MAPS, {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'dead-distribution', namespace: 'istio-system', labels: { [REPORT_LABEL]: 'true' } },
+    data: { 'distribution-report': '{"proxyCount":5,"configs":{}}' },
+  });
+  const others = followReports(exchange('a'), stops.a.signal);
+  const dead = { proxyCount: 5, configs: new Map() };
+  const names = () => client.objects(CONFIG_MAPS).map(({ metadata }) => metadata.name);
+  const leading = { report: () => report(9, 1, 9), isLeading: () => true, others };
+  const leader = publishReports(exchange('a'), leading, stops.a.signal);
+  const following = { report: () => report(2, 1, 1), isLeading: () => false, others: { stale: () => [] } };
+  const follower = publishReports(exchange('b'), following, stops.b.signal);
+  await eventually(() => assert.deepEqual(others.alive(), [dead, report(2, 1, 1)]), DEADLINE_MS, 10);
+  assert.deepEqual(names(), ['b-distribution', 'dead-distribution']);
+  aheadMs = 61_000;
+  await eventually(() => assert.ok(!names().includes('dead-distribution')), DEADLINE_MS, 10);
   stops.b.abort();
   await follower;
-  await eventually(() => assert.deepEqual(seen(), []), DEADLINE_MS, 10);
+  await eventually(() => assert.deepEqual([names(), others.alive()], [[], []]), DEADLINE_MS, 10);
   stops.a.abort();
   await leader;
 });
