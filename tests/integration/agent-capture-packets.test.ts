@@ -57,7 +57,7 @@ for (const { name: proxyName, proxy, isThere } of PROXIES) {
         const scene = JSON.stringify({ args, isTransparent, proxy, agent: AGENT, directory });
         const { stdout, stderr, status } = spawnSync('unshare', ['-nm', NODE, SCENE, scene], {
           encoding: 'utf8',
-          timeout: 30_000,
+          timeout: 60_000,
         });
         assert.equal(status, 0, stderr);
         assert.deepEqual(JSON.parse(stdout), {

@@ -1,6 +1,6 @@
 /**
  * Runs inside network and mount namespaces of its own (see `agent-capture-packets.test.ts`), as root: a node with a client and
- * a Service address, and a pod with an application, a proxy of user 1337 and the rules under test. Prints what each call met.
+ * a Service address, and a pod with an application, a proxy of user or group 1337 and the rules under test. Prints what each call met.
  */
 import { type ChildProcess, execSync, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,8 @@ const scene = JSON.parse(process.argv[2] ?? '{}') as Scene;
 const inPod = ['nsenter', '--net=/run/netns/pod', '--'];
 const capabilities = '+net_admin,+net_bind_service,+dac_read_search';
 const asProxy = [
-  ...['setpriv', '--reuid', '1337', '--regid', '1337', '--clear-groups'],
+  // As injected: a transparent socket is root's, who is then known by his group.
+  ...['setpriv', '--reuid', scene.isTransparent ? '0' : '1337', '--regid', '1337', '--clear-groups'],
   ...['--inh-caps', capabilities, '--ambient-caps', capabilities],
 ];
 const children: ChildProcess[] = [];

@@ -4,7 +4,7 @@ import { GUARD_RULES, GUARD_RULES_REMOVED } from './guard-rules.ts';
 import { buildRestoreText, hasResidue, type IptablesChange, isInPlace, parseIptablesSave } from './iptables-apply.ts';
 import { type IptablesPrograms, resolveIptables } from './iptables-binary.ts';
 import { nftRulesByChain, parseNftListing, toNftRemoval, toNftTransaction } from './nftables-text.ts';
-import type { CaptureRules } from './rule-model.ts';
+import type { CaptureRule, CaptureRules, IpFamily } from './rule-model.ts';
 import type { RunProgram } from './run-program.ts';
 import {
   addPassthroughAddress,
@@ -25,6 +25,8 @@ export interface ApplySettings {
   readonly isForced: boolean;
   readonly run: RunProgram;
 }
+
+const FAMILIES: readonly IpFamily[] = ['v4', 'v6'];
 
 /** What happened, for the log. */
 export type ApplyOutcome = 'applied' | 'replaced' | 'in place';
@@ -50,8 +52,15 @@ export async function removeCapture(settings: ApplySettings): Promise<void> {
   const { options, run } = settings;
   if (settings.usesNftables) await run('nft', ['-f', '-'], toNftRemoval());
   else {
-    for (const { change, programs } of await readState({ ...buildCaptureRules(options), rules: [] }, settings))
-      await restore(run, programs, buildRestoreText(change));
+    for (const family of FAMILIES) {
+      try {
+        const { change, programs } = await readFamily(family, [], settings);
+        await restore(run, programs, buildRestoreText(change));
+      } catch (error) {
+        // An earlier run may have had a family that this one has not; a machine without it has no rules of it.
+        if (options.families.includes(family)) throw error;
+      }
+    }
   }
   await removeTransparentRoutes(run, routesOf(options));
 }
@@ -94,16 +103,18 @@ async function applyIptables(rules: CaptureRules, settings: ApplySettings): Prom
   return isReplaced ? 'replaced' : 'applied';
 }
 
-async function readState(rules: CaptureRules, settings: ApplySettings): Promise<readonly FamilyState[]> {
-  const { run, iptablesVariant, options } = settings;
-  const possible = buildPossibleRules(options);
-  return Promise.all(
-    rules.families.map(async (family) => {
-      const programs = await resolveIptables(run, family, iptablesVariant);
-      const saved = parseIptablesSave(await run(programs.save, []));
-      return { programs, change: { saved, wanted: rules.rules, possible, family } };
-    }),
-  );
+function readState({ families, rules }: CaptureRules, settings: ApplySettings): Promise<readonly FamilyState[]> {
+  return Promise.all(families.map((family) => readFamily(family, rules, settings)));
+}
+
+async function readFamily(
+  family: IpFamily,
+  wanted: readonly CaptureRule[],
+  { run, iptablesVariant, options }: ApplySettings,
+): Promise<FamilyState> {
+  const programs = await resolveIptables(run, family, iptablesVariant);
+  const saved = parseIptablesSave(await run(programs.save, []));
+  return { programs, change: { saved, wanted, possible: buildPossibleRules(options), family } };
 }
 
 async function restore(run: RunProgram, { restore: program }: IptablesPrograms, text: string): Promise<void> {

@@ -51,15 +51,15 @@ export function buildCaptureRules(options: CaptureOptions): CaptureRules {
   };
 }
 
+const EVERYTHING = { families: ['v4', 'v6'], inboundPorts: '*', dropsInvalid: true, dnsServers: '*' } as const;
+
 /**
  * Rules that a run with the same addresses and owners, but other modes, puts into the built-in chains. What of them stands in
  * the kernel is left from such a run.
  */
 export function buildPossibleRules(options: CaptureOptions): readonly CaptureRule[] {
   const modes = ['REDIRECT', 'TPROXY'] as const;
-  return modes.flatMap(
-    (mode) => buildCaptureRules({ ...options, mode, inboundPorts: '*', dropsInvalid: true, dnsServers: '*' }).rules,
-  );
+  return modes.flatMap((mode) => buildCaptureRules({ ...options, ...EVERYTHING, mode }).rules);
 }
 
 /** Family of a range, which is the family of every rule that names it. */

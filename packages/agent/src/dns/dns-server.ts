@@ -150,10 +150,9 @@ async function listenUdp(
 ): Promise<DatagramSocket> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   socket.on('message', (query, peer) => {
-    answer(query, 'udp').then(
-      (response) => response !== undefined && socket.send(response, peer.port, peer.address, () => {}),
-      (error: unknown) => log.error('A DNS query failed', { error: messageOf(error) }),
-    );
+    answer(query, 'udp')
+      .then((response) => response !== undefined && socket.send(response, peer.port, peer.address, () => {}))
+      .catch((error: unknown) => log.error('A DNS query failed', { error: messageOf(error) }));
   });
   socket.bind(port, address);
   await once(socket, 'listening');

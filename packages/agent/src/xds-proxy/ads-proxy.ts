@@ -176,7 +176,13 @@ function joinStreams(downstream: Downstream, upstream: Upstream, { subscription,
   });
   upstream.on('data', (response: Buffer) => {
     onAnswer();
-    const acknowledgement = subscription?.onResponse(response);
+    let acknowledgement: Buffer | undefined;
+    try {
+      acknowledgement = subscription?.onResponse(response);
+    } catch (error) {
+      const details = `a response cannot be read: ${messageOf(error)}`;
+      return void upstream.emit('error', Object.assign(new Error(details), { code: status.INTERNAL, details }));
+    }
     if (acknowledgement !== undefined) return void upstream.write(acknowledgement);
     if (downstream.write(response)) return;
     upstream.pause();
