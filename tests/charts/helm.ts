@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { CHARTS, type JsonMap, type ManifestObject, renderChart } from '@meltemi/control-plane';
+import { needPeer, type SkippableTest } from '@meltemi/testing';
 import { parse, parseAllDocuments } from 'yaml';
 
 /** The folder of the Helm charts. */
@@ -47,4 +48,8 @@ export function byName(objects: readonly ManifestObject[]): Readonly<Record<stri
 
 function meaningOf(data: Readonly<Record<string, string>>): object {
   return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, key === 'values' ? text : parse(text)]));
+}
+/** Helm; skips the test without it. */
+export function needHelm(test: SkippableTest): string | undefined {
+  return needPeer(test, 'helm');
 }

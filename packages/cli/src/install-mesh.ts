@@ -2,26 +2,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeltemiError } from '@meltemi/base';
 import { type AuthorityPair, createIntermediate, createRootCertificateAuthority } from '@meltemi/citadel/minting';
-import {
-  controlPlaneManifests,
-  INJECTION_WEBHOOK,
-  READER_SERVICE_ACCOUNT,
-  remoteClusterManifests,
-  SYSTEM_NAMESPACE,
-} from '@meltemi/control-plane';
-import {
-  createKubeClient,
-  type KubeClient,
-  type KubeObject,
-  MUTATING_WEBHOOK_CONFIGURATIONS,
-  SECRETS,
-} from '@meltemi/kube';
+import { INJECTION_WEBHOOK, READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, systemNamespace } from '@meltemi/control-plane';
+import { createKubeClient, type KubeClient, SECRETS } from '@meltemi/kube';
 import { type MeshFile, type RunningEnvironment, type StartedCluster, writeFileAtomically } from '@meltemi/local';
 import { applyObjects } from './apply-objects.ts';
+import { FIELD_MANAGER, toKubeObject } from './install/apply-plan.ts';
+import { waitForWebhook } from './install/await-installation.ts';
+import { type InstallPlan, planInstallation } from './install/install-plan.ts';
+import { readInstallSpec } from './install/install-spec.ts';
+import { runInstallation } from './install/run-installation.ts';
 import { buildRemoteSecret } from './remote-secret/remote-secret.ts';
 import { waitForDeployment } from './wait-for-deployment.ts';
 
-const FIELD_MANAGER = 'meltemi-up';
 const AUTHORITY_LIFETIME_MS = 10 * 365 * 24 * 3_600_000;
 const INTERMEDIATE_LIFETIME_MS = 2 * 365 * 24 * 3_600_000;
 const CONTROL_PLANE_TIMEOUT_MS = 60_000;
@@ -92,27 +84,43 @@ async function plugInIntermediate(
   });
 }
 
-/** Waits until the control plane has put its root behind the injection webhook: pods created before would be refused. */
-async function waitForWebhook(client: KubeClient, cluster: string, options: InstallMeshOptions): Promise<void> {
-  const deadline = AbortSignal.timeout(CONTROL_PLANE_TIMEOUT_MS);
-  const signal = AbortSignal.any([deadline, options.signal]);
-  try {
-    for await (const event of client.watch(MUTATING_WEBHOOK_CONFIGURATIONS, {
-      fieldSelector: `metadata.name=${INJECTION_WEBHOOK}`,
-      signal,
-    })) {
-      if (event.type === 'ERROR' || event.type === 'BOOKMARK') continue;
-      const { webhooks = [] } = event.object;
-      if (webhooks.length > 0 && webhooks.every((webhook) => (webhook.clientConfig.caBundle ?? '') !== '')) return;
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
+/** What is installed in a cluster: the same as by `meltemi install`, told by the environment. */
+function planCluster(options: InstallMeshOptions, cluster: StartedCluster, isPrimary: boolean): InstallPlan {
+  const isLoopback = options.environment.sandbox === 'loopback';
+  const meshConfig = {
+    accessLogFile: '/dev/stdout',
+    ...(isLoopback ? { proxyHttpPort: HTTP_PROXY_PORT } : {}),
+    defaultConfig: {
+      ...(options.proxyBinary === undefined ? {} : { binaryPath: options.proxyBinary }),
+      ...(isLoopback ? { interceptionMode: 'NONE' } : {}),
+    },
+  };
+  const multiCluster = { clusterName: cluster.spec.name };
+  if (!isPrimary) {
+    const spec = { profile: 'remote', values: { global: { multiCluster } } };
+    const plan = planInstallation(readInstallSpec([{ origin: 'environment', spec }]));
+    return { ...plan, namespaces: [systemNamespace({ annotations: consentTo(options.mesh.controlPlane ?? '') })] };
   }
-  options.signal.throwIfAborted();
-  throw new MeltemiError(
-    'FAILED',
-    `The injection webhook of ${cluster} is not served after ${CONTROL_PLANE_TIMEOUT_MS / 1000} s; see "meltemi logs -n ${SYSTEM_NAMESPACE} deploy/istiod"`,
-  );
+  const env = isLoopback ? LOOPBACK_CONTROL_PLANE : {};
+  const spec = {
+    meshConfig,
+    values: {
+      // The images of the environment's map have no registry and no tag.
+      pilot: { image: 'meltemi/control-plane', env, autoscaleEnabled: false },
+      global: {
+        multiCluster,
+        ...(options.logLevel === undefined ? {} : { logging: { level: options.logLevel } }),
+        defaultPodDisruptionBudget: { enabled: false },
+        proxy: { image: 'meltemi/agent', separateAddresses: isLoopback },
+        proxy_init: { image: 'meltemi/agent' },
+      },
+    },
+  };
+  return planInstallation(readInstallSpec([{ origin: 'environment', spec }]));
+}
+
+function consentTo(controlPlaneCluster: string): Readonly<Record<string, string>> {
+  return { 'topology.istio.io/controlPlaneClusters': controlPlaneCluster };
 }
 
 /**
@@ -128,48 +136,16 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
     const primary = environment.clusters.find(({ spec }) => spec.name === mesh.controlPlane);
     if (primary === undefined) throw new MeltemiError('FAILED', `BUG: no cluster is named ${mesh.controlPlane}`);
     const remotes = environment.clusters.filter((cluster) => cluster !== primary);
-    const isLoopback = environment.sandbox === 'loopback';
-    const meshConfig = {
-      accessLogFile: '/dev/stdout',
-      ...(isLoopback ? { proxyHttpPort: HTTP_PROXY_PORT } : {}),
-      defaultConfig: {
-        ...(options.proxyBinary === undefined ? {} : { binaryPath: options.proxyBinary }),
-        ...(isLoopback ? { interceptionMode: 'NONE' } : {}),
-      },
-    };
-    const env = {
-      ...(options.logLevel === undefined ? {} : { LOG_LEVEL: options.logLevel }),
-      ...(isLoopback ? LOOPBACK_CONTROL_PLANE : {}),
-    };
-
     await Promise.all(
       environment.clusters.map(async (cluster) => {
         const client = clientOf(cluster);
-        const objects =
-          cluster === primary
-            ? controlPlaneManifests({
-                clusterName: primary.spec.name,
-                values: {
-                  meshConfig,
-                  pilot: { image: 'meltemi/control-plane', env, autoscaleEnabled: false },
-                  global: {
-                    defaultPodDisruptionBudget: { enabled: false },
-                    proxy: { image: 'meltemi/agent', separateAddresses: isLoopback },
-                    proxy_init: { image: 'meltemi/agent' },
-                  },
-                },
-              })
-            : remoteClusterManifests({ clusterName: cluster.spec.name, controlPlaneCluster: primary.spec.name });
-        const namespaces = objects.filter((object) => object.kind === 'Namespace');
+        const plan = planCluster(options, cluster, cluster === primary);
+        const namespaces = plan.namespaces.map(toKubeObject);
         await applyObjects({ client, objects: namespaces, namespace: SYSTEM_NAMESPACE, fieldManager: FIELD_MANAGER });
         // Before the control plane starts: it reads its intermediate at its start.
         await plugInIntermediate(client, cluster.spec.name, root, options.nowMs());
-        await applyObjects({
-          client,
-          objects: objects.filter((object) => object.kind !== 'Namespace') as readonly KubeObject[],
-          namespace: SYSTEM_NAMESPACE,
-          fieldManager: FIELD_MANAGER,
-        });
+        // Nobody else installs here: what earlier versions have set is taken over.
+        await runInstallation({ client, plan, force: true, onProgress, onWarning: () => {}, signal });
       }),
     );
     onProgress(`${primary.spec.name}: control plane installed, root and intermediates in place`);
@@ -199,7 +175,13 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
     });
     onProgress(`${primary.spec.name}: control plane is available`);
     await Promise.all(
-      environment.clusters.map((cluster) => waitForWebhook(clientOf(cluster), cluster.spec.name, options)),
+      environment.clusters.map((cluster) =>
+        waitForWebhook(INJECTION_WEBHOOK, SYSTEM_NAMESPACE, {
+          client: clientOf(cluster),
+          timeoutMs: CONTROL_PLANE_TIMEOUT_MS,
+          signal,
+        }),
+      ),
     );
     onProgress('sidecar injection is served in every cluster');
   } finally {

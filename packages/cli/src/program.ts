@@ -8,12 +8,16 @@ import { addDescribeCommand } from './commands/describe.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addGetCommand } from './commands/get.ts';
+import { addInstallCommand, addUpgradeCommand } from './commands/install.ts';
 import { addKubeInjectCommand } from './commands/kube-inject.ts';
 import { addLogsCommand } from './commands/logs.ts';
+import { addManifestCommand } from './commands/manifest.ts';
 import { addPrecheckCommand } from './commands/precheck.ts';
 import { addProxyConfigCommand } from './commands/proxy-config.ts';
 import { addProxyStatusCommand } from './commands/proxy-status.ts';
 import { addRemoteClustersCommand } from './commands/remote-clusters.ts';
+import { addTagCommand } from './commands/tag.ts';
+import { addUninstallCommand } from './commands/uninstall.ts';
 import { addUpCommand } from './commands/up.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWaitCommand } from './commands/wait.ts';
@@ -62,6 +66,11 @@ export function buildProgram(context: CommandContext): Command {
     addApplyCommand,
     addDeleteCommand,
     addWaitCommand,
+    addInstallCommand,
+    addUpgradeCommand,
+    addUninstallCommand,
+    addManifestCommand,
+    addTagCommand,
     addPrecheckCommand,
     addAnalyzeCommand,
     addProxyStatusCommand,

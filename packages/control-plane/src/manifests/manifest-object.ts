@@ -46,6 +46,8 @@ export const SERVICE_PORTS: readonly {
 
 /** The system namespace of a cluster. */
 export function systemNamespace(options: {
+  /** Default `istio-system`. */
+  readonly name?: string;
   readonly network?: string | undefined;
   readonly annotations?: Readonly<Record<string, string>>;
 }): ManifestObject {
@@ -53,7 +55,7 @@ export function systemNamespace(options: {
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: {
-      name: SYSTEM_NAMESPACE,
+      name: options.name ?? SYSTEM_NAMESPACE,
       ...(options.network === undefined ? {} : { labels: { 'topology.istio.io/network': options.network } }),
       ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
     },

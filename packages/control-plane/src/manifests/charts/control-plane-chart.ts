@@ -1,5 +1,17 @@
 import type { Chart } from '../template/chart.ts';
-import { APP_VERSION, given, include, NAMESPACE, type Node, type TextPart, text, value } from '../template/node.ts';
+import {
+  APP_VERSION,
+  all,
+  equal,
+  given,
+  include,
+  NAMESPACE,
+  type Node,
+  not,
+  type TextPart,
+  text,
+  value,
+} from '../template/node.ts';
 import { controlPlaneAccessNodes, readerAccessNodes } from './access.ts';
 import { CONTROL_PLANE_DEPLOYMENT, CONTROL_PLANE_SCALING, CONTROL_PLANE_SERVICE } from './control-plane-deployment.ts';
 import { CONTROL_PLANE_VALUES } from './control-plane-values.ts';
@@ -117,6 +129,10 @@ export const CONTROL_PLANE_CHART: Chart = {
   ],
   refusals: [NAMESPACE_REFUSAL],
   warnings: [
+    {
+      if: all(value('pilot.autoscaleEnabled'), not(equal({ $: 'text-of', of: value('pilot.replicaCount') }, '1'))),
+      message: 'pilot.replicaCount does nothing while pilot.autoscaleEnabled is true; set pilot.autoscaleMin.',
+    },
     {
       if: value('global.externalIstiod'),
       message:

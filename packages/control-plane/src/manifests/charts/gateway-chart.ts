@@ -361,7 +361,12 @@ export const GATEWAY_CHART: Chart = {
     { name: 'scaling', objects: SCALING },
   ],
   refusals: [],
-  warnings: [],
+  warnings: [
+    {
+      if: all(value('autoscaling.enabled'), not(equal({ $: 'text-of', of: value('replicaCount') }, '1'))),
+      message: 'replicaCount does nothing while autoscaling.enabled is true; set autoscaling.minReplicas.',
+    },
+  ],
   notes: `Gateway {{ include "gateway.name" . }} is installed. Its address, once there is one:
 
   kubectl get service {{ include "gateway.name" . }} --namespace {{ .Release.Namespace }}`,

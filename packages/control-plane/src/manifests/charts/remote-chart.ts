@@ -3,6 +3,7 @@ import type { Chart } from '../template/chart.ts';
 import {
   all,
   type Condition,
+  equal,
   include,
   NAMESPACE,
   type Node,
@@ -174,6 +175,10 @@ export const REMOTE_CHART: Chart = {
     },
   ],
   warnings: [
+    {
+      if: all(WEBHOOK_URL, not(equal(value('istiodRemote.injectionPath'), '/inject'))),
+      message: 'istiodRemote.injectionPath does nothing beside istiodRemote.injectionURL, which is the whole address.',
+    },
     {
       if: all(ADDRESS, not(IS_IP), not(WEBHOOK_URL)),
       message:

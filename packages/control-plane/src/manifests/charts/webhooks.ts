@@ -1,6 +1,16 @@
 import { KINDS } from '@meltemi/api';
 import { WEBHOOK_NAME_SUFFIX } from '@meltemi/injector';
-import { all, type Expression, include, NAMESPACE, type Node, type NodeMap, value, when } from '../template/node.ts';
+import {
+  all,
+  type Condition,
+  type Expression,
+  include,
+  NAMESPACE,
+  type Node,
+  type NodeMap,
+  value,
+  when,
+} from '../template/node.ts';
 import { IS_DEFAULT_REVISION } from './shared.ts';
 
 const INJECTION_LABEL = 'istio-injection';
@@ -23,17 +33,17 @@ function absent(key: string): NodeMap {
   return { key, operator: 'DoesNotExist' };
 }
 
-/** How one of the webhooks chooses pods, and where it asks. */
-export interface InjectionWebhookParts {
-  readonly revision: Expression | string;
-  readonly clientConfig: NodeMap;
-  readonly reinvocationPolicy: Expression | string;
+/** What the injection webhooks of a revision or tag have in common. */
+interface InjectionWebhookParts {
+  readonly revision: Expression;
+  readonly clientConfig: Node;
+  readonly reinvocationPolicy: Expression;
 }
 
 type Selectors = readonly [namespaces: readonly Node[], objects: readonly Node[]];
 
 /** By namespace label `istio.io/rev`, and by pod label `istio.io/rev`: every revision has these. */
-function revisionSelectors(revision: Expression | string): Readonly<Record<string, Selectors>> {
+function revisionSelectors(revision: Expression): Readonly<Record<string, Selectors>> {
   return {
     'rev.namespace': [[inValues(REVISION_LABEL, revision), absent(INJECTION_LABEL)], [notIn(INJECT_LABEL, 'false')]],
     'rev.object': [
@@ -75,14 +85,23 @@ function build(parts: InjectionWebhookParts, selectors: Readonly<Record<string, 
   }));
 }
 
-/** Webhooks that a revision is addressed by, whatever it is called. */
-export function revisionWebhooks(parts: InjectionWebhookParts): readonly NodeMap[] {
-  return build(parts, revisionSelectors(parts.revision));
+/** What the webhooks of a tag are made of. */
+export interface TagWebhookParts {
+  readonly tag: Expression;
+  readonly isDefault: Condition;
+  readonly isAuto: Condition;
+  readonly clientConfig: Node;
+  readonly reinvocationPolicy: Expression;
 }
 
-/** Webhooks of the revision that pods get when they name none. */
-export function defaultWebhooks(parts: InjectionWebhookParts): readonly NodeMap[] {
-  return build(parts, DEFAULT_SELECTORS);
+/** Webhooks by which a tag is addressed like a revision; the tag `default` also gets the pods that name none. */
+export function tagWebhooks({ tag, isDefault, isAuto, ...rest }: TagWebhookParts): readonly Node[] {
+  const parts: InjectionWebhookParts = { revision: tag, ...rest };
+  return [
+    ...build(parts, revisionSelectors(tag)),
+    ...build(parts, DEFAULT_SELECTORS).map((webhook) => when(isDefault, webhook)),
+    ...build(parts, AUTO_SELECTORS).map((webhook) => when(isAuto, webhook)),
+  ];
 }
 
 /**
@@ -107,8 +126,8 @@ export function injectionConfiguration(clientConfig: NodeMap): NodeMap {
       labels: { 'istio.io/rev': include('revision'), app: 'sidecar-injector' },
     },
     webhooks: [
-      ...revisionWebhooks(parts),
-      ...defaultWebhooks(parts).map((webhook) => when(IS_DEFAULT_REVISION, webhook)),
+      ...build(parts, revisionSelectors(parts.revision)),
+      ...build(parts, DEFAULT_SELECTORS).map((webhook) => when(IS_DEFAULT_REVISION, webhook)),
       ...build(parts, AUTO_SELECTORS).map((webhook) =>
         when(all(IS_DEFAULT_REVISION, value('sidecarInjectorWebhook.enableNamespacesByDefault')), webhook),
       ),
@@ -120,7 +139,7 @@ export function injectionConfiguration(clientConfig: NodeMap): NodeMap {
 export interface ValidationParts {
   readonly name: Expression | string;
   readonly labels: Node;
-  readonly clientConfig: NodeMap;
+  readonly clientConfig: Node;
   /** Which objects, by the label of a revision. */
   readonly objects: NodeMap;
 }

@@ -1,0 +1,52 @@
+import type { ManifestObject } from '@meltemi/control-plane';
+import { type KubeClient, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS } from '@meltemi/kube';
+import { type InstallPlan, plannedObjects } from './install-plan.ts';
+
+/** Tag that pods get when they name no revision. */
+const DEFAULT_TAG_SELECTOR = 'istio.io/tag=default';
+/** The webhook that validates configuration without a revision. */
+export const DEFAULT_VALIDATOR = 'istiod-default-validator';
+/** Chooses no namespace: while the tag `default` leads elsewhere, the default revision is asked about nothing. */
+export const DEACTIVATED_SELECTOR: { readonly matchLabels: Readonly<Record<string, string>> } = {
+  matchLabels: { 'istio.io/deactivated': 'never-match' },
+};
+
+interface WebhookManifest extends ManifestObject {
+  readonly webhooks: readonly { readonly name: string; readonly failurePolicy: string }[];
+}
+
+/**
+ * Fits a plan to what is in the cluster: validation that is binding stays so, and what the tag `default` has given to
+ * another revision is not taken back.
+ */
+export async function withLiveState(client: KubeClient, plan: InstallPlan): Promise<readonly ManifestObject[]> {
+  const [tag] = (await client.list(MUTATING_WEBHOOK_CONFIGURATIONS, { labelSelector: DEFAULT_TAG_SELECTOR })).items;
+  const validators = new Map(
+    (await client.list(VALIDATING_WEBHOOK_CONFIGURATIONS)).items.map((object) => [object.metadata.name, object]),
+  );
+  const validator = validators.get(DEFAULT_VALIDATOR);
+  const validates = validator?.metadata.labels?.['istio.io/rev'];
+  return plannedObjects(plan).flatMap((object): readonly ManifestObject[] => {
+    if (object.kind === 'MutatingWebhookConfiguration' && tag !== undefined) return [deactivated(object)];
+    if (object.kind !== 'ValidatingWebhookConfiguration') return [object];
+    const isTaken = validates !== undefined && (tag !== undefined || validates !== plan.spec.revision);
+    if (object.metadata.name === DEFAULT_VALIDATOR && isTaken) return [];
+    const live = validators.get(object.metadata.name);
+    const policies = new Map(live?.webhooks?.map(({ name, failurePolicy }) => [name, failurePolicy]));
+    return [
+      {
+        ...object,
+        webhooks: (object as WebhookManifest).webhooks.map((webhook) => ({
+          ...webhook,
+          failurePolicy: policies.get(webhook.name) ?? webhook.failurePolicy,
+        })),
+      },
+    ];
+  });
+}
+
+function deactivated(object: ManifestObject): ManifestObject {
+  if (object.metadata.labels?.['istio.io/rev'] !== 'default') return object;
+  const { webhooks } = object as WebhookManifest;
+  return { ...object, webhooks: webhooks.map((webhook) => ({ ...webhook, namespaceSelector: DEACTIVATED_SELECTOR })) };
+}

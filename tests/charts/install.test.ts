@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { JsonMap } from '@meltemi/control-plane';
+import {
+  buildKubeconfig,
+  CONFIG_MAPS,
+  CUSTOM_RESOURCE_DEFINITIONS,
+  createKubeClient,
+  DEPLOYMENTS,
+  type KubeClient,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  NAMESPACES,
+  parseKubeconfig,
+  VALIDATING_WEBHOOK_CONFIGURATIONS,
+} from '@meltemi/kube';
+import { eventually } from '@meltemi/testing';
+import type { Outcome } from '../../packages/cli/src/install/apply-plan.ts';
+import { type InstallPlan, planInstallation } from '../../packages/cli/src/install/install-plan.ts';
+import { readInstallSpec } from '../../packages/cli/src/install/install-spec.ts';
+import { findInstalled, removeObjects } from '../../packages/cli/src/install/installed-objects.ts';
+import { buildTag, listTags, setDefaultWebhooksActive } from '../../packages/cli/src/install/revision-tags.ts';
+import { runInstallation } from '../../packages/cli/src/install/run-installation.ts';
+import { createTestCluster, type TestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
+import { adminClient, applyAll } from '../integration/control-plane-harness.ts';
+
+function plan(spec: JsonMap = {}): InstallPlan {
+  return planInstallation(readInstallSpec([{ origin: 'test', spec }]));
+}
+
+interface Ran {
+  readonly counts: Readonly<Record<Outcome, number>>;
+  readonly outcomes: readonly string[];
+}
+
+async function install(
+  client: KubeClient,
+  spec: JsonMap = {},
+  more: { force?: boolean; dryRun?: boolean } = {},
+): Promise<Ran> {
+  const outcomes: string[] = [];
+  const counts = await runInstallation({
+    client,
+    plan: plan(spec),
+    ...more,
+    onOutcome: ({ kind, metadata }, outcome) => outcomes.push(`${kind} ${metadata.name} ${outcome}`),
+    onProgress: () => {},
+    onWarning: () => {},
+    signal: new AbortController().signal,
+  });
+  return { counts, outcomes };
+}
+
+test('an installation is applied once, then unchanged; what a later one no longer has is removed', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  const first = await install(client);
+  assert.ok(first.counts.created > 15, JSON.stringify(first.counts));
+  const second = await install(client);
+  assert.deepEqual(
+    second.outcomes.filter((text) => !text.endsWith('unchanged')),
+    [],
+  );
+  assert.equal(second.counts.unchanged, first.counts.created);
+  const spec = { values: { pilot: { autoscaleEnabled: false, env: { A: 'b' } } } };
+  const third = await install(client, spec);
+  assert.deepEqual(
+    third.outcomes.filter((text) => !text.endsWith('unchanged')),
+    ['Deployment istiod configured', 'HorizontalPodAutoscaler istiod pruned'],
+  );
+});
+
+test('a dry run on an empty cluster says what would be, and writes nothing', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  const { counts } = await install(client, {}, { dryRun: true });
+  assert.ok(counts.created > 15);
+  assert.equal(await client.find(NAMESPACES, { name: 'istio-system' }), undefined);
+  assert.deepEqual((await client.list(CUSTOM_RESOURCE_DEFINITIONS)).items, []);
+});
+
+test('what somebody else has set is named, with who and how to take it over', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await install(client);
+  const definition = {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: 'virtualservices.networking.istio.io', labels: { istio: 'other' } },
+  };
+  await client.apply(CUSTOM_RESOURCE_DEFINITIONS, definition as never, { fieldManager: 'helm', force: true });
+  await assert.rejects(
+    install(client),
+    /CustomResourceDefinition virtualservices\.networking\.istio\.io: somebody else has set .*labels.*istio.*"helm".*--force/,
+  );
+  await install(client, {}, { force: true });
+  const taken = await client.get(CUSTOM_RESOURCE_DEFINITIONS, { name: definition.metadata.name });
+  assert.equal(taken.metadata.labels?.['istio'], 'networking');
+});
+
+async function clientOfAccount(cluster: TestCluster, admin: KubeClient, name: string): Promise<KubeClient> {
+  const { token } = await admin.createToken({ namespace: 'default', name });
+  const text = buildKubeconfig([{ name, server: cluster.url, certificateAuthorityPem: cluster.ca, token }]);
+  const access = await parseKubeconfig(text);
+  assert.ok(access.ok);
+  return createKubeClient({ access: access.value });
+}
+
+test('an account that may not write what is installed is told which object, and what it takes', async () => {
+  await using cluster = await createTestCluster();
+  await using admin = await adminClient(cluster);
+  await cluster.createNamespace('default').catch(() => {});
+  await applyAll(admin, [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'dev', namespace: 'default' } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: 'reads' },
+      rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['get', 'list', 'watch'] }],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'reads' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'reads' },
+      subjects: [{ kind: 'ServiceAccount', name: 'dev', namespace: 'default' }],
+    },
+  ]);
+  await using client = await clientOfAccount(cluster, admin, 'dev');
+  await assert.rejects(install(client), /CustomResourceDefinition .*: this account may not write it: .*cluster-admin/);
+});
+
+test('a validating webhook that is binding stays so when it is applied again', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await install(client);
+  const name = 'istiod-default-validator';
+  const live = await client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, { name });
+  const webhooks = live.webhooks?.map((webhook) => ({ ...webhook, failurePolicy: 'Fail' }));
+  await client.patch(VALIDATING_WEBHOOK_CONFIGURATIONS, { name }, { type: 'merge', body: { webhooks } });
+  await install(client);
+  const after = await client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, { name });
+  assert.equal(after.webhooks?.[0]?.failurePolicy, 'Fail');
+});
+
+test('SEC-4.6 upgrade by revision: B is installed beside A, the tag moves, A is removed and B is left', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await install(client);
+  await install(client, { revision: 'b' });
+  const { items } = await client.list(DEPLOYMENTS, { namespace: 'istio-system' });
+  assert.deepEqual(items.map(({ metadata }) => metadata.name).sort(), ['istiod', 'istiod-b']);
+  const tagOf = { client, tag: 'default', overwrite: false, webhookName: undefined, autoInjectNamespaces: false };
+  await assert.rejects(
+    buildTag({ ...tagOf, revision: 'c' }),
+    /No control plane of revision "c" is installed; did you mean b\?/,
+  );
+  await applyAll(client, await buildTag({ ...tagOf, revision: 'b' }));
+  await setDefaultWebhooksActive(client, false);
+  const namespaces = (await client.get(MUTATING_WEBHOOK_CONFIGURATIONS, { name: 'istio-sidecar-injector' })).webhooks;
+  assert.ok(namespaces?.every(({ namespaceSelector }) => namespaceSelector?.matchLabels?.['istio.io/deactivated']));
+  // What the tag has given to B is not taken back by A's installer.
+  assert.equal((await install(client)).counts.created, 0);
+  const validator = await client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, { name: 'istiod-default-validator' });
+  assert.equal(validator.webhooks?.[0]?.clientConfig.service?.name, 'istiod-b');
+  const still = (await client.get(MUTATING_WEBHOOK_CONFIGURATIONS, { name: 'istio-sidecar-injector' })).webhooks;
+  assert.ok(still?.every(({ namespaceSelector }) => namespaceSelector?.matchLabels?.['istio.io/deactivated']));
+  await removeObjects(client, await findInstalled(client, 'install.meltemi.dev/revision=default'), {
+    onRemoved: () => {},
+  });
+  await eventually(async () => {
+    const left = await client.list(CONFIG_MAPS, { namespace: 'istio-system' });
+    assert.deepEqual(left.items.map(({ metadata }) => metadata.name).sort(), ['istio-b', 'istio-sidecar-injector-b']);
+  }, 5000);
+  assert.deepEqual(
+    (await listTags(client)).map(({ tag, revision }) => [tag, revision]),
+    [['default', 'b']],
+  );
+});
