@@ -142,7 +142,7 @@ test('a validating webhook that is binding stays so when it is applied again', a
   assert.equal(after.webhooks?.[0]?.failurePolicy, 'Fail');
 });
 
-test('SEC-4.6 upgrade by revision: B is installed beside A, the tag moves, A is removed and B is left', async () => {
+test('upgrade by revision: B is installed beside A, the tag moves, A is removed and B is left', async () => {
   await using cluster = await createTestCluster();
   await using client = await adminClient(cluster);
   await install(client);

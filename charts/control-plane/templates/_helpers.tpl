@@ -77,6 +77,18 @@ neverInjectSelector:
 alwaysInjectSelector:
   {{- toYaml .Values.sidecarInjectorWebhook.alwaysInjectSelector | nindent 2 }}
 {{- end }}
+{{- if .Values.sidecarInjectorWebhook.templates }}
+templates:
+  {{- toYaml .Values.sidecarInjectorWebhook.templates | nindent 2 }}
+{{- end }}
+{{- if .Values.sidecarInjectorWebhook.aliases }}
+aliases:
+  {{- toYaml .Values.sidecarInjectorWebhook.aliases | nindent 2 }}
+{{- end }}
+{{- if .Values.sidecarInjectorWebhook.defaultTemplates }}
+defaultTemplates:
+  {{- toYaml .Values.sidecarInjectorWebhook.defaultTemplates | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* What sidecars are made of, by the names of these values */}}
@@ -85,6 +97,12 @@ global:
   hub: {{ .Values.global.hub | quote }}
   tag: {{ include "control-plane.tag" . | quote }}
   imagePullPolicy: {{ .Values.global.imagePullPolicy | quote }}
+  imagePullSecrets:
+    {{- toYaml .Values.global.imagePullSecrets | nindent 4 }}
+  caAddress: {{ .Values.global.caAddress | quote }}
+  logAsJson: {{ .Values.global.logAsJson }}
+  logging:
+    {{- toYaml .Values.global.logging | nindent 4 }}
   {{- if .Values.global.meshID }}
   meshID: {{ .Values.global.meshID | quote }}
   {{- end }}

@@ -1,6 +1,7 @@
 export * from './manifests/account-access.ts';
 export * from './manifests/charts/charts.ts';
 export * from './manifests/control-plane-manifests.ts';
+export * from './manifests/legacy/legacy-values.ts';
 export * from './manifests/manifest-object.ts';
 export * from './manifests/remote-cluster-manifests.ts';
 export * from './manifests/tag-manifests.ts';

@@ -1,7 +1,5 @@
-import { toYamlText } from '@meltemi/control-plane';
 import type { Command } from 'commander';
-import { addInstallFlags, type InstallFlags, profilesHelp, readPlan } from '../install/install-flags.ts';
-import { plannedObjects } from '../install/install-plan.ts';
+import { addInstallFlags, type InstallFlags, profilesHelp } from '../install/install-flags.ts';
 import type { CommandContext } from '../session.ts';
 
 /** `meltemi manifest generate`: prints what `install` would apply. It talks to no cluster. */
@@ -20,6 +18,12 @@ export function addManifestCommand(program: Command, context: CommandContext): v
       `${profilesHelp()}\n\nExamples:\n  meltemi manifest generate --set profile=demo\n  meltemi manifest generate -f operator.yaml --revision canary`,
     )
     .action(async (_own: unknown, command: Command) => {
+      // What renders charts is loaded only by those who do.
+      const [{ toYamlText }, { plannedObjects }, { readPlan }] = await Promise.all([
+        import('@meltemi/control-plane'),
+        import('../install/install-plan.ts'),
+        import('../install/read-plan.ts'),
+      ]);
       const plan = await readPlan(context, command.optsWithGlobals<InstallFlags>());
       context.terminal.out(toYamlText(plannedObjects(plan)));
     });

@@ -1,29 +1,7 @@
-import { type ManifestObject, toYamlText } from '@meltemi/control-plane';
-import { isNotFound, type KubeClient, MUTATING_WEBHOOK_CONFIGURATIONS } from '@meltemi/kube';
 import type { Command } from 'commander';
-import { applyObjects } from '../apply-objects.ts';
-import { CommandError, EXIT } from '../exit-code.ts';
-import { FIELD_MANAGER, toKubeObject } from '../install/apply-plan.ts';
-import { confirm } from '../install/confirm.ts';
-import {
-  buildTag,
-  listTags,
-  type RevisionTag,
-  resetDefaultValidator,
-  setDefaultWebhooksActive,
-} from '../install/revision-tags.ts';
-import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES } from '../install/role-refs.ts';
+import type { RemoveTagFlags, ShowTagsFlags, TagFlags } from '../install/tag-actions.ts';
 import { OUTPUT_FLAG } from '../output.ts';
-import { printRows } from '../print-rows.ts';
-import { type ClusterFlags, type CommandContext, withSession } from '../session.ts';
-
-interface TagFlags extends ClusterFlags {
-  readonly revision: string;
-  readonly overwrite?: boolean;
-  readonly autoInjectNamespaces?: boolean;
-  readonly webhookName?: string;
-  readonly yes?: boolean;
-}
+import type { CommandContext } from '../session.ts';
 
 function addTagFlags(command: Command): Command {
   return command
@@ -47,9 +25,10 @@ export function addTagCommand(program: Command, context: CommandContext): void {
       'after',
       '\nExamples:\n  meltemi tag set prod --revision canary\n  meltemi tag set default --revision canary --overwrite',
     )
-    .action((name: string, _own: unknown, command: Command) =>
-      setTag(context, name, command.optsWithGlobals<TagFlags>()),
-    );
+    .action(async (name: string, _own: unknown, command: Command) => {
+      const { setTag } = await import('../install/tag-actions.ts');
+      await setTag(context, name, command.optsWithGlobals<TagFlags>());
+    });
   addTagFlags(tag.command('generate'))
     .description('Print the objects of a tag as YAML')
     .option('-y, --yes', 'taken for the sake of scripts; nothing is asked')
@@ -58,10 +37,8 @@ export function addTagCommand(program: Command, context: CommandContext): void {
       '\nExamples:\n  meltemi tag generate prod --revision canary\n  meltemi tag generate prod --revision canary --overwrite | kubectl apply -f -',
     )
     .action(async (name: string, _own: unknown, command: Command) => {
-      const flags = command.optsWithGlobals<TagFlags>();
-      await withSession(context, flags, async ({ cluster }) =>
-        context.terminal.out(toYamlText(await readTag(cluster.client, name, flags))),
-      );
+      const { generateTag } = await import('../install/tag-actions.ts');
+      await generateTag(context, name, command.optsWithGlobals<TagFlags>());
     });
   tag
     .command('list')
@@ -69,18 +46,8 @@ export function addTagCommand(program: Command, context: CommandContext): void {
     .option(...OUTPUT_FLAG)
     .addHelpText('after', '\nExamples:\n  meltemi tag list\n  meltemi tag list --cluster cluster2 -o json')
     .action(async (_own: unknown, command: Command) => {
-      const flags = command.optsWithGlobals<ClusterFlags & { readonly output: string }>();
-      await withSession(context, flags, async ({ cluster }) =>
-        printRows(context.terminal, flags.output, await listTags(cluster.client), {
-          columns: [
-            { heading: 'TAG', of: ({ tag: name }) => name },
-            { heading: 'REVISION', of: ({ revision }) => revision },
-            { heading: 'NAMESPACES', of: ({ namespaces }) => namespaces.join(',') },
-          ],
-          name: ({ tag: name }) => `tag/${name}`,
-          none: `There are no tags in ${cluster.name}`,
-        }),
-      );
+      const { showTags } = await import('../install/tag-actions.ts');
+      await showTags(context, command.optsWithGlobals<ShowTagsFlags>());
     });
   tag
     .command('remove')
@@ -88,87 +55,8 @@ export function addTagCommand(program: Command, context: CommandContext): void {
     .description('Remove a tag')
     .option('-y, --yes', 'do not ask')
     .addHelpText('after', '\nExamples:\n  meltemi tag remove prod\n  meltemi tag remove default -y')
-    .action((name: string, _own: unknown, command: Command) =>
-      removeTag(context, name, command.optsWithGlobals<ClusterFlags & { readonly yes?: boolean }>()),
-    );
-}
-
-function readTag(client: KubeClient, tag: string, flags: TagFlags): Promise<readonly ManifestObject[]> {
-  if (!/^[a-z0-9](?:[-a-z0-9]{0,40}[a-z0-9])?$/.test(tag))
-    throw new CommandError(EXIT.usage, `"${tag}" is no name for a tag: it needs a-z, 0-9 and -, at most 42 of them`);
-  return buildTag({
-    client,
-    tag,
-    revision: flags.revision,
-    overwrite: flags.overwrite === true,
-    webhookName: flags.webhookName,
-    autoInjectNamespaces: flags.autoInjectNamespaces === true,
-  });
-}
-
-async function setTag(context: CommandContext, tag: string, flags: TagFlags): Promise<void> {
-  await withSession(context, flags, async ({ cluster }) => {
-    const { client } = cluster;
-    const objects = await readTag(client, tag, flags);
-    const previous = (await listTags(client)).find((present) => present.tag === tag);
-    if (previous !== undefined && previous.revision !== flags.revision)
-      await confirm(
-        context,
-        `New pods of ${describeUse(previous)} get revision ${flags.revision} instead of ${previous.revision}. Go on?`,
-        flags.yes === true,
-      );
-    await applyObjects({
-      client,
-      objects: objects.map(toKubeObject),
-      namespace: 'istio-system',
-      fieldManager: FIELD_MANAGER,
+    .action(async (name: string, _own: unknown, command: Command) => {
+      const { removeTag } = await import('../install/tag-actions.ts');
+      await removeTag(context, name, command.optsWithGlobals<RemoveTagFlags>());
     });
-    // Only now: in between pods are injected by either, never by none.
-    if (tag === 'default') await setDefaultWebhooksActive(client, false);
-    context.terminal.out(`Tag ${tag} leads to revision ${flags.revision}\n`);
-    context.terminal.err(
-      tag === 'default'
-        ? 'New pods of namespaces with istio-injection=enabled get it; restart those that run\n'
-        : `Use it with "kubectl label namespace NAME istio.io/rev=${tag} istio-injection-", and restart the pods\n`,
-    );
-  });
-}
-
-function describeUse({ namespaces }: RevisionTag): string {
-  return namespaces.length === 0 ? 'no namespace yet' : `namespaces ${namespaces.join(', ')}`;
-}
-
-async function removeTag(
-  context: CommandContext,
-  tag: string,
-  flags: ClusterFlags & { readonly yes?: boolean },
-): Promise<void> {
-  await withSession(context, flags, async ({ cluster }) => {
-    const { client } = cluster;
-    const tags = await listTags(client);
-    const present = tags.find((known) => known.tag === tag);
-    if (present === undefined)
-      throw new CommandError(
-        EXIT.failed,
-        `There is no tag ${tag} in ${cluster.name}${tags.length === 0 ? '' : `; there are ${tags.map((known) => known.tag).join(', ')}`}`,
-      );
-    if (present.namespaces.length > 0)
-      await confirm(
-        context,
-        `Tag ${tag} is used by ${describeUse(present)}; their new pods ${tag === 'default' ? 'get the default revision again, if there is one' : 'get no sidecar then'}. Go on?`,
-        flags.yes === true,
-      );
-    if (tag === 'default') {
-      await setDefaultWebhooksActive(client, true);
-      await resetDefaultValidator(client);
-    }
-    for (const ref of [MUTATING_WEBHOOK_CONFIGURATIONS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES]) {
-      try {
-        await client.delete(ref, { name: present.webhookName });
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
-    }
-    context.terminal.out(`Tag ${tag} is removed\n`);
-  });
 }

@@ -13,6 +13,7 @@ import {
   type ValuesTable,
   valueAt,
 } from '@meltemi/control-plane';
+import { findUnimplementedFields } from '@meltemi/pilot';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { InstallSpec } from './install-spec.ts';
 
@@ -40,9 +41,10 @@ export interface InstallPlan {
 /**
  * Renders what a spec asks for.
  *
+ * @param legacyObjects What values of old charts ask for beside the charts of today.
  * @throws MeltemiError usage: values that no chart knows, or that cannot be together.
  */
-export function planInstallation(spec: InstallSpec): InstallPlan {
+export function planInstallation(spec: InstallSpec, legacyObjects: readonly ManifestObject[] = []): InstallPlan {
   const named = new Map(CHARTS.map((chart) => [chart.name, chart]));
   const chartOf = (name: string): Chart => named.get(name) as Chart;
   const installed = [
@@ -82,6 +84,8 @@ export function planInstallation(spec: InstallSpec): InstallPlan {
     });
     return withLabels({ name: `gateway-${name}`, revision: spec.revision, objects });
   });
+  const legacy =
+    legacyObjects.length === 0 ? [] : [withLabels({ name: 'legacy', revision: spec.revision, objects: legacyObjects })];
   const network = valueAt(spec.values, 'global.network');
   return {
     spec,
@@ -91,7 +95,7 @@ export function planInstallation(spec: InstallSpec): InstallPlan {
         network: typeof network === 'string' && network !== '' ? network : undefined,
       }),
     ],
-    components: [...components, ...gateways],
+    components: [...components, ...gateways, ...legacy],
     warnings,
   };
 }
@@ -132,7 +136,10 @@ function checkInstalledValues(values: JsonMap, installed: readonly Chart[], warn
   const errors = findings.filter(({ severity }) => severity === 'error');
   if (errors.length > 0)
     throw new MeltemiError('USAGE', errors.map((finding) => `meshConfig.${formatFinding(finding)}`).join('; '));
-  warnings.push(...findings.map((finding) => `meshConfig.${formatFinding(finding)}`));
+  warnings.push(
+    ...findings.map((finding) => `meshConfig.${formatFinding(finding)}`),
+    ...findUnimplementedFields('MeshConfig', meshConfig).map((path) => `meshConfig.${path} has no effect yet`),
+  );
 }
 
 /** Of all values, those that a chart has. */

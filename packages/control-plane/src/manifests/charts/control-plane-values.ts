@@ -63,6 +63,22 @@ const PROXY_VALUES: ValuesTable = {
     minimum: 1,
     doc: 'Failed probes after which a sidecar is not ready.',
   },
+  'global.proxy.startupProbe.enabled': {
+    type: 'boolean',
+    default: true,
+    doc: 'Let sidecars that Kubernetes runs as such be started only when they can take traffic.',
+  },
+  'global.proxy.startupProbe.failureThreshold': {
+    type: 'integer',
+    default: 600,
+    minimum: 1,
+    doc: 'Failed probes, one a second, after which the sidecar is started anew.',
+  },
+  'global.proxy.holdApplicationUntilProxyStarts': {
+    type: 'boolean',
+    default: false,
+    doc: 'Start the containers of a pod only when its sidecar is ready.',
+  },
   'global.proxy.separateAddresses': {
     type: 'boolean',
     default: false,
@@ -93,7 +109,7 @@ const GLOBAL_VALUES: ValuesTable = {
   'global.imagePullSecrets': {
     type: 'string-list',
     default: [],
-    doc: "Secrets with the registry's credentials, for the control plane's pods.",
+    doc: "Secrets with the registry's credentials, for the control plane's pods and for injected ones.",
   },
   'global.priorityClassName': { type: 'string', default: '', doc: "Priority of the control plane's pods." },
   'global.meshID': { type: 'string', default: '', doc: 'Name of the mesh; empty: its trust domain.' },
@@ -119,10 +135,16 @@ const GLOBAL_VALUES: ValuesTable = {
     default: true,
     doc: "Roles for the reader's account, whose token the control planes of other clusters use.",
   },
+  'global.caAddress': {
+    type: 'string',
+    default: '',
+    doc: 'Where sidecars get their certificates; empty: from the control plane.',
+  },
+  'global.logAsJson': { type: 'boolean', default: false, doc: 'Logs of sidecars as JSON.' },
   'global.logging.level': {
     type: 'string',
     default: 'default:info',
-    doc: "Levels of the control plane's log: debug, info, warn or error, by scope.",
+    doc: 'Levels of the logs of control plane and agents: debug, info, warn or error, by scope.',
   },
   'global.defaultPodDisruptionBudget.enabled': {
     type: 'boolean',
@@ -224,6 +246,17 @@ export const CONTROL_PLANE_VALUES: ValuesTable = {
     type: 'list',
     default: [],
     doc: 'Label selectors of pods that get one although autoInject is disabled.',
+  },
+  'sidecarInjectorWebhook.templates': {
+    type: 'map',
+    default: {},
+    doc: 'Templates of pods by name, in the Go templates that Istio has; a built-in name replaces that one.',
+  },
+  'sidecarInjectorWebhook.aliases': { type: 'map', default: {}, doc: 'Names for several templates together.' },
+  'sidecarInjectorWebhook.defaultTemplates': {
+    type: 'string-list',
+    default: [],
+    doc: 'Templates of pods that name none; empty: sidecar.',
   },
   ...INJECTION_WEBHOOK_VALUES,
   'reader.secrets': {
