@@ -24,15 +24,6 @@ export const systemClock: Clock = {
   },
 };
 
-/** The machine's clock for a command that ends when nothing is left to do: while it waits, the process stays. */
-export const commandClock: Clock = {
-  ...systemClock,
-  setTimer(callback, delayMs) {
-    const timer = setTimeout(callback, delayMs);
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
-
 /**
  * Waits on a clock.
  *

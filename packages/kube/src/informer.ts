@@ -181,6 +181,7 @@ class ListWatchInformer<Kind extends KubeObject> implements Informer<Kind> {
     const isRepeated = this.#lastError !== undefined && messageOf(this.#lastError) === messageOf(error);
     this.#lastError = error;
     this.#state = 'waiting';
+    this.#tell((handlers) => handlers.onFailure?.(error));
     // The server is back and says what to do: how long it was away must not keep us blind any longer.
     const hasExpired = isExpired(error);
     if (hasExpired && !this.#hadExpired) this.#backoff.reset();

@@ -326,6 +326,8 @@ export interface InformerHandlers<Kind extends KubeObject> {
   onUpdate?(object: Kind, previous: Kind): void;
   /** @param object The last state that was seen. */
   onDelete?(object: Kind): void;
+  /** An attempt to read or to follow has failed, and will be made again. */
+  onFailure?(error: unknown): void;
 }
 
 /** Objects as last seen. Read-only for everyone but the informer. */

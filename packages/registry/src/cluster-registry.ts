@@ -21,6 +21,8 @@ export interface ClusterRegistry {
     Informer<KubeObject>,
     'ref' | 'state' | 'hasSynced' | 'lastActivityMs' | 'lastError'
   >[];
+  /** What remains unknown of the cluster, because its credentials do not allow more. */
+  readonly limits: readonly string[];
   /** By `serviceKey`. Unchanged members keep their identity. */
   services(): ReadonlyMap<string, Service>;
   /** By `serviceKey`. Unchanged members keep their identity. */

@@ -8,7 +8,7 @@
 import { Agent, createServer, request } from 'node:http';
 
 const CONNECTIONS = 8;
-const REQUESTS_PER_SECOND = 200;
+const REQUESTS_PER_SECOND = Number(process.env['RATE'] ?? 200);
 const TIMEOUT_MS = 10_000;
 const FLUSH_MS = 100;
 const RETRY_MS = 500;

@@ -12,6 +12,7 @@ interface ClusterStatus {
   readonly server?: string;
   readonly lastSuccessfulWatchAgeMs?: number;
   readonly lastError?: string;
+  readonly limits?: readonly string[];
 }
 
 type Row = ClusterStatus & ControlPlaneOrigin;
@@ -35,11 +36,12 @@ const VIEW: RowsView<Row> = {
 };
 
 /** Why a cluster is not as it should be, and for how long; nothing while all is well. */
-function explain({ id, secretName = '', syncStatus, lastSuccessfulWatchAgeMs: ageMs, lastError = '' }: Row): string[] {
-  if (lastError === '') return [];
+function explain(row: Row): string[] {
+  const { id, secretName = '', syncStatus, lastSuccessfulWatchAgeMs: ageMs, lastError = '', limits = [] } = row;
   const heard = ageMs === undefined || syncStatus === 'synced' ? '' : `, last heard ${formatAge(ageMs)} ago`;
   const by = syncStatus === 'refused' ? ` by ${secretName}` : '';
-  return [`${id} is ${syncStatus}${by}${heard}: ${lastError}`];
+  const error = lastError === '' ? [] : [`${id} is ${syncStatus}${by}${heard}: ${lastError}`];
+  return [...error, ...limits.map((limit) => `${id}: its secret ${limit}`)];
 }
 
 /** `meltemi remote-clusters`: the clusters that the control plane watches. */

@@ -1,4 +1,4 @@
-import { commandClock, sleep } from '@meltemi/base';
+import { sleep, systemClock } from '@meltemi/base';
 import { type KubeClient, SECRETS, SERVICE_ACCOUNTS, type Secret } from '@meltemi/kube';
 import { CommandError, EXIT } from '../exit-code.ts';
 
@@ -37,7 +37,7 @@ export async function readerToken(options: ReaderTokenOptions): Promise<ReaderTo
         token: Buffer.from(token, 'base64').toString('utf8'),
         certificateAuthorityPem: Buffer.from(authority, 'base64').toString('utf8'),
       };
-    await sleep(commandClock, TOKEN_WAIT_MS, signal);
+    await sleep(systemClock, TOKEN_WAIT_MS, signal);
   }
   throw new CommandError(
     EXIT.failed,

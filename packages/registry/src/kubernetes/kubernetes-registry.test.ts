@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLog } from '@meltemi/base';
-import { ENDPOINT_SLICES, type EndpointSlice, NAMESPACES, NODES, PODS, type Pod, SERVICES } from '@meltemi/kube';
+import {
+  ENDPOINT_SLICES,
+  type EndpointSlice,
+  KubeError,
+  NAMESPACES,
+  NODES,
+  PODS,
+  type Pod,
+  SERVICES,
+} from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually as eventuallyWithin } from '@meltemi/testing';
 import type { ClusterRegistry, RegistryChange } from '../cluster-registry.ts';
+import { LEGACY_ENDPOINTS } from './convert-legacy-endpoints.ts';
 import { createKubernetesRegistry } from './kubernetes-registry.ts';
 
 const DEADLINE_MS = 5000;
@@ -151,5 +161,84 @@ test('KubernetesRegistry marks endpoints that are not ready and drops those of a
   await eventually(() => assert.equal(registry.endpoints().get(KEY)?.[0]?.health, 'unhealthy'));
   await client.delete(ENDPOINT_SLICES, { namespace: 'app1', name: 'helloworld-1' });
   await eventually(() => assert.equal(registry.endpoints().get(KEY), undefined));
+  stop.abort();
+});
+
+/** Refuses some kinds, as a server does whose roles do not name them. @returns Grants them. */
+function forbid(client: FakeKubeClient, ...plurals: readonly string[]): () => void {
+  return client.failWhen(({ ref, verb }) =>
+    plurals.includes(ref.plural) ? new KubeError(`${verb} ${ref.plural} is forbidden`, { statusCode: 403 }) : undefined,
+  );
+}
+
+test('KubernetesRegistry does with the roles of old, which allow Endpoints and no EndpointSlices, namespaces or nodes', async () => {
+  const { client } = await setUp();
+  client.seed(LEGACY_ENDPOINTS, {
+    apiVersion: 'v1',
+    kind: 'Endpoints',
+    metadata: { name: 'helloworld', namespace: 'app1' },
+    subsets: [
+      {
+        addresses: [{ ip: '10.11.1.1', targetRef: { kind: 'Pod', name: 'hello-1', namespace: 'app1' } }],
+        notReadyAddresses: [{ ip: '10.11.1.7' }],
+        ports: [{ name: 'http', port: 5000 }],
+      },
+    ],
+  });
+  const grantSlices = forbid(client, 'endpointslices');
+  forbid(client, 'namespaces', 'nodes');
+  const registry = createKubernetesRegistry({
+    clusterId: 'cluster1',
+    client,
+    systemNamespace: 'istio-system',
+    domainSuffix: 'cluster.local',
+    trustDomain: () => 'cluster.local',
+    log: silentLog,
+    random: () => 0.001,
+  });
+  const stop = new AbortController();
+  await registry.start(stop.signal);
+  const endpoints = (): unknown =>
+    registry
+      .endpoints()
+      .get(KEY)
+      ?.map(({ address, health, serviceAccount, network }) => [address, health, serviceAccount, network]);
+  const first = ['10.11.1.1', 'healthy', 'spiffe://cluster.local/ns/app1/sa/hello', ''];
+  assert.deepEqual(endpoints(), [first, ['10.11.1.7', 'unhealthy', '', '']]);
+  assert.deepEqual(
+    registry.limits.map((limit) => limit.split(':')[0]),
+    ['may not list endpointslices', 'may not list namespaces', 'may not list nodes'],
+  );
+  assert.ok(registry.hasSynced);
+  assert.ok(registry.informers.every(({ lastError }) => lastError === undefined));
+  // A pod that changes changes the endpoints that stand for it.
+  await client.update(PODS, { ...pod('hello-1', '10.11.1.1'), spec: { containers: [], serviceAccountName: 'other' } });
+  await eventually(() => assert.match(JSON.stringify(endpoints()), /sa\/other/));
+  // Once granted, slices take over.
+  grantSlices();
+  await eventually(() => assert.equal(registry.endpoints().get(KEY)?.length, 1));
+  assert.equal(registry.limits.length, 2);
+  stop.abort();
+});
+
+test('KubernetesRegistry waits for services and pods, whatever it may not read', async () => {
+  const { client } = await setUp();
+  const grant = forbid(client, 'pods');
+  const registry = createKubernetesRegistry({
+    clusterId: 'cluster1',
+    client,
+    systemNamespace: 'istio-system',
+    domainSuffix: 'cluster.local',
+    trustDomain: () => 'cluster.local',
+    log: silentLog,
+    random: () => 0.001,
+  });
+  const stop = new AbortController();
+  let isRead = false;
+  const read = registry.start(stop.signal).then(() => (isRead = true));
+  await eventually(() => assert.ok(registry.informers.some(({ lastError }) => lastError !== undefined)));
+  assert.equal(isRead, false);
+  grant();
+  await read;
   stop.abort();
 });

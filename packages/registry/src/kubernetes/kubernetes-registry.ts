@@ -1,8 +1,6 @@
 import type { Clock, Log, Random } from '@meltemi/base';
 import {
   createInformer,
-  ENDPOINT_SLICES,
-  type EndpointSlice,
   type KubeClient,
   type Service as KubeService,
   keyText,
@@ -11,7 +9,6 @@ import {
   type NodeObject,
   PODS,
   type Pod,
-  SERVICE_NAME_LABEL,
   SERVICES,
 } from '@meltemi/kube';
 import type { Endpoint, Service, Workload } from '@meltemi/model';
@@ -19,7 +16,9 @@ import type { ClusterRegistry, RegistryChange } from '../cluster-registry.ts';
 import { toEndpoints } from './convert-endpoints.ts';
 import { serviceHostname, toService } from './convert-service.ts';
 import { toWorkload } from './convert-workload.ts';
+import { lacksRight, startOptional } from './optional-kind.ts';
 import { NETWORK_LABEL } from './pod-facts.ts';
+import { SliceReader } from './slice-reader.ts';
 
 /** What a registry of one cluster is made of. */
 export interface KubernetesRegistryOptions {
@@ -37,8 +36,6 @@ export interface KubernetesRegistryOptions {
   readonly random?: Random;
 }
 
-const BY_SERVICE = 'service';
-const BY_POD = 'pod';
 const BY_NODE = 'node';
 
 /** Creates the registry of one Kubernetes cluster; no I/O happens before `start`. */
@@ -77,11 +74,7 @@ class KubernetesRegistry implements ClusterRegistry {
       ...(random === undefined ? {} : { random }),
     };
     this.#services = createInformer<KubeService>({ ...common, ref: SERVICES });
-    this.#slices = createInformer<EndpointSlice>({
-      ...common,
-      ref: ENDPOINT_SLICES,
-      indexes: { [BY_SERVICE]: (slice) => [sliceOwner(slice)], [BY_POD]: slicePods },
-    });
+    this.#slices = new SliceReader(common, (key) => this.#touchEndpoints(key));
     this.#pods = createInformer<Pod>({
       ...common,
       ref: PODS,
@@ -95,7 +88,19 @@ class KubernetesRegistry implements ClusterRegistry {
   }
 
   get informers(): ClusterRegistry['informers'] {
-    return [this.#services, this.#slices, this.#pods, this.#nodes, this.#namespaces];
+    // What may not be read is a limit, not a failure.
+    const optional = [this.#nodes, this.#namespaces].filter((informer) => !lacksRight(informer));
+    return [this.#services, this.#slices.informer, this.#pods, ...optional];
+  }
+
+  get limits(): readonly string[] {
+    return [
+      ...(this.#slices.limit === undefined ? [] : [this.#slices.limit]),
+      ...(lacksRight(this.#namespaces)
+        ? ['may not list namespaces: its network, and what discoverySelectors choose, remain unknown']
+        : []),
+      ...(lacksRight(this.#nodes) ? ['may not list nodes: in which region and zone its pods are remains unknown'] : []),
+    ];
   }
 
   get hasSynced(): boolean {
@@ -103,11 +108,13 @@ class KubernetesRegistry implements ClusterRegistry {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all(
-      [this.#services, this.#slices, this.#pods, this.#nodes, this.#namespaces].map((informer) =>
-        informer.start(signal),
-      ),
-    );
+    await Promise.all([
+      this.#services.start(signal),
+      this.#pods.start(signal),
+      this.#slices.start(signal),
+      startOptional(this.#nodes, signal),
+      startOptional(this.#namespaces, signal),
+    ]);
   }
 
   kubeletVersions(): readonly string[] {
@@ -126,7 +133,7 @@ class KubernetesRegistry implements ClusterRegistry {
 
   endpoints(): ReadonlyMap<string, readonly Endpoint[]> {
     for (const key of this.#dirtyEndpoints) {
-      const slices = this.discovers(splitKey(key).namespace) ? this.#slices.store.byIndex(BY_SERVICE, key) : [];
+      const slices = this.discovers(splitKey(key).namespace) ? this.#slices.slicesOf(key) : [];
       const model = slices.length === 0 ? undefined : toEndpoints(slices, this.#endpointContext());
       setOrDelete(this.#endpointModels, this.#modelKey(key), model);
     }
@@ -150,7 +157,7 @@ class KubernetesRegistry implements ClusterRegistry {
 
   invalidate(): void {
     for (const service of this.#services.store.list()) this.#dirtyServices.add(keyText(service.metadata));
-    for (const slice of this.#slices.store.list()) this.#dirtyEndpoints.add(sliceOwner(slice));
+    for (const key of this.#slices.services()) this.#dirtyEndpoints.add(key);
     for (const pod of this.#pods.store.list()) this.#dirtyPods.add(keyText(pod.metadata));
     this.#emit({ scope: 'full' });
   }
@@ -166,8 +173,6 @@ class KubernetesRegistry implements ClusterRegistry {
       this.#emit({ scope: 'full', key: keyText(object.metadata) });
     };
     this.#services.subscribe({ onAdd: service, onUpdate: service, onDelete: service });
-    const slice = (object: EndpointSlice): void => this.#touchEndpoints(sliceOwner(object));
-    this.#slices.subscribe({ onAdd: slice, onUpdate: slice, onDelete: slice });
     const pod = (object: Pod): void => this.#touchPod(object);
     this.#pods.subscribe({ onAdd: pod, onUpdate: pod, onDelete: pod });
     const node = (object: NodeObject): void => {
@@ -204,7 +209,7 @@ class KubernetesRegistry implements ClusterRegistry {
     this.#dirtyPods.add(key);
     // A proxy's own listeners depend on its pod.
     this.#emit({ scope: 'full' });
-    for (const slice of this.#slices.store.byIndex(BY_POD, key)) this.#touchEndpoints(sliceOwner(slice));
+    for (const serviceKey of this.#slices.servicesOf(key)) this.#touchEndpoints(serviceKey);
   }
 
   #touchEndpoints(key: string): void {
@@ -214,7 +219,7 @@ class KubernetesRegistry implements ClusterRegistry {
 
   #touchEverythingIn(namespace: string): void {
     this.#touchNamespace(namespace);
-    for (const slice of this.#slices.store.list(namespace)) this.#touchEndpoints(sliceOwner(slice));
+    for (const key of this.#slices.services(namespace)) this.#touchEndpoints(key);
     for (const pod of this.#pods.store.list(namespace)) this.#touchPod(pod);
     // Configuration of the namespace is concerned too, even where there is nothing else.
     this.#emit({ scope: 'full' });
@@ -272,18 +277,6 @@ class KubernetesRegistry implements ClusterRegistry {
     const system = this.#namespaces.store.get({ name: this.#options.systemNamespace });
     return system?.metadata.labels?.[NETWORK_LABEL] ?? '';
   }
-}
-
-function sliceOwner(slice: EndpointSlice): string {
-  return `${slice.metadata.namespace ?? ''}/${slice.metadata.labels?.[SERVICE_NAME_LABEL] ?? ''}`;
-}
-
-function slicePods(slice: EndpointSlice): readonly string[] {
-  return (slice.endpoints ?? []).flatMap(({ targetRef }) =>
-    targetRef?.kind === 'Pod'
-      ? [`${targetRef.namespace ?? slice.metadata.namespace ?? ''}/${targetRef.name ?? ''}`]
-      : [],
-  );
 }
 
 function splitKey(key: string): { readonly namespace: string; readonly name: string } {

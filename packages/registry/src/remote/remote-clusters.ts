@@ -25,6 +25,8 @@ export interface RemoteClusterInfo {
   readonly lastSuccessfulWatchAgeMs?: number;
   /** Why it is not synced. */
   readonly lastError?: string;
+  /** What remains unknown of it, because its credentials do not allow more; absent without any. */
+  readonly limits?: readonly string[];
 }
 
 /** A cluster that is being attached; ends when the signal aborts. */
@@ -340,6 +342,7 @@ class RemoteSecretController implements RemoteClusters {
       server: shown?.client.server ?? '',
       ...(ageMs === undefined ? {} : { lastSuccessfulWatchAgeMs: Math.round(ageMs) }),
       ...(error === undefined ? {} : { lastError: error }),
+      ...(shown === undefined || shown.registry.limits.length === 0 ? {} : { limits: shown.registry.limits }),
     };
   }
 }

@@ -1,12 +1,15 @@
-import { commandClock, messageOf, sleep } from '@meltemi/base';
+import { messageOf, sleep, systemClock } from '@meltemi/base';
 import type { ClusterFacts } from '../cluster-facts.ts';
 import { createReport, type PrecheckFinding } from '../finding.ts';
 import { gatewaysOf } from './gateways.ts';
 import { type ProbePoint, workloadPoint } from './probe-point.ts';
 import type { ProbeRequest, ProbeResult } from './probe-script.ts';
 
-/** Answered by the agent of every pod with a sidecar, in the clear, and never captured. */
-const HEALTH = { kind: 'http', port: 15021, path: '/healthz/ready' } as const;
+/**
+ * Answered by the agent of every pod with a sidecar, in the clear, and not captured on its way in. Not 15021: every proxy
+ * listens there itself, and a captured call to another pod's would be answered by the caller's own.
+ */
+const HEALTH = { kind: 'http', port: 15020, path: '/healthz/ready' } as const;
 /** More than two packets of 1,400 bytes. */
 const FULL_PACKETS_BYTES = 3000;
 const HOLD_MS = 2500;
@@ -108,7 +111,7 @@ async function observePeers(target: ProbePoint, expected: string, until: Promise
   try {
     while (!isOver && !seen.has(expected)) {
       for (const peer of await target.peersOf(HEALTH.port)) seen.add(peer);
-      await sleep(commandClock, LOOK_EVERY_MS);
+      await sleep(systemClock, LOOK_EVERY_MS);
     }
     return [...seen];
   } catch (error) {
@@ -177,7 +180,13 @@ async function checkControlPlanePorts(
   for (const [index, { port }] of ports.entries()) {
     const result = results[index];
     const what = port === 443 ? 'webhooks' : 'discovery and certificates';
-    if (result?.ok === true) report.pass(source.cluster, `${what} of the control plane answer at istiod:${port}`);
+    if (result?.ok === true && result.names?.includes('istiod') !== true)
+      report.fail(
+        source.cluster,
+        `who answers at istiod:${port} (${host}) is no control plane: its certificate is for ${result.names ?? 'nobody'}`,
+        'Look at what is behind Service istiod in istio-system',
+      );
+    else if (result?.ok === true) report.pass(source.cluster, `${what} of the control plane answer at istiod:${port}`);
     else
       report.fail(
         source.cluster,
