@@ -80,11 +80,12 @@ export function createAgent(options: AgentOptions): Agent {
     async start() {
       const access = accessTo(settings, 'xds');
       const adsSocketPath = join(proxyConfig.configPath, 'XDS');
+      // First of all: where sockets are told apart by a mark, whoever looks up the control plane's name asks here.
+      dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
+      if (dns !== undefined) parts.push(dns);
       tasks.run('workload identity', identity.run(stopped.signal));
       const secrets = createWorkloadSecretSource(identity, () => clock.nowMs());
       parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
-      dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
-      if (dns !== undefined) parts.push(dns);
       const { subscribe } = dns ?? {};
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({

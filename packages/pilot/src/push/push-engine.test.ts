@@ -41,7 +41,11 @@ class ConnectedEngine {
     this.#mesh = mesh;
   }
 
-  static async start(t: TestContext, mesh: FixtureMesh): Promise<ConnectedEngine> {
+  static async start(
+    t: TestContext,
+    mesh: FixtureMesh,
+    watched: readonly string[] = WATCHED,
+  ): Promise<ConnectedEngine> {
     let connected: ConnectedEngine | undefined;
     const engine = createPushEngine({
       collect: () => fixtureInputs(connected === undefined ? mesh : connected.#mesh),
@@ -64,16 +68,16 @@ class ConnectedEngine {
       grpc.forceShutdown();
     });
     connected = new ConnectedEngine(engine, client, mesh);
-    await connected.#subscribe();
+    await connected.#subscribe(watched);
     return connected;
   }
 
-  async #subscribe(): Promise<void> {
+  async #subscribe(watched: readonly string[]): Promise<void> {
     const names: Readonly<Record<string, readonly string[]>> = {
       [TYPE_URLS.endpoint]: [REVIEWS, 'outbound|9080||ratings.default.svc.cluster.local'],
       [TYPE_URLS.route]: ['9080'],
     };
-    for (const typeUrl of WATCHED) {
+    for (const typeUrl of watched) {
       this.#client.send({ node: NODE, typeUrl, resourceNamesSubscribe: [...(names[typeUrl] ?? [])] });
       await this.#acknowledgeNext();
     }
@@ -176,4 +180,29 @@ test('Waiting for what no snapshot holds ends at the deadline', async (t) => {
   const result = await connected.engine.waitForDistribution({ deadlineMs: 10, includes: () => false });
   assert.equal(result.complete, false);
   assert.equal(result.laggards[0]?.type, 'snapshot');
+});
+
+test('an agent that asks is sent the table of names again when a name comes, and when a pod of a headless service does', async (t) => {
+  const watched = [TYPE_URLS.cluster, TYPE_URLS.nameTable];
+  const headless = (...addresses: readonly string[]): FixtureMesh => ({
+    ...meshWith([]),
+    services: [
+      ...(meshWith([]).services ?? []),
+      {
+        name: 'db',
+        headless: true,
+        ports: [{ name: 'tcp', number: 3306 }],
+        endpoints: addresses.map((address) => ({ address })),
+      },
+    ],
+  });
+  const connected = await ConnectedEngine.start(t, meshWith([]), watched);
+  const table = { type: 'NDS', names: ['name-table'] };
+  const typesOf = (pushed: readonly { readonly type: string }[]): readonly string[] => pushed.map(({ type }) => type);
+  assert.deepEqual(typesOf(await connected.apply(headless('10.11.0.1'))), ['CDS', 'NDS']);
+  assert.deepEqual(await connected.apply(headless('10.11.0.1', '10.11.0.2')), [table]);
+  assert.deepEqual(await connected.apply(meshWith([{ address: '10.11.0.40' }])), [
+    { type: 'CDS', names: ['-outbound|3306||db.default.svc.cluster.local'] },
+    table,
+  ]);
 });
