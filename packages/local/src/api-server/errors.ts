@@ -69,6 +69,25 @@ export class StatusError extends MeltemiError {
   }
 }
 
+/** A refusal by a webhook: it has the code and the reason that the webhook gave, whatever they are. */
+export class DeniedError extends StatusError {
+  override readonly httpCode: number;
+  readonly #reason: string;
+
+  /** @param code Of the webhook's answer; anything that is no HTTP error becomes 403. */
+  constructor(message: string, code: number, reason: string) {
+    super('Forbidden', message);
+    const isCode = Number.isInteger(code) && code >= 400 && code < 600;
+    this.httpCode = isCode ? code : HTTP_CODES.Forbidden;
+    this.#reason = reason === '' && !isCode ? 'Forbidden' : reason;
+  }
+
+  override toStatus(): object {
+    const { reason: _reason, ...status } = super.toStatus() as { readonly reason: string };
+    return { ...status, ...(this.#reason === '' ? {} : { reason: this.#reason }), code: this.httpCode };
+  }
+}
+
 /** What the messages call a resource: `deployments.apps`, `pods`. */
 function qualified(resource: { readonly plural: string; readonly group: string }): string {
   return resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`;

@@ -36,13 +36,14 @@ export function createBuiltInAdmission({
 }: BuiltInOptions): Admission {
   const allotServiceAddresses = createServiceAddresses(store, serviceRange);
 
-  function checkNamespace({ context, operation, oldObject }: AdmissionRequest): void {
+  function checkNamespace({ context, operation, object, oldObject }: AdmissionRequest): void {
     const { type, path } = context;
     if (type.kind === 'Namespace' && type.group === '') {
       if (operation === 'DELETE' && NAMESPACES_THAT_STAY.includes(oldObject?.metadata.name ?? ''))
         throw new StatusError(
           'Forbidden',
           `namespaces "${oldObject?.metadata.name}" is forbidden: this namespace may not be deleted`,
+          { name: oldObject?.metadata.name ?? '', kind: 'namespaces' },
         );
       return;
     }
@@ -55,6 +56,9 @@ export function createBuiltInAdmission({
         'Forbidden',
         `${type.plural} is forbidden: unable to create new content in namespace ${namespace.metadata.name} because it is being terminated`,
         {
+          name: object?.metadata.name ?? '',
+          group: type.group,
+          kind: type.plural,
           causes: [
             {
               reason: 'NamespaceTerminating',

@@ -74,7 +74,7 @@ export function createServiceAddresses(
     const { type } = request.context;
     const refuse = (why: string): never => {
       throw invalid(type, service.metadata.name, [
-        { reason: 'FieldValueInvalid', field: 'spec.clusterIPs[0]', message: `Invalid value: ["${address}"]: ${why}` },
+        { reason: 'FieldValueInvalid', field: 'spec.clusterIPs', message: `Invalid value: ["${address}"]: ${why}` },
       ]);
     };
     const value = parseAddress(address);

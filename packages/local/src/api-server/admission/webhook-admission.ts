@@ -1,7 +1,7 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { messageOf } from '@meltemi/base';
-import { invalid, StatusError } from '../errors.ts';
+import { DeniedError, invalid, StatusError } from '../errors.ts';
 import { apiVersionOf, type ResourceType } from '../kinds/resource-type.ts';
 import {
   isJsonObject,
@@ -244,12 +244,8 @@ export function createWebhookAdmission({ store, newUid }: WebhookOptions): Admis
     if (answer['allowed'] === true) return;
     const status = objectOf(answer['status']);
     const why = textOf(status['message']) || textOf(status['reason']) || 'without explanation';
-    const code = status['code'];
     const message = `admission webhook "${textOf(webhook['name'])}" denied the request: ${why}`;
-    throw new StatusError(
-      code === 400 ? 'BadRequest' : code === 422 ? 'Invalid' : code === 409 ? 'Conflict' : 'Forbidden',
-      message,
-    );
+    throw new DeniedError(message, Number(status['code']), textOf(status['reason']));
   }
 
   function patched(type: ResourceType, webhook: JsonObject, object: KubeObject, answer: JsonObject): KubeObject {
@@ -293,6 +289,13 @@ export function createWebhookAdmission({ store, newUid }: WebhookOptions): Admis
       return object;
     },
     async validate(request) {
+      // There is nothing to mutate in a deletion, but the mutating webhooks are asked about it all the same.
+      if (request.operation === 'DELETE') {
+        for (const { webhook } of webhooksFor('mutatingwebhookconfigurations', request)) {
+          const answer = await ask(webhook, request);
+          if (answer !== undefined) judge(webhook, answer, request);
+        }
+      }
       const hooks = [...webhooksFor('validatingwebhookconfigurations', request)];
       const answers = await Promise.all(hooks.map(({ webhook }) => ask(webhook, request)));
       for (const [index, { webhook }] of hooks.entries())

@@ -1,4 +1,4 @@
-import { conflict, notFound, StatusError } from '../errors.ts';
+import { conflict, invalid, notFound, StatusError } from '../errors.ts';
 import { isJsonObject, type JsonObject, listOf, objectOf, textOf } from '../objects/json-value.ts';
 import { type KubeObject, kubeTime } from '../objects/kube-object.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -44,10 +44,13 @@ export function answerTokenRequest(
   const spec = objectOf(body['spec']);
   const seconds = spec['expirationSeconds'] ?? DEFAULT_SECONDS;
   if (typeof seconds !== 'number' || seconds < MIN_SECONDS)
-    throw new StatusError(
-      'Invalid',
-      `TokenRequest is invalid: spec.expirationSeconds: Invalid value: ${JSON.stringify(seconds)}: may not specify a duration less than 10 minutes`,
-    );
+    throw invalid({ group: 'authentication.k8s.io', kind: 'TokenRequest', plural: 'tokenrequests' }, '', [
+      {
+        reason: 'FieldValueInvalid',
+        field: 'spec.expirationSeconds',
+        message: `Invalid value: ${JSON.stringify(seconds)}: may not specify a duration less than 10 minutes`,
+      },
+    ]);
   const reference = spec['boundObjectRef'];
   const found = isJsonObject(reference)
     ? boundObject(store, account.metadata.namespace as string, reference)

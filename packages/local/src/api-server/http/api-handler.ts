@@ -12,6 +12,7 @@ import { readObject } from '../rest/read-objects.ts';
 import type { RequestContext } from '../rest/request-context.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { parseRequestInfo, type RequestInfo } from './request-info.ts';
+import { checkRequestOptions } from './request-options.ts';
 import { sendJson, setWarnings } from './respond.ts';
 import { refuseUnserved } from './unserved.ts';
 
@@ -80,13 +81,8 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
 
   function check(user: UserInfo, attributes: AccessAttributes): void {
     if (authorizer.allows(user, attributes)) return;
-    if (user.groups.includes('system:unauthenticated') && attributes.path === undefined)
-      throw new StatusError('Unauthorized', 'Unauthorized: the request brought no credentials');
-    throw new StatusError('Forbidden', describe(user, attributes), {
-      name: attributes.name,
-      group: attributes.group,
-      kind: attributes.resource,
-    });
+    const { name, group, resource: kind, path } = attributes;
+    throw new StatusError('Forbidden', describe(user, attributes), path === undefined ? { name, group, kind } : {});
   }
 
   /** `kubectl --as`: the caller must be allowed to be that user, and each of the groups. */
@@ -107,6 +103,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
     if (path === undefined || type === undefined) return undefined;
     if (type.isNamespaced && path.namespace === undefined && !['list', 'watch'].includes(info.verb))
       throw new StatusError('MethodNotAllowed', `${type.plural} belong to a namespace; the path names none`);
+    checkRequestOptions(info);
     const agent = request.headers['user-agent']?.split('/')[0] ?? 'unknown';
     return {
       info,

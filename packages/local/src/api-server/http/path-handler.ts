@@ -63,7 +63,7 @@ export function createPathHandler({
   }
 
   function documentOf(path: string): object | string | undefined {
-    const [, first, second, third] = path.split('/');
+    const [, first, second, third, ...rest] = path.split('/');
     if (path === '/version') return VERSION;
     if (path === '/openid/v1/jwks') return tokens.jwks();
     if (path === '/.well-known/openid-configuration')
@@ -76,6 +76,8 @@ export function createPathHandler({
       };
     if (path === '/openapi/v3') return openApi.index();
     if (path.startsWith('/openapi/v3/')) return openApi.document(path.slice('/openapi/v3/'.length));
+    // What is longer names a resource that is not served.
+    if (rest.length > 0 || (first === 'api' && third !== undefined)) return undefined;
     if (first === 'api' && second !== undefined) return legacyResources(types.all(), '', second);
     if (first === 'apis' && second !== undefined)
       return third === undefined

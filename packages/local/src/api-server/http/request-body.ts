@@ -9,6 +9,19 @@ const MAX_BODY_BYTES = 3 * 1024 * 1024;
 /** A body that is too large is read, and dropped, up to here: whoever is cut off while writing never sees the answer. */
 const MAX_DROPPED_BYTES = 64 * 1024 * 1024;
 
+const READABLE = new Set(['', 'application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']);
+
+/** @throws StatusError `UnsupportedMediaType` for an object that comes as something else than JSON, YAML or protobuf. */
+export function checkContentType(contentType: string | undefined): void {
+  const mediaType = (contentType ?? '').split(';')[0]?.trim() ?? '';
+  if (READABLE.has(mediaType)) return;
+  const known = [...READABLE].filter((type) => type !== '').join(', ');
+  throw new StatusError(
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format (${mediaType}); accepted media types are ${known}`,
+  );
+}
+
 /** Collects a request's body. */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];

@@ -11,13 +11,14 @@ import { printTable, wantsTable } from '../printing/table.ts';
 import type { ObjectDeleter } from '../rest/delete-objects.ts';
 import type { KubeletProxy } from '../rest/kubelet-proxy.ts';
 import { patchObject } from '../rest/patch-objects.ts';
-import { jsonAtVersion, listJson, listObjects, readObject } from '../rest/read-objects.ts';
+import { jsonAtVersion, listJson, listObjects, metadataListJson, readObject } from '../rest/read-objects.ts';
 import type { RequestContext } from '../rest/request-context.ts';
 import { applyScale, scalePathsOf, toScale } from '../rest/scale.ts';
 import { watchObjects } from '../rest/watch-objects.ts';
 import type { ObjectWriter } from '../rest/write-objects.ts';
 import type { ObjectStore, StoredObject } from '../store/object-store.ts';
-import { parseObject, readBody } from './request-body.ts';
+import { checkAccept, wantsMetadataList } from './accept.ts';
+import { checkContentType, parseObject, readBody } from './request-body.ts';
 import { sendJson, setWarnings } from './respond.ts';
 import { refuseUnserved } from './unserved.ts';
 
@@ -44,6 +45,7 @@ export function createResourceHandler(
       TokenRequest: 'authentication.TokenRequest',
       Scale: 'autoscaling.Scale',
     };
+    checkContentType(request.headers['content-type']);
     return parseObject(await readBody(request), (kind) => (kind === type.kind ? type.fields : messages[kind]));
   }
 
@@ -74,7 +76,9 @@ export function createResourceHandler(
 
   function read(request: IncomingMessage, response: ServerResponse, context: RequestContext): void {
     const { type, info, path } = context;
-    const isTable = wantsTable(request.headers.accept) && path.subresource === '';
+    const { accept } = request.headers;
+    checkAccept(accept);
+    const isTable = wantsTable(accept) && path.subresource === '';
     const table = (stored: readonly StoredObject[], isFirst = true): string =>
       printTable({ type, stored, query: info.query, isFirst, revision: store.revision(), nowMs: clock.nowMs() });
     if (info.verb === 'watch') {
@@ -85,9 +89,10 @@ export function createResourceHandler(
         context,
         printTable: isTable ? (stored, isFirst) => table([stored], isFirst) : undefined,
       });
-    } else if (info.verb === 'list')
-      sendJson(response, 200, isTable ? table(listObjects(store, context)) : listJson(store, context));
-    else if (isTable) sendJson(response, 200, table([readObject(store, context)]));
+    } else if (info.verb === 'list') {
+      const json = wantsMetadataList(accept) ? metadataListJson : listJson;
+      sendJson(response, 200, isTable ? table(listObjects(store, context)) : json(store, context));
+    } else if (isTable) sendJson(response, 200, table([readObject(store, context)]));
     else sendStored(response, context, 200, readObject(store, context));
   }
 

@@ -246,6 +246,47 @@ function checkRoleRef(found: Findings, object: KubeObject, old: KubeObject | und
     found.invalid('roleRef', roleRef, 'cannot change roleRef');
 }
 
+/** What is deleted already may lose what holds it, and gain nothing more. */
+function checkFinalizers(found: Findings, object: KubeObject, old: KubeObject): void {
+  if (old.metadata.deletionTimestamp === undefined) return;
+  const before = old.metadata.finalizers ?? [];
+  const added = (object.metadata.finalizers ?? []).filter((finalizer) => !before.includes(finalizer));
+  if (added.length === 0) return;
+  found.causes.push({
+    reason: 'FieldValueForbidden',
+    field: 'metadata.finalizers',
+    message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`,
+  });
+}
+
+const MAX_WEBHOOK_SECONDS = 30;
+
+function checkWebhooks(found: Findings, object: KubeObject): void {
+  for (const [index, webhook] of listOf(object['webhooks']).map(objectOf).entries()) {
+    const at = `webhooks[${index}]`;
+    const name = textOf(webhook['name']);
+    if (!SUBDOMAIN.test(name) || name.split('.').length < 3)
+      found.invalid(`${at}.name`, name, 'should be a domain with at least three segments separated by dots');
+    if (textOf(webhook['sideEffects']) === '')
+      found.required(`${at}.sideEffects`, 'must specify one of None, NoneOnDryRun');
+    else if (!['None', 'NoneOnDryRun'].includes(textOf(webhook['sideEffects'])))
+      found.unsupported(`${at}.sideEffects`, webhook['sideEffects'], ['None', 'NoneOnDryRun']);
+    if (listOf(webhook['admissionReviewVersions']).length === 0) found.required(`${at}.admissionReviewVersions`);
+    const seconds = webhook['timeoutSeconds'];
+    if (seconds !== undefined && !(typeof seconds === 'number' && seconds >= 1 && seconds <= MAX_WEBHOOK_SECONDS))
+      found.invalid(
+        `${at}.timeoutSeconds`,
+        seconds,
+        `the timeout value must be between 1 and ${MAX_WEBHOOK_SECONDS} seconds`,
+      );
+    const { url, service } = objectOf(webhook['clientConfig']);
+    if ((url === undefined) === (service === undefined))
+      found.required(`${at}.clientConfig`, 'exactly one of url or service is required');
+    else if (url !== undefined && URL.parse(textOf(url))?.protocol !== 'https:')
+      found.invalid(`${at}.clientConfig.url`, url, "'https' is the only allowed URL scheme");
+  }
+}
+
 const CHECKS: Readonly<Record<string, (found: Findings, object: KubeObject, old: KubeObject | undefined) => void>> = {
   Pod(found, object, old) {
     checkPodSpec(found, objectOf(object.spec), 'spec');
@@ -259,9 +300,14 @@ const CHECKS: Readonly<Record<string, (found: Findings, object: KubeObject, old:
   ConfigMap: checkDataKeys,
   Secret(found, object, old) {
     checkDataKeys(found, object);
+    const data = objectOf(object['data']);
+    if (object['type'] === 'kubernetes.io/tls')
+      for (const key of ['tls.crt', 'tls.key']) if (data[key] === undefined) found.required(`data[${key}]`);
     if (old !== undefined && old['type'] !== object['type'])
       found.invalid('type', object['type'], 'field is immutable');
   },
+  MutatingWebhookConfiguration: checkWebhooks,
+  ValidatingWebhookConfiguration: checkWebhooks,
   RoleBinding: checkRoleRef,
   ClusterRoleBinding: checkRoleRef,
   CustomResourceDefinition: (found, object) => void found.causes.push(...validateCrd(object)),
@@ -281,6 +327,7 @@ export function validateObject(type: ResourceType, object: KubeObject, old: Kube
       field: 'data',
       message: 'Forbidden: field is immutable when `immutable` is set',
     });
+  if (old !== undefined) checkFinalizers(found, object, old);
   if (type.schema === undefined) CHECKS[type.kind]?.(found, object, old);
   return found.causes;
 }

@@ -32,6 +32,16 @@ test('apply removes what its manager no longer wants, unless another manager own
   assert.deepEqual(second.spec, { selector: { app: 's' } });
 });
 
+test('apply takes away objects that lose their last field, but not one that is wanted empty', () => {
+  const first = apply(EMPTY, 'a', {
+    spec: { selector: { app: 's' }, sessionAffinityConfig: { clientIP: { timeoutSeconds: 5 } } },
+  });
+  const without = apply(first, 'a', { spec: { selector: { app: 's' } } });
+  assert.deepEqual(without.spec, { selector: { app: 's' } });
+  const empty = apply(first, 'a', { spec: { selector: { app: 's' }, sessionAffinityConfig: {} } });
+  assert.deepEqual(empty.spec?.['sessionAffinityConfig'], {});
+});
+
 test('apply refuses to change what another manager owns, names it, and takes it when forced', () => {
   const first = apply(EMPTY, 'a', { spec: { type: 'ClusterIP' } });
   assert.throws(

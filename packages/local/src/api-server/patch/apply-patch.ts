@@ -2,7 +2,7 @@ import { StatusError } from '../errors.ts';
 import { apiVersionOf, type ResourceType } from '../kinds/resource-type.ts';
 import { isJsonObject, type JsonObject, listOf } from '../objects/json-value.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
-import { fieldsOf, itemSegment, removeAt, sameAt, showField } from './field-set.ts';
+import { fieldsOf, itemSegment, removeAt, removeEmptied, sameAt, showField } from './field-set.ts';
 import { appliedFields, type Ownership, ownershipsOf, setOwnerships } from './managed-fields.ts';
 import { type MergeShape, mergeShapeOf } from './merge-shape.ts';
 
@@ -113,7 +113,11 @@ export function applyConfiguration({
     dropped.filter((path) => path.endsWith('.')),
     dropped.filter((path) => !path.endsWith('.')),
   ];
-  for (const path of [...items.filter((item) => !isHeld(item)), ...members]) removeAt(path, next);
+  const isWanted = (path: string): boolean => wanted.has(path) || others.some(({ fields }) => fields.has(path));
+  for (const path of [...items.filter((item) => !isHeld(item)), ...members]) {
+    removeAt(path, next);
+    removeEmptied(path, next, isWanted);
+  }
   next.apiVersion = apiVersionOf(type);
   next.kind = type.kind;
   setOwnerships(next, [

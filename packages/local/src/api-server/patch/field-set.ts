@@ -107,6 +107,26 @@ export function removeAt(path: string, object: JsonObject): void {
   else if (isJsonObject(place.holder)) delete place.holder[place.key];
 }
 
+/** The objects that a path leads through, the innermost first: each by its own path. Items of lists are none of them. */
+function* objectsAbove(path: string): Generator<string> {
+  const segments = path.split(SEPARATOR);
+  for (let length = segments.length - 1; length > 0 && segments[length - 1]?.startsWith('f:') === true; length--)
+    yield segments.slice(0, length).join(SEPARATOR);
+}
+
+/**
+ * Takes away the objects around a removed field that have nothing left in them.
+ *
+ * @param isWanted Whether somebody owns an object as such, empty as it is.
+ */
+export function removeEmptied(path: string, object: JsonObject, isWanted: (path: string) => boolean): void {
+  for (const above of objectsAbove(path)) {
+    const value = resolve(object, above)?.value;
+    if (!isJsonObject(value) || Object.keys(value).length > 0 || isWanted(above)) return;
+    removeAt(above, object);
+  }
+}
+
 /** A field as messages show it: `.spec.containers[name="a"].image`. */
 export function showField(path: string): string {
   return path

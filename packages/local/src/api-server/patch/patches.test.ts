@@ -101,9 +101,9 @@ test('strategic merge merges lists by their keys and replaces those without', ()
     name: 'app',
     image: 'app:2',
     env: [
+      { name: 'C', value: '4' },
       { name: 'A', value: '1' },
       { name: 'B', value: '3' },
-      { name: 'C', value: '4' },
     ],
     ports: [{ containerPort: 80 }],
     args: ['z'],

@@ -86,13 +86,16 @@ export function applyStrategicMergePatch(
         .filter((element) => !(isJsonObject(element) && element['$patch'] === 'replace'))
         .map(withoutDirectives);
     let result = [...old];
+    const added: unknown[] = [];
     for (const element of change) {
       const index = result.findIndex((existing) => jsonEquals(keyOf(existing), keyOf(element)));
       if (isJsonObject(element) && element['$patch'] === 'delete')
         result = result.filter((existing) => keyOf(existing) !== keyOf(element));
-      else if (index < 0) result.push(withoutDirectives(element));
+      else if (index < 0) added.push(withoutDirectives(element));
       else if (isJsonObject(element)) result[index] = mergeMessage(item, result[index], element);
     }
+    // Without an order of its own the patch's new objects come before the old ones.
+    result = mergeKey === '' ? [...result, ...added] : [...added, ...result];
     return Array.isArray(order) ? reorder(result, order, keyOf) : result;
   }
 

@@ -107,7 +107,6 @@ const roleColumn = column(
 const dataCount = column(
   'Data',
   (object) => Object.keys({ ...objectOf(object['data']), ...objectOf(object['binaryData']) }).length,
-  'integer',
 );
 
 /** Columns between the name and the age, per kind. */

@@ -24,6 +24,10 @@ export interface ObjectDeleter {
   removeAll(context: RequestContext, options: JsonObject): Promise<string | object>;
 }
 
+function isGraceful({ group, kind }: ResourceType): boolean {
+  return (group === '' && kind === 'Pod') || kind === 'CustomResourceDefinition';
+}
+
 function graceSecondsOf(type: ResourceType, object: KubeObject, options: JsonObject): number {
   if (type.kind !== 'Pod' || type.group !== '') return 0;
   const phase = object.status?.['phase'];
@@ -132,6 +136,8 @@ export function createObjectDeleter({ store, writer, admission, clock }: Deleter
       const left = await retrying(context, () => readObject(store, context), options);
       if (left !== undefined && left.object.metadata.uid === first.object.metadata.uid)
         return jsonAtVersion(type, left);
+      // Kinds that may live on after the request are answered with the object, also when they do not.
+      if (isGraceful(type)) return jsonAtVersion(type, first);
       const { name, uid } = first.object.metadata;
       return {
         kind: 'Status',

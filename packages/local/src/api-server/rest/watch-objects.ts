@@ -72,7 +72,7 @@ export function watchObjects({ store, clock, response, context, printTable }: Wa
   const needsState = sendsInitial || asked === 0;
   if (needsState) {
     for (const stored of store.list(resource, namespace)) if (selects(stored)) sendObject('ADDED', stored);
-    if (sendsInitial) sendBookmark({ 'k8s.io/initial-events-end': 'true' });
+    if (sendsInitial && wantsBookmarks) sendBookmark({ 'k8s.io/initial-events-end': 'true' });
   }
   const stop = store.watch(resource, needsState ? store.revision() : asked, (event) => {
     const eventType = typeFor(event, selects(event.current), selects(event.previous));

@@ -1,6 +1,6 @@
 import { type Clock, type Random } from '@meltemi/base';
 import type { Admission } from '../admission/admission.ts';
-import { alreadyExists, conflict, notFound, StatusError } from '../errors.ts';
+import { alreadyExists, conflict, invalid, notFound, type StatusCause, StatusError } from '../errors.ts';
 import { type ResourceType, storageNameOf } from '../kinds/resource-type.ts';
 import { type JsonObject, jsonEquals, objectOf, textOf } from '../objects/json-value.ts';
 import { type KubeObject, kubeTime } from '../objects/kube-object.ts';
@@ -34,6 +34,17 @@ export interface ObjectWriter {
 }
 
 const MAX_ATTEMPTS = 8;
+
+const NAME_REQUIRED: StatusCause = {
+  reason: 'FieldValueRequired',
+  field: 'metadata.name',
+  message: 'Required value: name or generateName is required',
+};
+const VERSION_REQUIRED: StatusCause = {
+  reason: 'FieldValueInvalid',
+  field: 'metadata.resourceVersion',
+  message: 'Invalid value: 0: must be specified for an update',
+};
 const NAME_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
 /** Whether an object whose deletion was asked for may go now. */
@@ -79,6 +90,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
         throw new StatusError(
           'Invalid',
           `${type.kind} is invalid: metadata.name: Required value: name or generateName is required`,
+          { group: type.group, kind: type.kind, causes: [NAME_REQUIRED] },
         );
       metadata.name = `${metadata.generateName?.slice(0, 58)}${randomSuffix()}`;
     }
@@ -248,6 +260,9 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
       );
       const expected = textOf(objectOf(body['metadata'])['resourceVersion']);
       if (textOf(next.metadata.name) === '') next.metadata.name = context.path.name as string;
+      // Custom resources may not be overwritten blindly; built-in kinds may.
+      if (type.schema !== undefined && expected === '')
+        throw invalid({ ...type, kind: type.plural }, next.metadata.name, [VERSION_REQUIRED]);
       return writer.change(context, (old) => {
         if (expected !== '' && expected !== old.metadata.resourceVersion) throw conflict(type, old.metadata.name);
         return structuredClone(next);

@@ -57,28 +57,52 @@ export interface TestClusterOptions {
   readonly name?: string;
   readonly serviceCidr?: string;
   readonly podCidr?: string;
+  /** Starts the server; default: the embedded one, in this process. */
+  readonly startServer?: (options: TestServerOptions) => Promise<TestServer>;
 }
 
-/** Starts an API server in this process, on a free port of 127.0.0.1, with its own PKI in a temporary folder. */
+/** What a server is started with. */
+export interface TestServerOptions {
+  /** For the server's data. */
+  readonly directory: string;
+  /** As {@link createTestPki} fills it. */
+  readonly pkiDirectory: string;
+  readonly serviceCidr: string;
+  readonly podCidr: string;
+  /** On 127.0.0.1; 0 is any free one. */
+  readonly port: number;
+}
+
+/** A server that runs. */
+export interface TestServer extends AsyncDisposable {
+  readonly ports: readonly number[];
+}
+
+function startEmbedded({ directory, pkiDirectory, serviceCidr, podCidr, port }: TestServerOptions): Promise<ApiServer> {
+  return startApiServer({
+    dataDirectory: directory,
+    pkiDirectory,
+    serviceCidr,
+    podCidr,
+    listen: [{ host: '127.0.0.1', port }],
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+  });
+}
+
+/** Starts an API server on a free port of 127.0.0.1, with its own PKI in a temporary folder. */
 export async function createTestCluster({
   name = 'test',
   serviceCidr = '10.111.0.0/16',
   podCidr = '10.11.0.0/16',
+  startServer = startEmbedded,
 }: TestClusterOptions = {}): Promise<TestCluster> {
   const directory = mkdtempSync(join(tmpdir(), 'meltemi-api-'));
   const pki = createTestPki(join(directory, 'pki'));
   const admin = pki.issueClient('admin', '/O=system:masters/CN=admin');
-  const start = (port: number): Promise<ApiServer> =>
-    startApiServer({
-      dataDirectory: directory,
-      pkiDirectory: pki.directory,
-      serviceCidr,
-      podCidr,
-      listen: [{ host: '127.0.0.1', port }],
-      clock: systemClock,
-      random: systemRandom,
-      log: silentLog,
-    });
+  const start = (port: number): Promise<TestServer> =>
+    startServer({ directory, pkiDirectory: pki.directory, serviceCidr, podCidr, port });
   let server = await start(0);
   const [port] = server.ports as [number];
   const ca = readFileSync(join(pki.directory, 'ca.crt'), 'utf8');
