@@ -200,13 +200,26 @@ clusters:
     await eventually(async () => assert.equal((await pods()).length, 1), 20_000, 200);
   });
 
-  test('pods of one cluster reach those of the other by address', async () => {
+  test('pods of one cluster reach those of the other by address, of the pod or of a balancer', async () => {
     const [pod] = await pods();
     const run = ['run', 'caller', '--image=test/node', '--restart=Never', '--', '-e', 'setInterval(() => {}, 1e6)'];
     await kubectl(run, undefined, 'cluster2');
     await kubectl(['wait', '--for=condition=Ready', 'pod/caller', '--timeout=30s'], undefined, 'cluster2');
     const call = ['exec', 'caller', '--', 'curl', '-s', '-m', '5', `http://${pod?.status.podIP}:8080/`];
     assert.equal(await kubectl(call, undefined, 'cluster2'), 'one');
+    await kubectl([
+      'expose',
+      'deploy/web',
+      '--name=balancer',
+      '--type=LoadBalancer',
+      '--port=80',
+      '--target-port=8080',
+    ]);
+    const address = '{.status.loadBalancer.ingress[0].ip}';
+    await kubectl(['wait', `--for=jsonpath=${address}`, 'svc/balancer', '--timeout=20s']);
+    const balancer = await kubectl(['get', 'svc', 'balancer', '-o', `jsonpath=${address}`]);
+    const byBalancer = ['exec', 'caller', '--', 'curl', '-s', '-m', '5', '--retry', '5', '--retry-all-errors'];
+    assert.equal(await kubectl([...byBalancer, `http://${balancer}/`], undefined, 'cluster2'), 'one');
     await kubectl(['delete', 'pod', 'caller', '--now'], undefined, 'cluster2');
   });
 

@@ -42,13 +42,14 @@ function rbacKind(kind: string): ResourceRef<KubeObject> {
   return { group: RBAC, version: 'v1', plural: `${kind.toLowerCase()}s`, kind, namespaced: false };
 }
 
-/** What kube-proxy and CoreDNS are allowed in a cluster that kubeadm made. */
+/** What kube-proxy, CoreDNS and a cloud's controller of balancers are allowed in other clusters. */
 async function allowNodeServices(client: KubeClient): Promise<void> {
   const name = NODE_SERVICES_USER;
   const apiVersion = `${RBAC}/v1`;
   const verbs = ['get', 'list', 'watch'];
   const rules = [
     { apiGroups: [''], resources: ['services', 'namespaces'], verbs },
+    { apiGroups: [''], resources: ['services/status'], verbs: ['patch'] },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs },
   ];
   const apply = (kind: string, content: object): Promise<KubeObject> =>

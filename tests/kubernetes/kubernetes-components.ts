@@ -12,7 +12,7 @@ export interface KubernetesPrograms {
   readonly 'kube-scheduler': string;
 }
 
-/** Who may read what Service rules and DNS are made of. */
+/** Who may read what Service rules and DNS are made of, and write addresses of balancers. */
 export const NODE_SERVICES_USER = 'meltemi:node-services';
 
 const API_PORT = 6443;
@@ -117,6 +117,12 @@ function hostPort({ nodeIp, hostListenFd }: BackendCluster): ComponentCommand {
   return { name: 'host-port', inheritedFd: hostListenFd, argv: [process.execPath, relay, nodeIp, String(API_PORT)] };
 }
 
+function loadBalancers({ dataDir, podCidr }: BackendCluster): ComponentCommand {
+  const program = join(import.meta.dirname, 'load-balancers.ts');
+  const kubeconfig = join(dataDir, 'node-services.kubeconfig');
+  return { name: 'load-balancers', argv: [process.execPath, program, kubeconfig, podCidr] };
+}
+
 function named(embedded: readonly ComponentCommand[], name: string): ComponentCommand {
   const found = embedded.find((component) => component.name === name);
   if (found === undefined) throw new Error(`BUG: the embedded cluster has no ${name}`);
@@ -139,6 +145,7 @@ export function kubernetesBackend(programs: KubernetesPrograms, kubeletFlags: re
         controllerManager(programs, cluster),
         scheduler(programs, cluster),
         hostPort(cluster),
+        loadBalancers(cluster),
         {
           name: 'node-services',
           argv: [...named(embedded, 'controllers').argv, '--no-cluster-controllers', '--kubeconfig', kubeconfig],

@@ -4,7 +4,7 @@ import { eventually, findPeer } from '@meltemi/testing';
 import { startWalkthrough, type Walkthrough } from '../walkthrough/environment-harness.ts';
 import { helloworldV1, loadSteps } from '../walkthrough/load/load-steps.ts';
 import { RecordedLoad, versionsOf, withLoadImage } from '../walkthrough/load/recorded-load.ts';
-import { addWalkthroughTests } from '../walkthrough/walkthrough-checks.ts';
+import { addWalkthroughTests, assertBothVersionsAnswer, assertSteering } from '../walkthrough/walkthrough-checks.ts';
 import { missingForBed } from './kubernetes-bed.ts';
 
 const envoy = findPeer('envoy');
@@ -38,6 +38,11 @@ for (const plane of dataPlanes) {
       () => mesh,
       () => load,
     );
+
+    test('MC-17 both versions answer from sleep, 35 to 65 % each of 200', () => assertBothVersionsAnswer(mesh));
+
+    test('MC-18 after apply of VirtualService and DestinationRule only v2 answers, after delete both again', () =>
+      assertSteering(mesh));
 
     addWalkthroughTests({ mesh: () => mesh });
 

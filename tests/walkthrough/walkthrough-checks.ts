@@ -21,6 +21,25 @@ function assertMix(counts: ReadonlyMap<string, number>, total: number): void {
   }
 }
 
+async function runSuccessfully(mesh: Walkthrough, args: readonly string[], input?: string): Promise<string> {
+  const result = await mesh.run(args, input);
+  assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
+  return result.stdout;
+}
+
+/** MC-17: of 200 answers, each version gives 35 to 65 %. */
+export async function assertBothVersionsAnswer(mesh: Walkthrough): Promise<void> {
+  assertMix(await countVersions(mesh, 200), 200);
+}
+
+/** MC-18: after apply of VirtualService and DestinationRule all 40 answers are of v2; after delete both answer again. */
+export async function assertSteering(mesh: Walkthrough): Promise<void> {
+  await runSuccessfully(mesh, ['apply', '-n', 'app1', ...HELLOWORLD_FILES]);
+  assert.deepEqual([...(await countVersions(mesh, 40))], [['v2', 40]]);
+  await runSuccessfully(mesh, ['delete', '-n', 'app1', ...HELLOWORLD_FILES]);
+  await assertBothVersionsAnswer(mesh);
+}
+
 /** What {@link addWalkthroughTests} is told. */
 export interface WalkthroughTestsOptions {
   /** Running by the time of the first test. */
@@ -29,24 +48,11 @@ export interface WalkthroughTestsOptions {
   readonly isLoopback?: boolean;
 }
 
-/** Adds the tests of the walkthrough to the suite that this is called in. They leave the mesh as they found it. */
+/**
+ * Adds what else the walkthrough is to show to the suite that this is called in. The tests leave the mesh as they found it.
+ */
 export function addWalkthroughTests({ mesh, isLoopback = false }: WalkthroughTestsOptions): void {
-  const succeed = async (args: readonly string[], input?: string): Promise<string> => {
-    const result = await mesh().run(args, input);
-    assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
-    return result.stdout;
-  };
-
-  test('MC-17 both versions answer from sleep, 35 to 65 % each of 200', async () => {
-    assertMix(await countVersions(mesh(), 200), 200);
-  });
-
-  test('MC-18 after apply of VirtualService and DestinationRule only v2 answers, after delete both again', async () => {
-    await succeed(['apply', '-n', 'app1', ...HELLOWORLD_FILES]);
-    assert.deepEqual([...(await countVersions(mesh(), 40))], [['v2', 40]]);
-    await succeed(['delete', '-n', 'app1', ...HELLOWORLD_FILES]);
-    assertMix(await countVersions(mesh(), 200), 200);
-  });
+  const succeed = (args: readonly string[], input?: string): Promise<string> => runSuccessfully(mesh(), args, input);
 
   test('proxy-status shows every sidecar of both clusters in sync', async () => {
     const rows = (await succeed(['proxy-status'])).trim().split('\n').slice(1);

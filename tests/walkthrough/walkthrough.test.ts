@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, describe } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { probeNetns } from '@meltemi/local/sandbox';
 import { findPeer } from '@meltemi/testing';
 import { startWalkthrough, type Walkthrough } from './environment-harness.ts';
 import { environmentPids } from './loopback-checks.ts';
-import { addWalkthroughTests } from './walkthrough-checks.ts';
+import { addWalkthroughTests, assertBothVersionsAnswer, assertSteering } from './walkthrough-checks.ts';
 
 const probe = probeNetns(process.getuid?.() ?? 0, process.env);
 const noSandbox = probe.ok ? false : `network namespaces are not to be had: ${probe.reason}; ${probe.remedy}`;
@@ -51,6 +51,11 @@ for (const plane of dataPlanes) {
       await mesh?.[Symbol.asyncDispose]();
       if (mesh !== undefined) assert.deepEqual(environmentPids(mesh.directory), [], 'processes are left behind');
     });
+
+    test('MC-17 both versions answer from sleep, 35 to 65 % each of 200', () => assertBothVersionsAnswer(mesh));
+
+    test('MC-18 after apply of VirtualService and DestinationRule only v2 answers, after delete both again', () =>
+      assertSteering(mesh));
 
     addWalkthroughTests({ mesh: () => mesh, isLoopback: plane.sandbox === 'loopback' });
   });

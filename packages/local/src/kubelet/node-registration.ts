@@ -144,13 +144,22 @@ async function renewOnce({ client, node, clock }: NodeRegistrationOptions): Prom
   }
 }
 
-/** Renews the node's Lease until the signal aborts. */
+/**
+ * Renews the node's Lease until the signal aborts. A node of which nothing was heard for a while may have been marked as
+ * not ready by the cluster's controllers, so its status is written again after a renewal that failed.
+ */
 export async function renewLease(options: NodeRegistrationOptions): Promise<void> {
   const { clock, log, signal } = options;
+  let hasFailed = false;
   while (!signal.aborted) {
-    await renewOnce(options).catch((error: unknown) =>
-      log.debug('Cannot renew the lease', { error: messageOf(error) }),
-    );
+    try {
+      await renewOnce(options);
+      if (hasFailed) await writeNode(options);
+      hasFailed = false;
+    } catch (error) {
+      hasFailed = true;
+      log.debug('Cannot renew the lease', { error: messageOf(error) });
+    }
     await sleep(clock, RENEW_INTERVAL_MS, signal);
   }
 }
