@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findPeer } from '@meltemi/testing';
+import { eventually, findPeer } from '@meltemi/testing';
 import { startBed } from '../kubernetes/bed-process.ts';
 import { missingForBed } from '../kubernetes/kubernetes-bed.ts';
 import { REPOSITORY_ROOT } from '../walkthrough/environment-harness.ts';
@@ -91,7 +91,8 @@ test('the commands of the README install a mesh on real Kubernetes, and take it 
       run(`${meltemi} uninstall --purge -y`),
       /CustomResourceDefinition virtualservices\.networking\.istio\.io removed/,
     );
-    assert.equal(run('kubectl get crd -o name').includes('istio.io'), false);
+    // Kubernetes deletes the objects of a kind first.
+    await eventually(() => assert.doesNotMatch(run('kubectl get crd -o name'), /istio\.io/), COMMAND_TIMEOUT_MS, 500);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

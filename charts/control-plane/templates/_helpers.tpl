@@ -121,3 +121,11 @@ sidecarInjectorWebhook:
 {{- define "control-plane.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
 {{- end }}
+
+{{/* Whether a validating webhook is binding, as its control plane has made it; an upgrade leaves that */}}
+{{- define "control-plane.livePolicy" -}}
+{{- $policy := "Ignore" }}
+{{- $live := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" . | default dict }}
+{{- range dig "webhooks" list $live }}{{ $policy = .failurePolicy }}{{ end }}
+{{- $policy }}
+{{- end }}

@@ -55,3 +55,11 @@ prometheus.io/scrape: "true"
 {{- define "gateway.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
 {{- end }}
+
+{{/* Whether a validating webhook is binding, as its control plane has made it; an upgrade leaves that */}}
+{{- define "gateway.livePolicy" -}}
+{{- $policy := "Ignore" }}
+{{- $live := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" . | default dict }}
+{{- range dig "webhooks" list $live }}{{ $policy = .failurePolicy }}{{ end }}
+{{- $policy }}
+{{- end }}

@@ -41,3 +41,11 @@ istio-sidecar-injector{{ include "remote.suffix" . }}{{ if not (eq .Release.Name
 {{- define "remote.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
 {{- end }}
+
+{{/* Whether a validating webhook is binding, as its control plane has made it; an upgrade leaves that */}}
+{{- define "remote.livePolicy" -}}
+{{- $policy := "Ignore" }}
+{{- $live := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" . | default dict }}
+{{- range dig "webhooks" list $live }}{{ $policy = .failurePolicy }}{{ end }}
+{{- $policy }}
+{{- end }}

@@ -91,9 +91,10 @@ async function applyOne(
   }
 }
 
-/** Who has set which field may change without any of them changing. */
+/** Who has set which field, and what controllers say of an object, may change without anything of it changing. */
 function isSame(before: KubeObject, after: KubeObject): boolean {
-  const content = ({ metadata, ...rest }: KubeObject): string => {
+  const content = (object: KubeObject): string => {
+    const { metadata, status: _status, ...rest } = object as KubeObject & { readonly status?: unknown };
     const { managedFields: _managers, resourceVersion: _version, ...own } = metadata;
     return stableJson({ ...rest, metadata: own });
   };

@@ -1,7 +1,7 @@
 import { crds } from '@meltemi/api';
 import { READER_SERVICE_ACCOUNT } from '../manifest-object.ts';
 import type { Chart } from '../template/chart.ts';
-import { NAMESPACE, type NodeMap, value, when } from '../template/node.ts';
+import { NAMESPACE, type NodeMap, text, value, when } from '../template/node.ts';
 import { DEFAULT_VALIDATOR } from './access.ts';
 import { ISTIO_NAMESPACE_VALUE, NAMESPACE_REFUSAL, REVISION_PATTERN } from './shared.ts';
 import { OBJECTS_OF_ALL, validationConfiguration } from './webhooks.ts';
@@ -77,7 +77,7 @@ export const BASE_CHART: Chart = {
         when(
           value('defaultRevision'),
           validationConfiguration({
-            name: DEFAULT_VALIDATOR,
+            name: text(DEFAULT_VALIDATOR),
             labels: { app: 'istiod', istio: 'istiod', 'istio.io/rev': value('defaultRevision') },
             clientConfig: {
               url: when(value('base.validationURL'), value('base.validationURL')),

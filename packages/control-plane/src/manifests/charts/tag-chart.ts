@@ -1,5 +1,5 @@
 import type { Chart } from '../template/chart.ts';
-import { type Condition, type Expression, equal, NAMESPACE, type Node, value, when } from '../template/node.ts';
+import { type Condition, type Expression, equal, NAMESPACE, type Node, text, value, when } from '../template/node.ts';
 import { DEFAULT_VALIDATOR } from './access.ts';
 import { OBJECTS_OF_ALL, tagWebhooks, validationConfiguration } from './webhooks.ts';
 
@@ -48,7 +48,7 @@ const WEBHOOK: Node = {
 const VALIDATOR: Node = when(
   IS_DEFAULT,
   validationConfiguration({
-    name: DEFAULT_VALIDATOR,
+    name: text(DEFAULT_VALIDATOR),
     labels: { app: 'istiod', istio: 'istiod', 'istio.io/rev': value('revision') },
     clientConfig: value('validationClientConfig'),
     objects: OBJECTS_OF_ALL,

@@ -137,7 +137,7 @@ export function injectionConfiguration(clientConfig: NodeMap): NodeMap {
 
 /** What {@link validationConfiguration} is made of. */
 export interface ValidationParts {
-  readonly name: Expression | string;
+  readonly name: Expression;
   readonly labels: Node;
   readonly clientConfig: Node;
   /** Which objects, by the label of a revision. */
@@ -164,7 +164,7 @@ export function validationConfiguration({ name, labels, clientConfig, objects }:
           },
         ],
         objectSelector: { matchExpressions: [objects] },
-        failurePolicy: 'Ignore',
+        failurePolicy: { $: 'live-policy', webhook: name },
         admissionReviewVersions: ['v1'],
       },
     ],

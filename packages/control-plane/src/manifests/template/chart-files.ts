@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { CHART_VERSION, type Chart } from './chart.ts';
-import { helperName, type PrintScope, printCondition, TEXT_HELPER } from './go-expression.ts';
+import { helperName, LIVE_POLICY_HELPER, type PrintScope, printCondition, TEXT_HELPER } from './go-expression.ts';
 import { printHelper, printTemplateFile } from './print-template.ts';
 import { type Json, toValuesSchema, type ValuesTable } from './values-table.ts';
 
@@ -39,6 +39,14 @@ function helpersTpl(chart: Chart): string {
   const text = `{{/* A scalar of any type as text; Go would print large numbers in scientific notation */}}
 {{- define "${helperName(chart, TEXT_HELPER)}" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end }}
+{{- end }}
+
+{{/* Whether a validating webhook is binding, as its control plane has made it; an upgrade leaves that */}}
+{{- define "${helperName(chart, LIVE_POLICY_HELPER)}" -}}
+{{- $policy := "Ignore" }}
+{{- $live := lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" . | default dict }}
+{{- range dig "webhooks" list $live }}{{ $policy = .failurePolicy }}{{ end }}
+{{- $policy }}
 {{- end }}
 `;
   const helpers = Object.entries(chart.helpers).map(([name, helper]) => printHelper(chart, name, helper));

@@ -192,6 +192,8 @@ class Evaluator {
         const first = this.#expression(expression.first);
         return isEmpty(first) ? this.#expression(expression.second) : first;
       }
+      case 'live-policy':
+        return 'Ignore';
       case 'include':
         return this.#include(expression.name);
       default:

@@ -18,6 +18,9 @@ export function helperName(chart: Chart, name: string): string {
 /** Name of the helper that every chart has: a scalar of any type as text. */
 export const TEXT_HELPER = 'text';
 
+/** Name of the helper that every chart has: what the cluster has as `failurePolicy` of a validating webhook. */
+export const LIVE_POLICY_HELPER = 'livePolicy';
+
 /** What an expression is, as far as printing depends on it. */
 export function typeOf({ chart }: PrintScope, expression: Expression): ValueType {
   if (expression.$ === 'value') return chart.values[expression.path]?.type ?? 'map';
@@ -57,6 +60,8 @@ export function printPipeline(scope: PrintScope, expression: Expression): string
     }
     case 'default':
       return `default ${printOperand(scope, expression.second)} ${printOperand(scope, expression.first)}`;
+    case 'live-policy':
+      return `include "${helperName(scope.chart, LIVE_POLICY_HELPER)}" ${printOperand(scope, expression.webhook)}`;
     case 'include':
       return `include "${helperName(scope.chart, expression.name)}" ${scope.inLoop ? '$' : '.'}`;
     default:

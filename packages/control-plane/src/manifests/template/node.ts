@@ -25,6 +25,11 @@ export type Expression =
   | { readonly $: 'default'; readonly first: Expression; readonly second: Expression }
   /** A text without what it begins with. */
   | { readonly $: 'trim-prefix'; readonly of: Expression; readonly prefix: string }
+  /**
+   * `failurePolicy` of a validating webhook as the cluster has it, else `Ignore`: a control plane makes it binding, and an
+   * upgrade must not undo that. Where there is no cluster to ask, it is `Ignore`.
+   */
+  | { readonly $: 'live-policy'; readonly webhook: Expression }
   /** A helper of the chart. */
   | { readonly $: 'include'; readonly name: string };
 
