@@ -15,6 +15,9 @@ import { createPermissions } from './duties/permissions.ts';
 import { loadMeshCertificates, type MeshCertificates } from './mesh-certificates.ts';
 import type { ControlPlaneSettings } from './options.ts';
 
+/** How long work that nobody waits for may take after the stop. */
+const LAST_TASKS_MS = 2_000;
+
 /** What a control plane is made of. */
 export interface ControlPlaneOptions {
   readonly settings: ControlPlaneSettings;
@@ -53,11 +56,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const onMissingRight = permissions.observer(settings.clusterId);
   const client = own(createKubeClient({ access, clock, userAgent: USER_AGENT, onMissingRight }));
   permissions.tellBy(client);
-  // Leases are released before the client goes; a task that hangs holds the stop no longer than a call in progress.
+  // Leases are released before the client goes; a task that hangs does not hold the stop for long.
   own({
     async [Symbol.asyncDispose]() {
       const patience = new AbortController();
-      await Promise.race([tasks.settled(), sleep(clock, settings.shutdownMs, patience.signal)]);
+      await Promise.race([tasks.settled(), sleep(clock, LAST_TASKS_MS, patience.signal)]);
       patience.abort();
     },
   });

@@ -194,7 +194,7 @@ export const CONTROL_PLANE_OPTIONS = {
     flag: 'shutdown-duration',
     env: 'TERMINATION_DRAIN_DURATION',
     type: 'duration',
-    default: '5s',
+    default: '4s',
     description:
       'Within this time proxies are sent to other replicas, one after the other, when the process is to stop',
   },
