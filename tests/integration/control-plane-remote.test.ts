@@ -306,3 +306,30 @@ test('MC-10 kubeconfigs in a folder attach clusters, and win over remote secrets
     rmSync(directory, { recursive: true, force: true });
   }
 });
+
+test('MC-11 MC-12 MC-14 a cluster that is unreachable at the start does not keep the control plane, and joins once its secret is right', async () => {
+  await using remote = await startRemote('cluster2');
+  await remote.cluster.createNamespace('app1');
+  await serveHelloworld(remote.client, '10.12.1.1');
+  const good = remote.secret.data?.['cluster2'] ?? '';
+  const wrong = Buffer.from(good, 'base64').toString('utf8').replaceAll(remote.cluster.url, 'https://127.0.0.1:1');
+  const secret = { ...remote.secret, data: { cluster2: Buffer.from(wrong).toString('base64') } };
+  const startedMs = performance.now();
+  await using mesh = await startHarness([], {
+    install: (manifests) => [
+      ...manifests.filter(({ kind }) => kind !== 'ValidatingWebhookConfiguration'),
+      { ...secret },
+    ],
+  });
+  const waitedMs = performance.now() - startedMs;
+  assert.ok(waitedMs > 2_000 && waitedMs < 35_000, `ready after ${waitedMs} ms`);
+  assert.equal((await fetchPage(mesh.controlPlane.ports.http, '/ready')).status, 200);
+  const row = await rowOf(mesh, 'cluster2');
+  assert.equal(row?.syncStatus, 'timeout');
+  assert.match(row.lastError ?? '', /127\.0\.0\.1:1/);
+  const { body } = await fetchPage(mesh.controlPlane.ports.monitoring, '/metrics');
+  assert.match(body, /^remote_cluster_sync_timeouts_total\{cluster="cluster2"\} 1$/m);
+  await mesh.client.update(SECRETS, { ...secret, data: { cluster2: good } });
+  await eventually(async () => assert.equal((await rowOf(mesh, 'cluster2'))?.syncStatus, 'synced'), DEADLINE_MS);
+  await eventually(async () => assert.deepEqual(await endpointsOf(mesh), { cluster2: ['10.12.1.1'] }), DEADLINE_MS);
+});
