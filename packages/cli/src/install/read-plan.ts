@@ -26,7 +26,8 @@ export async function readPlan(context: CommandContext, flags: InstallFlags): Pr
     const profile = legacy.isRemote ? { profile: 'remote' } : {};
     sources.push({ origin: flags.legacyValues ?? '', spec: { ...profile, values: legacy.values } });
   }
-  for (const file of flags.filename ?? []) sources.push({ origin: file, spec: await readOperatorFile(context, file) });
+  for (const file of flags.filename ?? [])
+    sources.push({ origin: file === '-' ? 'stdin' : file, spec: await readOperatorFile(context, file) });
   for (const flag of flags.set ?? []) sources.push({ origin: `--set ${flag}`, spec: parseSetFlag(flag) });
   if (flags.revision !== undefined) sources.push({ origin: '--revision', spec: { revision: flags.revision } });
   // The namespace of other commands' objects; of an installation it is the control plane's.
@@ -53,7 +54,7 @@ async function readOperatorFile(context: CommandContext, file: string): Promise<
 }
 
 function unreadable(file: string, what: string, cause?: unknown): CommandError {
-  return new CommandError(EXIT.unreadable, `Cannot read ${file}: ${what}`, { cause });
+  return new CommandError(EXIT.unreadable, `Cannot read ${file === '-' ? 'stdin' : file}: ${what}`, { cause });
 }
 
 /** The only YAML document of a file. */
@@ -67,7 +68,8 @@ async function readDocument(context: CommandContext, file: string): Promise<Json
   const parsed = parseAllDocuments(text, { uniqueKeys: true });
   const documents = (Array.isArray(parsed) ? parsed : []).filter((document) => document.contents !== null);
   const error = documents.flatMap(({ errors }) => errors)[0];
-  if (error !== undefined) throw unreadable(file, error.message.split('\n')[0] as string, error);
+  // Its first line says what and where; the others quote the text.
+  if (error !== undefined) throw unreadable(file, (error.message.split('\n')[0] as string).replace(/:$/, ''));
   if (documents.length !== 1) throw unreadable(file, `it needs one document, and has ${documents.length}`);
   // YAML without tags of its own is JSON.
   return documents[0]?.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) as Json;
