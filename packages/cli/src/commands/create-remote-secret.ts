@@ -3,6 +3,7 @@ import { type KubeconfigAuthProvider, type KubeObject, NAMESPACES } from '@melte
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { CommandError, EXIT } from '../exit-code.ts';
+import { isLoopbackServer } from '../loopback-server.ts';
 import { readInjectedNames } from '../remote-secret/injected-names.ts';
 import { ensureReaderAccount } from '../remote-secret/reader-account.ts';
 import { buildRemoteSecret } from '../remote-secret/remote-secret.ts';
@@ -56,15 +57,10 @@ function readAuthProvider(flags: RemoteSecretFlags): KubeconfigAuthProvider | un
   return { name: authPluginName, config: Object.fromEntries(config) };
 }
 
-function isLoopback(server: string): boolean {
-  const hostname = URL.parse(server)?.hostname ?? '';
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
-}
-
 /** Where others reach the API: the user's own way there, unless that leads to this machine only. */
 async function reachableServer(session: Session): Promise<string> {
   const { server } = session.cluster.client;
-  return isLoopback(server) ? ((await session.internalServer()) ?? server) : server;
+  return isLoopbackServer(server) ? ((await session.internalServer()) ?? server) : server;
 }
 
 /** The name that its sidecars say, else that of an environment, else what Istio takes: the UID of `kube-system`. */
@@ -84,7 +80,7 @@ function warnings(flags: {
 }): readonly string[] {
   const { name, server, injected, authProvider } = flags;
   return [
-    ...(isLoopback(server)
+    ...(isLoopbackServer(server)
       ? [
           `${server} is a loopback address, which the control plane of another cluster cannot reach; name another with --server`,
         ]

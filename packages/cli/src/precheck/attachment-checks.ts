@@ -1,5 +1,6 @@
 import { messageOf } from '@meltemi/base';
 import { type ClusterAccess, createKubeClient, parseKubeconfig } from '@meltemi/kube';
+import { isLoopbackServer } from '../loopback-server.ts';
 import { askEveryControlPlane, type ControlPlaneOrigin } from '../mesh-request.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import { createReport, type PrecheckFinding, type PrecheckReport } from './finding.ts';
@@ -9,11 +10,6 @@ const REACH_TIMEOUT_MS = 3000;
 /** What Node says of a certificate that is not for the name or address that was called. */
 const WRONG_NAME = /ERR_TLS_CERT_ALTNAME_INVALID|does not match certificate's altnames/;
 const WRONG_AUTHORITY = /self-signed certificate|unable to (verify|get)/i;
-
-function isLoopback(server: string): boolean {
-  const hostname = URL.parse(server)?.hostname ?? '';
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
-}
 
 /** Why a server is not reached, and what to do about it. */
 function explain(server: string, error: string): { readonly message: string; readonly remedy: string } {
@@ -54,7 +50,7 @@ export async function checkServers(
       if (!parsed.ok) return;
       const subject = `${entry.holder}: Secret ${entry.secret.metadata.name}`;
       const { server } = parsed.value;
-      if (isLoopback(server)) {
+      if (isLoopbackServer(server)) {
         report.fail(
           subject,
           `the server of ${entry.clusterName} is ${server}, an address that no other machine reaches`,
