@@ -13,6 +13,7 @@ import type { MeshCertificates } from '../mesh-certificates.ts';
 import { type GrpcServerOptions, startGrpcServer } from '../servers/grpc-server.ts';
 import { textAnswer } from '../servers/http-listener.ts';
 import { startHttpServer } from '../servers/http-server.ts';
+import { createInjectionMetrics } from '../servers/injection-metrics.ts';
 import { createInjectionRoute } from '../servers/injection-route.ts';
 import { parseListenAddress } from '../servers/listen-address.ts';
 import { createValidationRoute } from '../servers/validation-route.ts';
@@ -123,13 +124,15 @@ function startWebhooks(
     address: parseListenAddress(settings.httpsAddress, 'https-addr'),
     certificate: certificates.serving,
     routes: [
-      createInjectionRoute(
-        createInjectHandler({
+      createInjectionRoute({
+        handler: createInjectHandler({
           config: () => injector.current(),
           nativeSidecars: (id) => useNativeSidecars(settings.nativeSidecars, clusters.aggregate.kubeletVersions(id)),
           log: log.scope('injector'),
         }),
-      ),
+        metrics: createInjectionMetrics(run.metrics),
+        clock: run.clock,
+      }),
       createValidationRoute({
         store,
         domainSuffix: settings.domainSuffix,
