@@ -89,6 +89,10 @@ aliases:
 defaultTemplates:
   {{- toYaml .Values.sidecarInjectorWebhook.defaultTemplates | nindent 2 }}
 {{- end }}
+{{- if .Values.sidecarInjectorWebhook.injectedAnnotations }}
+injectedAnnotations:
+  {{- toYaml .Values.sidecarInjectorWebhook.injectedAnnotations | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* What sidecars are made of, by the names of these values */}}

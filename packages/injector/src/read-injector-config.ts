@@ -101,7 +101,7 @@ export function readInjectorConfig({
     ),
     privileged: flag(proxy, 'privileged', defaults.privileged),
     capNetBindService: flag(proxy, 'capNetBindService', defaults.capNetBindService),
-    lifecycle: member(proxy, 'lifecycle'),
+    lifecycle: nonEmptyMember(proxy, 'lifecycle'),
     seccompProfile: readSeccompProfile(proxy),
     injectedAnnotations: {
       ...strings(member(webhook, 'injectedAnnotations')),
@@ -125,6 +125,11 @@ function imageOf(global: Json | undefined, image: string, fallback: string): str
 function member(parent: unknown, name: string): Json | undefined {
   const value = isJson(parent) ? parent[name] : undefined;
   return isJson(value) ? value : undefined;
+}
+
+function nonEmptyMember(parent: unknown, name: string): Json | undefined {
+  const value = member(parent, name);
+  return value === undefined || Object.keys(value).length === 0 ? undefined : value;
 }
 
 function isJson(value: unknown): value is Json {

@@ -91,6 +91,7 @@ export const CONTROL_PLANE_CHART: Chart = {
         templates: given('sidecarInjectorWebhook.templates'),
         aliases: given('sidecarInjectorWebhook.aliases'),
         defaultTemplates: given('sidecarInjectorWebhook.defaultTemplates'),
+        injectedAnnotations: given('sidecarInjectorWebhook.injectedAnnotations'),
       },
     },
     injectorValues: {

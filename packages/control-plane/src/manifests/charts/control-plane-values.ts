@@ -53,7 +53,7 @@ const PROXY_VALUES: ValuesTable = {
   },
   'global.proxy.readinessPeriodSeconds': {
     type: 'integer',
-    default: 1,
+    default: 15,
     minimum: 1,
     doc: 'Time between readiness probes of sidecars.',
   },
@@ -79,6 +79,14 @@ const PROXY_VALUES: ValuesTable = {
     default: false,
     doc: 'Start the containers of a pod only when its sidecar is ready.',
   },
+  'global.proxy.capNetBindService': {
+    type: 'boolean',
+    default: false,
+    doc: 'Let sidecars listen on ports below 1024: they then run as root.',
+  },
+  'global.proxy.privileged': { type: 'boolean', default: false, doc: 'Run sidecars as privileged containers.' },
+  'global.proxy.lifecycle': { type: 'map', default: {}, doc: 'Hooks of sidecars in place of the built-in ones.' },
+  'global.proxy.seccompProfile': { type: 'map', default: {}, doc: 'Seccomp profile of sidecars.' },
   'global.proxy.separateAddresses': {
     type: 'boolean',
     default: false,
@@ -257,6 +265,11 @@ export const CONTROL_PLANE_VALUES: ValuesTable = {
     type: 'string-list',
     default: [],
     doc: 'Templates of pods that name none; empty: sidecar.',
+  },
+  'sidecarInjectorWebhook.injectedAnnotations': {
+    type: 'map',
+    default: {},
+    doc: 'Annotations that every injected pod gets.',
   },
   ...INJECTION_WEBHOOK_VALUES,
   'reader.secrets': {
