@@ -1,7 +1,17 @@
 import { define, type FunctionTable, type TemplateFunction } from './functions.ts';
 import { formatPrintf, joinPrinted } from './printf.ts';
 import { ValueError } from './template-error.ts';
-import { compareText, isMap, isStruct, isTrue, lengthOf, lookUp, type TemplateValue, typeName } from './values.ts';
+import {
+  compareText,
+  isMap,
+  isStruct,
+  isTrue,
+  lengthOf,
+  lookUp,
+  printValue,
+  type TemplateValue,
+  typeName,
+} from './values.ts';
 
 /** Decides by `-1`, `0` or `1` as of a sort. */
 type Decide = (order: number) => boolean;
@@ -114,9 +124,9 @@ function escapeQuery(text: string): string {
     .replaceAll('%20', '+');
 }
 
+/** One text of all values, in which nothing shows as an action would show it. */
 function asText(values: readonly TemplateValue[]): string {
-  const [only] = values;
-  return values.length === 1 && typeof only === 'string' ? only : joinPrinted(values);
+  return joinPrinted(values.map((value) => (value === null || value === undefined ? printValue(value) : value)));
 }
 
 /** The functions that Go's templates have by themselves. `and` and `or` are the evaluator's, but have names here. */
@@ -127,7 +137,10 @@ export const BUILTIN_FUNCTIONS: FunctionTable = new Map<string, TemplateFunction
   ['len', define('any', (_context, value: TemplateValue) => lengthOf(value === null ? undefined : value))],
   [
     'index',
-    define('any ...any', (_context, value: TemplateValue, ...keys: TemplateValue[]) => keys.reduce(indexInto, value)),
+    define('any ...any', (_context, value: TemplateValue, ...keys: TemplateValue[]) => {
+      if (value === null || value === undefined) throw new ValueError('index of untyped nil');
+      return keys.reduce(indexInto, value);
+    }),
   ],
   [
     'slice',

@@ -220,15 +220,17 @@ class Evaluator {
   #command({ operands, ...located }: Command, dot: TemplateValue, final: readonly TemplateValue[]): TemplateValue {
     const [first, ...others] = operands as [Operand, ...Operand[]];
     if (first.kind === 'function') return this.#callFunction(first, others, dot, final);
+    if (first.kind === 'nil') throw new TemplateError('nil is not a command', located.position, located.written);
     if (others.length > 0 || final.length > 0) {
-      const isPath = first.kind === 'field' || first.kind === 'variable' || first.kind === 'chain';
-      throw new TemplateError(
-        isPath
+      const path = 'path' in first ? first.path : [];
+      // As in Go, a field of what is not there is not there, whatever it is given.
+      if (path.length > 1 && this.#operand({ ...first, path: path.slice(0, -1) } as Operand, dot) === undefined)
+        return this.#field(undefined, path.at(-1) ?? '');
+      const problem =
+        path.length > 0
           ? `${first.written} is not a method but has arguments`
-          : `can't give argument to non-function ${first.written}`,
-        located.position,
-        located.written,
-      );
+          : `can't give argument to non-function ${first.written}`;
+      throw new TemplateError(problem, located.position, located.written);
     }
     return this.#operand(first, dot);
   }

@@ -239,8 +239,6 @@ class Parser {
       }
     }
     if (operands.length === 0) throw this.#error(`a value is missing in ${context}`, start);
-    const [first] = operands;
-    if (first?.kind === 'nil') throw this.#error('nil is no command', start);
     return { operands, ...this.#locate(start, this.#tokens[this.#index - 1]?.end ?? start.end) };
   }
 

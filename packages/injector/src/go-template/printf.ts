@@ -1,5 +1,5 @@
 import { ValueError } from './template-error.ts';
-import { formatFloat, formatValue, isMap, type TemplateValue, typeName } from './values.ts';
+import { formatFloat, formatValue, isMap, sortedEntries, type TemplateValue, typeName } from './values.ts';
 
 /** What stands between `%` and the verb. */
 interface Directive {
@@ -36,7 +36,7 @@ export function formatPrintf(format: string, values: readonly TemplateValue[], m
     const value = values[next++];
     // Lists that are too large to be written are refused before a verb goes into them.
     if (typeof value === 'object') formatValue(value);
-    return pad(formatVerb(verb, value, parsed), parsed);
+    return formatVerb(verb, value, parsed);
   });
   if (next >= values.length) return text;
   const extra = values
@@ -55,74 +55,93 @@ export function joinPrinted(values: readonly TemplateValue[]): string {
     .join('');
 }
 
+/** A value by a verb. Verbs reach into lists and maps, where nothing is written the same way whatever the verb. */
 function formatVerb(verb: string, value: TemplateValue, directive: Directive): string {
+  if (verb === 'T') return pad(value === null ? '<nil>' : typeName(value), directive);
+  if (verb === 'v' && directive.flags.includes('#')) return pad(goSyntax(value), directive);
+  const inner = (item: TemplateValue): string => (item === null ? '<nil>' : formatVerb(verb, item, directive));
+  if (Array.isArray(value)) return `[${value.map(inner).join(' ')}]`;
+  if (isMap(value)) {
+    const entries = sortedEntries(value).map(([key, item]) => `${inner(key)}:${inner(item)}`);
+    return `map[${entries.join(' ')}]`;
+  }
+  const text = formatOne(verb, value, directive);
+  return text === undefined ? bad(verb, value, directive) : pad(text, directive);
+}
+
+/** A value that is no list and no map; `undefined` when the verb is not for its type. */
+function formatOne(verb: string, value: TemplateValue, directive: Directive): string | undefined {
   switch (verb) {
     case 'v':
-      return directive.flags.includes('#') ? goSyntax(value) : formatSigned(value, directive);
+      return formatPlain(value, directive);
     case 's':
-      return formatEach(value, (item) => formatString(item, directive));
+      return formatString(value, directive);
     case 'q':
-      return formatEach(value, (item) => formatQuoted(item, directive));
+      return formatQuoted(value, directive);
     case 'd':
-      return formatEach(value, (item) => formatInteger(item, 10, verb, directive));
+      return formatInteger(value, 10, directive);
     case 'x':
     case 'X':
-      return formatEach(value, (item) => formatHex(item, verb, directive));
+      return formatHex(value, verb, directive);
     case 'o':
-      return formatEach(value, (item) => formatInteger(item, 8, verb, directive));
+      return formatInteger(value, 8, directive);
     case 'b':
-      return formatEach(value, (item) => formatInteger(item, 2, verb, directive));
+      return formatInteger(value, 2, directive);
     case 'c':
-      return typeof value === 'bigint' ? String.fromCodePoint(Number(value)) : bad(verb, value);
+      return typeof value === 'bigint' ? toCharacter(value) : undefined;
     case 'U':
-      return typeof value === 'bigint' ? `U+${value.toString(16).toUpperCase().padStart(4, '0')}` : bad(verb, value);
+      return typeof value === 'bigint' ? `U+${value.toString(16).toUpperCase().padStart(4, '0')}` : undefined;
     case 't':
-      return typeof value === 'boolean' ? String(value) : bad(verb, value);
-    case 'T':
-      return value === null ? '<nil>' : typeName(value);
+      return typeof value === 'boolean' ? String(value) : undefined;
     case 'f':
     case 'F':
     case 'e':
     case 'E':
     case 'g':
     case 'G':
-      return formatEach(value, (item) => formatFloatVerb(item, verb, directive));
+      return formatFloatVerb(value, verb, directive);
     default:
-      return bad(verb, value);
+      return undefined;
   }
 }
 
-function bad(verb: string, value: TemplateValue): string {
+/** How Go says that a verb is not for a value. */
+function bad(verb: string, value: TemplateValue, directive: Directive): string {
   return value === null || value === undefined
     ? `%!${verb}(<nil>)`
-    : `%!${verb}(${typeName(value)}=${formatValue(value)})`;
+    : `%!${verb}(${typeName(value)}=${formatVerb('v', value, directive)})`;
 }
 
-/** Verbs reach into lists and maps. */
-function formatEach(value: TemplateValue, format: (item: TemplateValue) => string): string {
-  if (Array.isArray(value)) return `[${value.map((item) => formatEach(item, format)).join(' ')}]`;
-  if (!isMap(value)) return format(value);
-  const entries = value instanceof Map ? [...value.entries()] : Object.entries(value);
-  const sorted = entries.toSorted(([left], [right]) => (left < right ? -1 : 1));
-  return `map[${sorted.map(([key, item]) => `${format(key)}:${formatEach(item, format)}`).join(' ')}]`;
-}
-
-function formatSigned(value: TemplateValue, directive: Directive): string {
-  if (typeof value === 'number' && directive.precision !== undefined) return formatFloatVerb(value, 'g', directive);
-  if (typeof value === 'bigint') return formatInteger(value, 10, 'd', directive);
+function formatPlain(value: TemplateValue, directive: Directive): string {
+  if (typeof value === 'number' && directive.precision !== undefined)
+    return formatFloatVerb(value, 'g', directive) ?? '';
+  if (typeof value === 'bigint') return formatInteger(value, 10, directive) ?? '';
+  if (typeof value === 'string') return formatString(value, directive) ?? '';
   return formatValue(value);
 }
 
-function formatString(value: TemplateValue, { precision }: Directive): string {
-  if (typeof value !== 'string') return bad('s', value);
+function formatString(value: TemplateValue, { precision }: Directive): string | undefined {
+  if (typeof value !== 'string') return undefined;
   return precision === undefined ? value : Array.from(value).slice(0, precision).join('');
 }
 
-function formatQuoted(value: TemplateValue, directive: Directive): string {
-  if (typeof value === 'bigint') return `'${String.fromCodePoint(Number(value))}'`;
-  if (typeof value !== 'string') return bad('q', value);
+function formatQuoted(value: TemplateValue, directive: Directive): string | undefined {
+  if (typeof value === 'bigint') return quoteCharacter(toCharacter(value));
   const text = formatString(value, directive);
+  if (text === undefined) return undefined;
   return directive.flags.includes('#') && !/[`\p{Cc}]/u.test(text.replaceAll('\t', '')) ? `\`${text}\`` : quoteGo(text);
+}
+
+/** What is no character becomes the one that stands for such. */
+function toCharacter(code: bigint): string {
+  const isSurrogate = code >= 0xd800n && code <= 0xdfffn;
+  return code < 0n || code > 0x10ffffn || isSurrogate ? '\ufffd' : String.fromCodePoint(Number(code));
+}
+
+/** Between single quotes it is those that are escaped, and not the double ones. */
+function quoteCharacter(character: string): string {
+  if (character === "'") return String.raw`'\''`;
+  return character === '"' ? `'"'` : `'${quoteGo(character).slice(1, -1)}'`;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -149,8 +168,8 @@ export function quoteGo(text: string): string {
   return `"${escaped}"`;
 }
 
-function formatInteger(value: TemplateValue, base: number, verb: string, { flags, precision }: Directive): string {
-  if (typeof value !== 'bigint') return bad(verb, value);
+function formatInteger(value: TemplateValue, base: number, { flags, precision }: Directive): string | undefined {
+  if (typeof value !== 'bigint') return undefined;
   const digits = (value < 0n ? -value : value).toString(base).padStart(precision ?? 0, '0');
   const prefix = flags.includes('#') ? (base === 16 ? '0x' : base === 8 ? '0' : base === 2 ? '0b' : '') : '';
   return `${signOf(value < 0n, flags)}${prefix}${digits}`;
@@ -161,16 +180,16 @@ function signOf(isNegative: boolean, flags: string): string {
   return flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '';
 }
 
-function formatHex(value: TemplateValue, verb: string, directive: Directive): string {
+function formatHex(value: TemplateValue, verb: string, directive: Directive): string | undefined {
   const text =
     typeof value === 'string'
       ? [...new TextEncoder().encode(value)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-      : formatInteger(value, 16, verb, directive);
-  return verb === 'X' && !text.startsWith('%!') ? text.toUpperCase() : text;
+      : formatInteger(value, 16, directive);
+  return verb === 'X' ? text?.toUpperCase() : text;
 }
 
-function formatFloatVerb(value: TemplateValue, verb: string, { flags, precision }: Directive): string {
-  if (typeof value !== 'number') return bad(verb, value);
+function formatFloatVerb(value: TemplateValue, verb: string, { flags, precision }: Directive): string | undefined {
+  if (typeof value !== 'number') return undefined;
   if (!Number.isFinite(value)) return formatFloat(value);
   const sign = signOf(value < 0 || Object.is(value, -0), flags);
   const size = Math.abs(value);
@@ -180,15 +199,23 @@ function formatFloatVerb(value: TemplateValue, verb: string, { flags, precision 
 }
 
 function formatSize(size: number, verb: string, precision: number | undefined): string {
-  // toFixed and toExponential take at most 100 places.
-  if (verb === 'f') return size.toFixed(Math.min(precision ?? 6, 100));
-  if (verb === 'e') return withGoExponent(size.toExponential(Math.min(precision ?? 6, 100)));
-  const digits = precision === undefined ? undefined : Math.max(1, Math.min(precision, 100));
+  if (verb === 'f') return toFixed(size, precision ?? 6);
+  if (verb === 'e') return withGoExponent(size.toExponential(Math.min(precision ?? 6, MAX_PLACES)));
+  const digits = precision === undefined ? undefined : Math.max(1, Math.min(precision, MAX_PLACES));
   const exact = digits === undefined ? size.toExponential() : size.toExponential(digits - 1);
   const exponent = Number(exact.split('e')[1]);
   if (exponent < -4 || exponent >= (digits ?? 6))
     return withGoExponent(exact.replace(/(\.\d*?)0+e/, '$1e').replace('.e', 'e'));
   return digits === undefined ? formatFloat(size) : formatFloat(Number(exact));
+}
+
+/** Places that `toFixed` and `toExponential` take at most. */
+const MAX_PLACES = 100;
+
+/** From 1e21 on JavaScript writes an exponent where Go does not. */
+function toFixed(size: number, places: number): string {
+  const plain = size.toFixed(Math.min(places, MAX_PLACES));
+  return plain.includes('e') ? `${BigInt(size)}${places === 0 ? '' : `.${'0'.repeat(places)}`}` : plain;
 }
 
 function withGoExponent(text: string): string {
@@ -201,9 +228,9 @@ function goSyntax(value: TemplateValue): string {
   if (value === null) return '<nil>';
   if (Array.isArray(value)) return `[]interface {}{${value.map(goSyntax).join(', ')}}`;
   if (isMap(value)) {
-    const entries = value instanceof Map ? [...value.entries()] : Object.entries(value);
-    const sorted = entries.toSorted(([left], [right]) => (left < right ? -1 : 1));
-    return `${typeName(value)}{${sorted.map(([key, item]) => `${quoteGo(key)}:${goSyntax(item)}`).join(', ')}}`;
+    return `${typeName(value)}{${sortedEntries(value)
+      .map(([key, item]) => `${quoteGo(key)}:${goSyntax(item)}`)
+      .join(', ')}}`;
   }
   return formatValue(value);
 }
