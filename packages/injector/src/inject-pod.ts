@@ -8,10 +8,11 @@ import { type InjectionStatus, OVERRIDES_ANNOTATION, restorePod, STATUS_ANNOTATI
 import { pointApplications } from './sidecar/application-env.ts';
 import { rewriteProbes } from './sidecar/probe-rewrite.ts';
 import { mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
-import { buildSidecarInput, PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar/sidecar-input.ts';
+import { applicationsOf, buildSidecarInput, PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar/sidecar-input.ts';
 import { resolveWorkload, toWorkloadRef, type WorkloadRef } from './sidecar/workload.ts';
 import { orderContainers } from './templates/container-order.ts';
 import { applyOverrides } from './templates/container-overrides.ts';
+import { alignContainers } from './templates/native-overlays.ts';
 import { mergeOverlay, type PodOverlay } from './templates/pod-overlay.ts';
 import { selectTemplates } from './templates/template-set.ts';
 
@@ -30,7 +31,7 @@ export function injectPod(
 ): Result<Pod> {
   const problems = validateAnnotations(pod.metadata.annotations ?? {});
   if (problems.length > 0) return err(`invalid annotation ${problems.map(({ message }) => message).join('; ')}`);
-  const original = restorePod(pod);
+  const original = withSidecarLast(restorePod(pod));
   const annotations = original.metadata.annotations ?? {};
   const templates = selectTemplates(config.templates, annotations['inject.istio.io/templates']);
   if (!templates.ok) return templates;
@@ -42,12 +43,20 @@ export function injectPod(
   for (const render of templates.value) {
     const overlay = render(input);
     if (!overlay.ok) return overlay;
-    merged = mergeOverlay(merged, overlay.value);
-    rendered = mergeOverlay(rendered, overlay.value);
+    const aligned = alignContainers({ merged, rendered }, overlay.value);
+    merged = mergeOverlay(aligned.merged, aligned.overlay);
+    rendered = mergeOverlay(aligned.rendered, aligned.overlay);
   }
   const conflict = findConflict(merged);
   if (conflict !== undefined) return err(conflict);
   return finish(merged, rendered, input);
+}
+
+/** A sidecar that the pod brings comes last, wherever it stood: templates see the same pod at every injection. */
+function withSidecarLast(pod: Pod): Pod {
+  const applications = applicationsOf(pod);
+  const sidecars = pod.spec.containers.filter((container) => !applications.includes(container));
+  return { ...pod, spec: { ...pod.spec, containers: [...applications, ...sidecars] } };
 }
 
 /** What holds for every injected pod, whatever its templates are. */

@@ -28,7 +28,7 @@ export function applyOverrides(merged: Pod, original: Pod, rendered: PodOverlay)
   const containers = find(rendered.spec?.containers);
   const initContainers = find(rendered.spec?.initContainers);
   if (containers.length === 0 && initContainers.length === 0) return { pod: merged, overrides: {} };
-  const pod = mergeOverlay(withoutMoved(merged, rendered, initContainers), {
+  const pod = mergeOverlay(withoutMoved(merged, movedOf(original, rendered, initContainers)), {
     spec: {
       ...keep('containers', containers.map(withoutAutoImage)),
       ...keep('initContainers', initContainers.map(withoutAutoImage)),
@@ -40,7 +40,7 @@ export function applyOverrides(merged: Pod, original: Pod, rendered: PodOverlay)
       own.find(({ name }) => name === PROXY_CONTAINER_NAME),
     ),
     overrides: {
-      ...keep('containers', [...containers, ...movedOf(merged, rendered, initContainers)]),
+      ...keep('containers', [...containers, ...movedOf(original, rendered, initContainers)]),
       ...keep(
         'initContainers',
         initContainers.filter(({ name }) => original.spec.initContainers?.some((own) => own.name === name)),
@@ -50,16 +50,15 @@ export function applyOverrides(merged: Pod, original: Pod, rendered: PodOverlay)
 }
 
 /** Containers of the pod that templates have made init containers, as a native sidecar is. */
-function movedOf(merged: Pod, rendered: PodOverlay, initContainers: readonly Container[]): readonly Container[] {
+function movedOf(original: Pod, rendered: PodOverlay, initContainers: readonly Container[]): readonly Container[] {
   const stays = (name: string): boolean => rendered.spec?.containers?.some((other) => other.name === name) === true;
   return initContainers.filter(
-    ({ name }) => !stays(name) && merged.spec.containers.some((container) => container.name === name),
+    ({ name }) => !stays(name) && original.spec.containers.some((container) => container.name === name),
   );
 }
 
-function withoutMoved(merged: Pod, rendered: PodOverlay, initContainers: readonly Container[]): Pod {
-  const moved = movedOf(merged, rendered, initContainers).map(({ name }) => name);
-  const containers = merged.spec.containers.filter(({ name }) => !moved.includes(name));
+function withoutMoved(merged: Pod, moved: readonly Container[]): Pod {
+  const containers = merged.spec.containers.filter(({ name }) => !moved.some((container) => container.name === name));
   return { ...merged, spec: { ...merged.spec, containers } };
 }
 

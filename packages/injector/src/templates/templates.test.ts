@@ -47,6 +47,29 @@ test('templates that a pod names are merged over it in order', () => {
   assert.deepEqual(inject(pod, config), pod);
 });
 
+test('templates speak of the sidecar among the containers also where it is a native one, before and after it', () => {
+  const native = withAnnotations({ 'sidecar.istio.io/nativeSidecar': 'true' });
+  const config = templatesOf({ templates: { labels: LABELLED } });
+  for (const names of ['sidecar,labels', 'labels,sidecar']) {
+    for (const pod of [native, withAnnotations({ 'sidecar.istio.io/nativeSidecar': 'true' }, withOwn())]) {
+      const injected = inject(named(names, pod), config);
+      assert.deepEqual(
+        injected.spec.containers.map(({ name }) => name),
+        ['helloworld'],
+        names,
+      );
+      assert.deepEqual(
+        injected.spec.initContainers?.map(({ name }) => name),
+        ['istio-init', 'istio-proxy', 'migrate'],
+      );
+      const env = envOf(proxyOf(injected));
+      assert.deepEqual([env.has('EXTRA'), env.get('POD_NAME')], [true, 'metadata.name']);
+      assert.equal(proxyOf(injected).restartPolicy, 'Always');
+      assert.deepEqual(inject(injected, config), injected, names);
+    }
+  }
+});
+
 test('aliases stand for templates, and defaults are for pods that name none', () => {
   const config = templatesOf({
     templates: { labels: 'metadata: { labels: { extra: "1" } }' },
