@@ -68,6 +68,6 @@ export async function readConfiguration(run: RunContext, leaderships: Leadership
       if (state.state === 'rejected' && state.rejection === rejection && !signal.aborted) tell();
     }, LATER_EVENT_MS);
   });
-  const source = createKubernetesSource({ client, store, clock, random, log: log.scope('galley') });
+  const source = createKubernetesSource({ client, store, revision, clock, random, log: log.scope('galley') });
   return { meshConfig, injector, store, metrics, source };
 }

@@ -55,6 +55,32 @@ test('KubernetesSource fills the store, follows changes and removals', async () 
   stop.abort();
 });
 
+test('KubernetesSource leaves out what is labelled for another revision, and follows changes of the label', async () => {
+  const client = servingVirtualServices();
+  const labelled = (name: string, revision?: string) => ({
+    ...OBJECT,
+    metadata: { name, namespace: 'app1', ...(revision === undefined ? {} : { labels: { 'istio.io/rev': revision } }) },
+  });
+  client.seed(VIRTUAL_SERVICES, labelled('all'), labelled('own', 'blue'), labelled('foreign', 'green'));
+  const invalid = { ...labelled('invalid', 'green'), spec: { hosts: [] } };
+  client.seed(VIRTUAL_SERVICES, invalid);
+  const store = createConfigStore({ log: silentLog });
+  const stop = new AbortController();
+  await createKubernetesSource({ client, store, log: silentLog, revision: 'blue' }).start(stop.signal);
+  await settle();
+  const names = () => store.list().map(({ name }) => name);
+  assert.deepEqual(names(), ['all', 'own']);
+  assert.deepEqual(store.rejections(), []);
+  await client.update(VIRTUAL_SERVICES, labelled('own', 'green'));
+  await client.update(VIRTUAL_SERVICES, labelled('foreign', 'blue'));
+  await settle();
+  assert.deepEqual(names(), ['all', 'foreign']);
+  await client.update(VIRTUAL_SERVICES, labelled('own'));
+  await settle();
+  assert.deepEqual(names(), ['all', 'foreign', 'own']);
+  stop.abort();
+});
+
 test('MeshConfigSource reloads and keeps the last good configuration', async () => {
   const client = new FakeKubeClient();
   const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' } };

@@ -12,7 +12,13 @@ export interface KubernetesSourceOptions {
   readonly random?: Random;
   /** Default: every kind of the API. */
   readonly kinds?: readonly KindDefinition[];
+  /**
+   * The revision of the control plane: objects labelled for another are left out. Default: all objects are read.
+   */
+  readonly revision?: string;
 }
+
+const REVISION_LABEL = 'istio.io/rev';
 
 /** Feeds a store from the custom resources of one cluster, for as long as its signal is not aborted. */
 export interface KubernetesSource {
@@ -26,7 +32,7 @@ export interface KubernetesSource {
 
 /** Creates the source; no I/O happens before `start`. */
 export function createKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
-  const { client, store, log, kinds = KINDS, clock, random } = options;
+  const { client, store, log, kinds = KINDS, clock, random, revision } = options;
   const followed = kinds.map((definition) => {
     const ref = resourceRef<KubeObject>({
       group: definition.group,
@@ -43,12 +49,11 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
     });
     // What the API serves under the kind's path is checked by the store; the cast only names its envelope.
     const put = (object: KubeObject): void => store.put(object as unknown as KubernetesObject);
-    informer.subscribe({
-      onAdd: put,
-      onUpdate: put,
-      onDelete: ({ metadata }) =>
-        store.remove({ kind: definition.kind, namespace: metadata.namespace ?? 'default', name: metadata.name }),
-    });
+    const remove = ({ metadata }: KubeObject): void =>
+      store.remove({ kind: definition.kind, namespace: metadata.namespace ?? 'default', name: metadata.name });
+    // An object that gets the label of another revision is gone for this one, and one that loses it is new.
+    const take = (object: KubeObject): void => (isOfRevision(object, revision) ? put(object) : remove(object));
+    informer.subscribe({ onAdd: take, onUpdate: take, onDelete: remove });
     return { definition, informer };
   });
   return {
@@ -64,6 +69,15 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
       );
     },
   };
+}
+
+/**
+ * Whether an object counts for a revision: without a label it counts for all. Tags are not looked up, by Istio's
+ * `LabelsInRevision` (pkg/config/model.go): an object that names a tag counts for no revision that is named otherwise.
+ */
+function isOfRevision({ metadata }: KubeObject, revision: string | undefined): boolean {
+  const label = metadata.labels?.[REVISION_LABEL];
+  return label === undefined || revision === undefined || label === revision;
 }
 
 /** How often a cluster is asked for a definition that was missing. */
