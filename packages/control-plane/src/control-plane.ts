@@ -92,7 +92,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 /** Builds the parts in the order of their dependencies, and starts the sources once everything that they feed is there. */
 async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | 'ready'>> {
   const leaderships = enterElections(run);
-  const configuration = await readConfiguration(run, leaderships);
+  const configuration = await readConfiguration(run);
   const certificates = run.own(await loadCertificates(run, configuration.meshConfig.current().trustDomain));
   const { meshConfig } = configuration;
   const discoversNamespace = (labels: Readonly<Record<string, string>>): boolean =>
@@ -105,7 +105,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
     leaderships,
   });
   const discovery = prepareDiscovery(run, configuration, clusters);
-  startStatuses(run, { configuration, discovery, leaderships });
+  startStatuses(run, { configuration, clusters, discovery, leaderships });
   let isReady = false;
   const parts: ServedParts = { configuration, clusters, discovery, certificates, isReady: () => isReady };
   const ports = await startServers(run, parts);

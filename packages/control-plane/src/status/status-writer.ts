@@ -30,6 +30,8 @@ export interface StatusWriterOptions {
   readonly store: Pick<ConfigStore, 'stateOf' | 'ofKind'>;
   /** Of every replica that lives. */
   readonly reports: () => readonly DistributionReport[];
+  /** Whether a namespace is part of the mesh: of what is in others no proxy hears, and another mesh may write there. */
+  readonly discovers: (namespace: string) => boolean;
   readonly domainSuffix: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -73,11 +75,9 @@ class StatusWriter {
     let left = this.#options.clock.monotonicMs() < this.#pausedUntilMs ? 0 : MAX_WRITES;
     for (const { ref, store } of this.#options.informers) {
       for (const object of store.list()) {
-        const key = configKey({
-          kind: ref.kind,
-          namespace: object.metadata.namespace ?? 'default',
-          name: object.metadata.name,
-        });
+        const { namespace = 'default', name } = object.metadata;
+        if (!this.#options.discovers(namespace)) continue;
+        const key = configKey({ kind: ref.kind, namespace, name });
         const entry = this.#note(key, object);
         known.set(key, entry);
         // What the informer serves under the kind's path has the envelope of the API.
@@ -121,7 +121,7 @@ class StatusWriter {
 
   /** @returns `undefined` while the store has not seen this version. */
   #facts(object: KubernetesObject, reports: readonly DistributionReport[]): StatusFacts | undefined {
-    const { store, domainSuffix } = this.#options;
+    const { store, domainSuffix, discovers } = this.#options;
     const { namespace = 'default', name, generation = 0, resourceVersion } = object.metadata;
     const key = { kind: object.kind, namespace, name };
     const state = store.stateOf(key);
@@ -137,11 +137,12 @@ class StatusWriter {
       const found = configs.get(configKey(key));
       return found !== undefined && found.generation >= state.resource.generation ? found.ackedCount : 0;
     });
+    const rules = store.ofKind('DestinationRule').filter((rule) => discovers(rule.namespace));
     return {
       generation,
       proxyCount,
       ackedCount: counted.reduce((sum, count) => sum + count, 0),
-      findings: findUnresolvedReferences(object, store.ofKind('DestinationRule'), domainSuffix),
+      findings: findUnresolvedReferences(object, rules, domainSuffix),
     };
   }
 

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IstioStatus } from '@meltemi/api';
-import { type Clock, silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { type Clock, createTaskOwner, silentLog, systemClock, systemRandom } from '@meltemi/base';
 import { createConfigStore, createKubernetesSource } from '@meltemi/galley';
-import { CONFIG_MAPS, KubeError, type KubeObject, resourceRef } from '@meltemi/kube';
+import { CONFIG_MAPS, EVENTS, KubeError, type KubeObject, resourceRef } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import type { MeshSnapshot } from '@meltemi/model';
 import { eventually } from '@meltemi/testing';
 import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 import { createDistributionLedger, type DistributionReport } from './distribution-ledger.ts';
+import { tellRejections } from './rejection-events.ts';
 import { followReports, publishReports, REPORT_LABEL } from './replica-reports.ts';
 import { buildStatus, differsInSubstance } from './resource-status.ts';
 import { keepStatuses } from './status-writer.ts';
@@ -116,7 +117,9 @@ async function startWriter(reports: () => readonly DistributionReport[], spec: u
   const source = createKubernetesSource({ client, store, log: silentLog });
   const stop = new AbortController();
   await source.start(stop.signal);
-  const options = { ...COMMON, client, informers: source.informers, store, reports, domainSuffix: 'cluster.local' };
+  const discovers = (namespace: string) => namespace !== 'outside';
+  const { informers } = source;
+  const options = { ...COMMON, client, informers, store, reports, discovers, domainSuffix: 'cluster.local' };
   const running = keepStatuses(options, stop.signal);
   return {
     client,
@@ -146,6 +149,48 @@ test('GALLEY-11 the status says Reconciled once the proxies of all replicas have
   const rounds = performance.now() + 2_500;
   await eventually(() => performance.now() > rounds, DEADLINE_MS);
   assert.equal(writer.writes(), before);
+});
+
+test('What is outside of the mesh gets no status: another mesh may write it', async () => {
+  await using writer = await startWriter(() => [report(1, 1, 1)], GOOD);
+  const { client } = writer;
+  const present = client.objects(VIRTUAL_SERVICES)[0];
+  assert.ok(present);
+  const key = { name: 'v', namespace: 'outside', generation: 1 };
+  client.seed(VIRTUAL_SERVICES, { ...present, metadata: key });
+  await eventually(() => assert.equal(writer.condition()?.status, 'True'), DEADLINE_MS, 20);
+  const rounds = performance.now() + 3_500;
+  await eventually(() => performance.now() > rounds, DEADLINE_MS);
+  const statuses = client
+    .objects(VIRTUAL_SERVICES)
+    .map(({ metadata, status }) => [metadata.namespace, status?.conditions?.length]);
+  assert.deepEqual(statuses, [
+    ['app1', 1],
+    ['outside', undefined],
+  ]);
+});
+
+test('An object that is not taken is told by an Event, unless its namespace is outside of the mesh', async () => {
+  const client = new FakeKubeClient();
+  const store = createConfigStore({ log: silentLog });
+  const tasks = createTaskOwner(() => undefined);
+  const stop = new AbortController();
+  const discovers = (namespace: string) => namespace !== 'outside';
+  tellRejections({ ...COMMON, client, store, isLeading: () => true, discovers, tasks }, stop.signal);
+  for (const namespace of ['app1', 'outside']) {
+    store.put({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'VirtualService',
+      metadata: { name: 'v', namespace, resourceVersion: '1', uid: namespace },
+      spec: { hosts: [] },
+    });
+  }
+  await tasks.settled();
+  assert.deepEqual(
+    client.objects(EVENTS).map(({ metadata }) => metadata.namespace),
+    ['app1'],
+  );
+  stop.abort();
 });
 
 test('A version that is not taken says so in its status, with the codes of what is wrong', async () => {
