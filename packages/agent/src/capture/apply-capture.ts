@@ -1,6 +1,7 @@
+import { MeltemiError, messageOf } from '@meltemi/base';
 import type { CaptureOptions } from './capture-options.ts';
 import { buildCaptureRules, buildPossibleRules } from './capture-rules.ts';
-import { GUARD_RULES, GUARD_RULES_REMOVED } from './guard-rules.ts';
+import { buildGuardRemoval, GUARD_RULES } from './guard-rules.ts';
 import { buildRestoreText, hasResidue, type IptablesChange, isInPlace, parseIptablesSave } from './iptables-apply.ts';
 import { type IptablesPrograms, resolveIptables } from './iptables-binary.ts';
 import { nftRulesByChain, parseNftListing, toNftRemoval, toNftTransaction } from './nftables-text.ts';
@@ -52,15 +53,10 @@ export async function removeCapture(settings: ApplySettings): Promise<void> {
   const { options, run } = settings;
   if (settings.usesNftables) await run('nft', ['-f', '-'], toNftRemoval());
   else {
-    for (const family of FAMILIES) {
-      try {
-        const { change, programs } = await readFamily(family, [], settings);
-        await restore(run, programs, buildRestoreText(change));
-      } catch (error) {
-        // An earlier run may have had a family that this one has not; a machine without it has no rules of it.
-        if (options.families.includes(family)) throw error;
-      }
-    }
+    await forEachFamily(settings, async (family) => {
+      const { change, programs } = await readFamily(family, [], settings);
+      await restore(run, programs, buildRestoreText(change) + buildGuardRemoval(change.saved));
+    });
   }
   await removeTransparentRoutes(run, routesOf(options));
 }
@@ -91,16 +87,47 @@ async function applyIptables(rules: CaptureRules, settings: ApplySettings): Prom
   const { run, isForced } = settings;
   const states = await readState(rules, settings);
   const drifted = states.filter(({ change }) => isForced || !isInPlace(change));
-  if (drifted.length === 0) return 'in place';
   const isReplaced = drifted.some(({ change }) => hasResidue(change));
   const guarded = isReplaced && settings.reconciles ? drifted : [];
-  for (const { programs } of guarded) await restore(run, programs, GUARD_RULES);
   try {
+    for (const { programs } of guarded) await restore(run, programs, GUARD_RULES);
     for (const { programs, change } of drifted) await restore(run, programs, buildRestoreText(change));
   } finally {
-    for (const { programs } of guarded) await restore(run, programs, GUARD_RULES_REMOVED);
+    // Last, so that what an earlier run has left closed stays closed until traffic is captured.
+    await removeGuards(settings);
   }
+  if (drifted.length === 0) return 'in place';
   return isReplaced ? 'replaced' : 'applied';
+}
+
+/** Opens every family again, also after an earlier run that was killed behind its guard. */
+async function removeGuards(settings: ApplySettings): Promise<void> {
+  const { run, iptablesVariant } = settings;
+  await forEachFamily(settings, async (family) => {
+    try {
+      const programs = await resolveIptables(run, family, iptablesVariant);
+      await restore(run, programs, buildGuardRemoval(parseIptablesSave(await run(programs.save, []))));
+    } catch (cause) {
+      const remedy = 'traffic may be blocked until istio-iptables runs again, with --cleanup-only say';
+      throw new MeltemiError('CAPTURE_FAILED', `Cannot take the guard away: ${messageOf(cause)}; ${remedy}`, { cause });
+    }
+  });
+}
+
+/**
+ * Works on one family after the other, on each whatever becomes of the other. An earlier run may have had a family that this
+ * one has not: a machine without it has no rules of it, and its failure does not count.
+ */
+async function forEachFamily({ options }: ApplySettings, work: (family: IpFamily) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const family of FAMILIES) {
+    try {
+      await work(family);
+    } catch (error) {
+      if (options.families.includes(family)) failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 function readState({ families, rules }: CaptureRules, settings: ApplySettings): Promise<readonly FamilyState[]> {
