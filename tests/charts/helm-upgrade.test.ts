@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, VALIDATING_WEBHOOK_CONFIGURATIONS } from '@meltemi/kube';
 import { planInstallation } from '../../packages/cli/src/install/install-plan.ts';
 import { readInstallSpec } from '../../packages/cli/src/install/install-spec.ts';
+import { findOutdated } from '../../packages/cli/src/install/installed-objects.ts';
 import { runInstallation } from '../../packages/cli/src/install/run-installation.ts';
 import { createTestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
 import { adminClient } from '../integration/control-plane-harness.ts';
@@ -54,9 +55,11 @@ test('meltemi installs over what Helm has left, without taking anything over', a
   const left = await client.list(CUSTOM_RESOURCE_DEFINITIONS);
   assert.ok(left.items.length > 0);
   assert.deepEqual((await client.list(DEPLOYMENTS)).items, []);
+  const plan = planInstallation(readInstallSpec([]));
   const counts = await runInstallation({
     client,
-    plan: planInstallation(readInstallSpec([])),
+    plan,
+    outdated: await findOutdated(client, plan),
     onProgress: () => {},
     onWarning: () => {},
     signal: new AbortController().signal,

@@ -17,7 +17,7 @@ import { eventually } from '@meltemi/testing';
 import type { Outcome } from '../../packages/cli/src/install/apply-plan.ts';
 import { type InstallPlan, planInstallation } from '../../packages/cli/src/install/install-plan.ts';
 import { readInstallSpec } from '../../packages/cli/src/install/install-spec.ts';
-import { findInstalled, removeObjects } from '../../packages/cli/src/install/installed-objects.ts';
+import { findInstalled, findOutdated, removeObjects } from '../../packages/cli/src/install/installed-objects.ts';
 import { buildTag, listTags, setDefaultWebhooksActive } from '../../packages/cli/src/install/revision-tags.ts';
 import { runInstallation } from '../../packages/cli/src/install/run-installation.ts';
 import { createTestCluster, type TestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
@@ -38,9 +38,11 @@ async function install(
   more: { force?: boolean; dryRun?: boolean } = {},
 ): Promise<Ran> {
   const outcomes: string[] = [];
+  const planned = plan(spec);
   const counts = await runInstallation({
     client,
-    plan: plan(spec),
+    plan: planned,
+    outdated: await findOutdated(client, planned),
     ...more,
     onOutcome: ({ kind, metadata }, outcome) => outcomes.push(`${kind} ${metadata.name} ${outcome}`),
     onProgress: () => {},
@@ -67,6 +69,31 @@ test('an installation is applied once, then unchanged; what a later one no longe
     third.outcomes.filter((text) => !text.endsWith('unchanged')),
     ['Deployment istiod configured', 'HorizontalPodAutoscaler istiod pruned'],
   );
+});
+
+test('an installation removes nothing of another one, in another namespace, and keeps its own reader account', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  const gateway = { components: { ingressGateways: [{ name: 'in' }] } };
+  await install(client, gateway);
+  const labels = { 'install.meltemi.dev/component': 'base', 'install.meltemi.dev/namespace': 'istio-system' };
+  await applyAll(client, [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'old-reader', namespace: 'istio-system', labels } },
+  ]);
+  assert.equal((await install(client, gateway)).counts.pruned, 0);
+  const others = [
+    await install(client, { ...gateway, namespace: 'mesh2' }),
+    await install(client, { namespace: 'istio-canary', revision: 'canary' }),
+  ];
+  for (const { counts, outcomes } of others) assert.equal(counts.pruned, 0, outcomes.join());
+  const { items } = await client.list(DEPLOYMENTS);
+  assert.deepEqual(items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort(), [
+    'istio-canary/istiod-canary',
+    'istio-system/in',
+    'istio-system/istiod',
+    'mesh2/in',
+    'mesh2/istiod',
+  ]);
 });
 
 test('a dry run on an empty cluster says what would be, and writes nothing', async () => {

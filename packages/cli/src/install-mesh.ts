@@ -10,6 +10,7 @@ import { FIELD_MANAGER, toKubeObject } from './install/apply-plan.ts';
 import { waitForWebhook } from './install/await-installation.ts';
 import { type InstallPlan, planInstallation } from './install/install-plan.ts';
 import { readInstallSpec } from './install/install-spec.ts';
+import { findOutdated } from './install/installed-objects.ts';
 import { runInstallation } from './install/run-installation.ts';
 import { buildRemoteSecret } from './remote-secret/remote-secret.ts';
 import { waitForDeployment } from './wait-for-deployment.ts';
@@ -145,7 +146,8 @@ export async function installMesh(options: InstallMeshOptions): Promise<void> {
         // Before the control plane starts: it reads its intermediate at its start.
         await plugInIntermediate(client, cluster.spec.name, root, options.nowMs());
         // Nobody else installs here: what earlier versions have set is taken over.
-        await runInstallation({ client, plan, force: true, onProgress, onWarning: () => {}, signal });
+        const outdated = await findOutdated(client, plan);
+        await runInstallation({ client, plan, outdated, force: true, onProgress, onWarning: () => {}, signal });
       }),
     );
     onProgress(`${primary.spec.name}: control plane installed, root and intermediates in place`);

@@ -4,6 +4,7 @@ import { isNotFound, type KubeClient, KubeError, type KubeObject, NAMESPACES } f
 import { groupByRank } from '../apply-objects.ts';
 import { KindsCatalog } from '../kinds-catalog.ts';
 import { type InstallPlan, plannedObjects } from './install-plan.ts';
+import { describeObject } from './installed-objects.ts';
 import { withLiveState } from './live-state.ts';
 
 /** By this name the API server remembers which fields an installation has set. */
@@ -71,7 +72,7 @@ async function applyOne(
   if (entry === undefined)
     throw new MeltemiError(
       'FAILED',
-      `${nameOf(object)}: the server does not serve ${object.apiVersion}; Kubernetes 1.27 or newer is needed`,
+      `${describeObject(object)}: the server does not serve ${object.apiVersion}; Kubernetes 1.27 or newer is needed`,
     );
   const { name, namespace } = object.metadata;
   if (namespace !== undefined && isMissingNamespace(namespace)) return onOutcome(object, 'created');
@@ -101,15 +102,9 @@ function isSame(before: KubeObject, after: KubeObject): boolean {
   return content(before) === content(after);
 }
 
-function nameOf({ kind, metadata }: KubeObject): string {
-  return metadata.namespace === undefined
-    ? `${kind} ${metadata.name}`
-    : `${kind} ${metadata.namespace}/${metadata.name}`;
-}
-
 /** What a refusal means for whoever installs. */
 function explain(object: KubeObject, error: unknown): string {
-  const name = nameOf(object);
+  const name = describeObject(object);
   if (!(error instanceof KubeError)) return `${name}: ${messageOf(error)}`;
   const causes = error.status?.details?.causes ?? [];
   if (error.statusCode === 409 && causes.some(({ reason }) => reason === 'FieldManagerConflict')) {

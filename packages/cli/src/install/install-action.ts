@@ -6,6 +6,7 @@ import type { Outcome } from './apply-plan.ts';
 import { confirm } from './confirm.ts';
 import { type InstallFlags, warn } from './install-flags.ts';
 import { COMPONENT_LABEL, type InstallPlan, REVISION_LABEL } from './install-plan.ts';
+import { describeObject, findOutdated } from './installed-objects.ts';
 import { readPlan } from './read-plan.ts';
 import { readInjectionWebhooks } from './revision-tags.ts';
 import { runInstallation } from './run-installation.ts';
@@ -55,21 +56,23 @@ async function apply(
       revision === undefined || revision === 'default' ? name : `${name} (revision ${revision})`,
     );
     const what = `${components.join(', ')} in namespace ${plan.spec.namespace} of ${session.cluster.name}`;
-    await confirm(context, `This installs ${what}. Go on?`, flags.yes === true || flags.dryRun === true);
+    const outdated = await findOutdated(session.cluster.client, plan);
+    const removes = outdated.map(({ object }) => describeObject(object));
+    const also = removes.length === 0 ? '' : ` and removes what an earlier version has left: ${removes.join(', ')}`;
+    await confirm(context, `This installs ${what}${also}. Go on?`, flags.yes === true || flags.dryRun === true);
     const suffix = flags.dryRun === true ? ' (dry run)' : '';
     const counts = await runInstallation({
       client: session.cluster.client,
       plan,
+      outdated,
       force: flags.force,
       dryRun: flags.dryRun,
       readinessTimeoutMs,
       signal: context.signal,
       onProgress: (message) => terminal.err(`${message}\n`),
       onWarning: (message) => warn(context, message),
-      onOutcome({ kind, metadata }, outcome) {
-        if (outcome === 'unchanged') return;
-        const name = metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
-        terminal.out(`${kind} ${name} ${outcome}${suffix}\n`);
+      onOutcome(object, outcome) {
+        if (outcome !== 'unchanged') terminal.out(`${describeObject(object)} ${outcome}${suffix}\n`);
       },
     });
     terminal.out(`${summary(counts)}${suffix}: ${what}\n`);

@@ -21,6 +21,8 @@ import type { InstallSpec } from './install-spec.ts';
 export const COMPONENT_LABEL = 'install.meltemi.dev/component';
 /** Revision that an object was installed for; absent from what the cluster has once. */
 export const REVISION_LABEL = 'install.meltemi.dev/revision';
+/** System namespace of the installation that an object belongs to; absent from the kinds, which all installations share. */
+export const NAMESPACE_LABEL = 'install.meltemi.dev/namespace';
 
 /** One chart of an installation, rendered. */
 export interface PlannedComponent {
@@ -73,7 +75,8 @@ export function planInstallation(spec: InstallSpec, legacyObjects: readonly Mani
       values: [own, selectValues(chart.values, spec.values)],
     });
     warnings.push(...rendered.warnings);
-    return withLabels({ name: chart.name, revision: isBase ? undefined : spec.revision, objects: rendered.objects });
+    const revision = isBase ? undefined : spec.revision;
+    return withLabels({ name: chart.name, revision, objects: rendered.objects }, spec.namespace);
   });
   const gateways = spec.gateways.map(({ name, namespace, values }): PlannedComponent => {
     const revision = spec.revision === 'default' ? {} : { revision: spec.revision };
@@ -82,10 +85,12 @@ export function planInstallation(spec: InstallSpec, legacyObjects: readonly Mani
       releaseName: name,
       values: [revision, values],
     });
-    return withLabels({ name: `gateway-${name}`, revision: spec.revision, objects });
+    return withLabels({ name: `gateway-${name}`, revision: spec.revision, objects }, spec.namespace);
   });
   const legacy =
-    legacyObjects.length === 0 ? [] : [withLabels({ name: 'legacy', revision: spec.revision, objects: legacyObjects })];
+    legacyObjects.length === 0
+      ? []
+      : [withLabels({ name: 'legacy', revision: spec.revision, objects: legacyObjects }, spec.namespace)];
   const network = valueAt(spec.values, 'global.network');
   return {
     spec,
@@ -105,14 +110,18 @@ export function plannedObjects({ namespaces, components }: InstallPlan): readonl
   return [...namespaces, ...components.flatMap(({ objects }) => objects)];
 }
 
-function withLabels({ name, revision, objects }: PlannedComponent): PlannedComponent {
-  const labels = { [COMPONENT_LABEL]: name, ...(revision === undefined ? {} : { [REVISION_LABEL]: revision }) };
+function withLabels({ name, revision, objects }: PlannedComponent, namespace: string): PlannedComponent {
+  const shared = { [COMPONENT_LABEL]: name, ...(revision === undefined ? {} : { [REVISION_LABEL]: revision }) };
+  const labels = { ...shared, [NAMESPACE_LABEL]: namespace };
   return {
     name,
     revision,
     objects: objects.map((object) => ({
       ...object,
-      metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...labels } },
+      metadata: {
+        ...object.metadata,
+        labels: { ...object.metadata.labels, ...(object.kind === 'CustomResourceDefinition' ? shared : labels) },
+      },
     })),
   };
 }

@@ -1,7 +1,7 @@
 import type { ManifestObject } from '@meltemi/control-plane';
 import { isNotFound, type KubeClient, type KubeObject } from '@meltemi/kube';
 import { type CatalogEntry, KindsCatalog } from '../kinds-catalog.ts';
-import { COMPONENT_LABEL, type InstallPlan, plannedObjects, REVISION_LABEL } from './install-plan.ts';
+import { COMPONENT_LABEL, type InstallPlan, NAMESPACE_LABEL, plannedObjects, REVISION_LABEL } from './install-plan.ts';
 
 /** Kinds that the charts of any version have, in the order of removal: what calls others first. */
 const KINDS = [
@@ -56,15 +56,38 @@ export async function findInstalled(client: KubeClient, labelSelector: string): 
   return lists.flat();
 }
 
-/** Objects that an earlier version of the planned components had and that the plan has not. */
+/**
+ * Objects that an earlier version of the planned components had and that the plan has not.
+ *
+ * Only of the same installation: another one, in another namespace, has the same components and revisions. An object
+ * that does not say whose it is stays, and so does one in a namespace that the plan no longer uses, which somebody may
+ * still depend on.
+ */
 export async function findOutdated(client: KubeClient, plan: InstallPlan): Promise<readonly InstalledObject[]> {
-  const wanted = new Set(plannedObjects(plan).map((object) => identity(object.kind, object)));
+  const planned = plannedObjects(plan);
+  const wanted = new Set(planned.map((object) => identity(object.kind, object)));
+  const namespaces = new Set(planned.map(({ metadata }) => metadata.namespace));
   const found: InstalledObject[] = [];
   for (const { name, revision } of plan.components) {
-    const selector = `${COMPONENT_LABEL}=${name}${revision === undefined ? '' : `,${REVISION_LABEL}=${revision}`}`;
-    found.push(...(await findInstalled(client, selector)));
+    const ofRevision = revision === undefined ? '' : `,${REVISION_LABEL}=${revision}`;
+    const selector = `${COMPONENT_LABEL}=${name}${ofRevision},${NAMESPACE_LABEL}=${plan.spec.namespace}`;
+    found.push(...(await findInstalled(client, selector)).filter(({ object }) => !isReaderAccount(name, object)));
   }
-  return found.filter(({ entry, object }) => !wanted.has(identity(entry.ref.kind, object)));
+  return found.filter(
+    ({ entry, object }) =>
+      !wanted.has(identity(entry.ref.kind, object)) &&
+      (object.metadata.namespace === undefined || namespaces.has(object.metadata.namespace)),
+  );
+}
+
+/** With the account would go its tokens, and with those what control planes of other clusters see of this one. */
+function isReaderAccount(component: string, { kind }: KubeObject): boolean {
+  return component === 'base' && kind === 'ServiceAccount';
+}
+
+/** Kind, namespace and name of an object, as a sentence has it. */
+export function describeObject({ kind, metadata: { name, namespace } }: KubeObject): string {
+  return `${kind} ${namespace === undefined ? name : `${namespace}/${name}`}`;
 }
 
 /** Deletes objects one after the other. What is gone already is no fault. */

@@ -3,12 +3,14 @@ import type { KubeClient, KubeObject } from '@meltemi/kube';
 import { applyPlan, type Outcome } from './apply-plan.ts';
 import { awaitInstallation } from './await-installation.ts';
 import type { InstallPlan } from './install-plan.ts';
-import { findOutdated, removeObjects } from './installed-objects.ts';
+import { type InstalledObject, removeObjects } from './installed-objects.ts';
 
 /** What {@link runInstallation} works with. */
 export interface RunInstallationOptions {
   readonly client: KubeClient;
   readonly plan: InstallPlan;
+  /** Left by an earlier version: what goes once the plan is applied. */
+  readonly outdated: readonly InstalledObject[];
   readonly force?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   /** Absent: readiness is not waited for. */
@@ -20,11 +22,11 @@ export interface RunInstallationOptions {
 }
 
 /**
- * Installs a plan, on an empty cluster or over an earlier version: applies what it has, removes what it no longer has,
- * and waits until it works.
+ * Installs a plan, on an empty cluster or over an earlier version: applies what it has, removes what is outdated, and
+ * waits until it works.
  */
 export async function runInstallation(options: RunInstallationOptions): Promise<Readonly<Record<Outcome, number>>> {
-  const { client, plan, dryRun, readinessTimeoutMs, onProgress, onWarning, signal } = options;
+  const { client, plan, outdated, dryRun, readinessTimeoutMs, onProgress, onWarning, signal } = options;
   const counts: Record<Outcome, number> = { created: 0, configured: 0, unchanged: 0, pruned: 0 };
   const onOutcome = (object: KubeObject, outcome: Outcome): void => {
     counts[outcome] += 1;
@@ -32,7 +34,7 @@ export async function runInstallation(options: RunInstallationOptions): Promise<
   };
   await applyPlan({ client, plan, force: options.force, dryRun, onOutcome, onWarning });
   try {
-    await removeObjects(client, await findOutdated(client, plan), {
+    await removeObjects(client, outdated, {
       dryRun,
       onRemoved: (object) => onOutcome(object, 'pruned'),
     });
