@@ -1,14 +1,19 @@
-import { decodeProxyConfig } from '@meltemi/api';
 import { err, ok, type Result } from '@meltemi/base';
 import type { Container, Pod, PodSpec } from '@meltemi/kube';
-import { parse as parseYaml } from 'yaml';
+import { parseProxyConfig } from './annotations/proxy-config-annotation.ts';
 import { validateAnnotations } from './annotations/validate-annotations.ts';
 import type { InjectorConfig } from './injector-config.ts';
 import { type InjectionStatus, OVERRIDES_ANNOTATION, restorePod, STATUS_ANNOTATION } from './restore-pod.ts';
 import { pointApplications } from './sidecar/application-env.ts';
 import { rewriteProbes } from './sidecar/probe-rewrite.ts';
 import { mergeScrapeAnnotations } from './sidecar/prometheus-merge.ts';
-import { applicationsOf, buildSidecarInput, PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar/sidecar-input.ts';
+import {
+  applicationsOf,
+  buildSidecarInput,
+  PROXY_CONTAINER_NAME,
+  type SidecarInput,
+  sidecarsOf,
+} from './sidecar/sidecar-input.ts';
 import { resolveWorkload, toWorkloadRef, type WorkloadRef } from './sidecar/workload.ts';
 import { orderContainers } from './templates/container-order.ts';
 import { applyOverrides } from './templates/container-overrides.ts';
@@ -54,9 +59,7 @@ export function injectPod(
 
 /** A sidecar that the pod brings comes last, wherever it stood: templates see the same pod at every injection. */
 function withSidecarLast(pod: Pod): Pod {
-  const applications = applicationsOf(pod);
-  const sidecars = pod.spec.containers.filter((container) => !applications.includes(container));
-  return { ...pod, spec: { ...pod.spec, containers: [...applications, ...sidecars] } };
+  return { ...pod, spec: { ...pod.spec, containers: [...applicationsOf(pod), ...sidecarsOf(pod)] } };
 }
 
 /** What holds for every injected pod, whatever its templates are. */
@@ -96,8 +99,10 @@ function buildStatus({ spec = {} }: PodOverlay, original: Pod, revision: string)
   const names = (parts: readonly { readonly name: string }[] | undefined): readonly string[] | null =>
     parts === undefined || parts.length === 0 ? null : parts.map(({ name }) => name);
   const { imagePullSecrets, volumes } = original.spec;
-  const isNew = (own: readonly { readonly name: string }[] | undefined) => (part: { readonly name: string }) =>
-    own?.some(({ name }) => name === part.name) !== true;
+  const isNew = (own: readonly { readonly name: string }[] = []): ((part: { readonly name: string }) => boolean) => {
+    const ownNames = new Set(own.map(({ name }) => name));
+    return ({ name }) => !ownNames.has(name);
+  };
   return {
     initContainers: names(spec.initContainers),
     containers: names(spec.containers),
@@ -112,8 +117,9 @@ function mergeProxyConfig(
   annotation: string | undefined,
 ): InjectorConfig['proxyConfig'] {
   if (annotation === undefined) return base;
-  // Valid YAML of a ProxyConfig: it was checked with the other annotations.
-  const own = (decodeProxyConfig(parseYaml(annotation)).config ?? {}) as InjectorConfig['proxyConfig'];
+  const parsed = parseProxyConfig(annotation);
+  // It was checked with the other annotations: what is wrong has refused the pod.
+  const own: InjectorConfig['proxyConfig'] = parsed.ok ? parsed.value : {};
   const metadata = { ...membersOf(base['proxyMetadata']), ...membersOf(own['proxyMetadata']) };
   return { ...base, ...own, ...(Object.keys(metadata).length === 0 ? {} : { proxyMetadata: metadata }) };
 }

@@ -17,3 +17,16 @@ for (const { typed, meant } of [
     assert.equal(nearestName(typed, KINDS), meant);
   });
 }
+
+test('nearestName does not compare names whose lengths are too far apart', () => {
+  const started = process.cpuUsage();
+  assert.equal(
+    nearestName(
+      'x'.repeat(100_000),
+      Array.from({ length: 100 }, (_, n) => `some-known-name-${n}`),
+    ),
+    undefined,
+  );
+  const { user } = process.cpuUsage(started);
+  assert.ok(user < 1_000_000, `took ${user / 1000} ms`);
+});

@@ -26,8 +26,11 @@ function editDistance(left: string, right: string): number {
 export function nearestName(typed: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(Math.max(2, Math.floor(typed.length / 3)), Math.max(1, typed.length - 2)) + 1;
+  const wanted = typed.toLowerCase();
   for (const name of known) {
-    const distance = editDistance(typed.toLowerCase(), name.toLowerCase());
+    // Each letter that one has more is a change: what is too far anyway need not be compared, which costs both lengths.
+    if (Math.abs(typed.length - name.length) >= bestDistance) continue;
+    const distance = editDistance(wanted, name.toLowerCase());
     if (distance < bestDistance) {
       best = name;
       bestDistance = distance;

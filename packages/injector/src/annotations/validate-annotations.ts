@@ -1,5 +1,5 @@
 import { nearestName } from '@meltemi/base';
-import { READ_ANNOTATIONS, WRITTEN_ANNOTATIONS } from './annotation-table.ts';
+import { type AnnotationRule, READ_ANNOTATIONS, WRITTEN_ANNOTATIONS } from './annotation-table.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
@@ -7,6 +7,13 @@ type Annotations = Readonly<Record<string, string>>;
 const UNIMPLEMENTED_MARK = 'MELTEMI-UNIMPLEMENTED';
 /** Names that are ours: what is misspelt among them is worth a word. */
 const OURS = /^(((traffic|status|readiness\.status)\.)?sidecar|proxy|inject|prometheus|ambient)\.istio\.io\//;
+
+/** Warnings about one pod; an API server cuts off those beyond 4 KiB, and each costs a search for the name that was meant. */
+const MAX_WARNINGS = 10;
+/** Of a longer value a message shows the beginning. */
+const MAX_SHOWN_LENGTH = 100;
+/** What the annotations of one object may have, as the API server counts. */
+const MAX_TOTAL_BYTES = 256 * 1024;
 
 /** One annotation that injection cannot follow. */
 export interface AnnotationProblem {
@@ -20,26 +27,60 @@ export function validateAnnotations(annotations: Annotations): readonly Annotati
   return Object.entries(READ_ANNOTATIONS).flatMap(([annotation, { check }]) => {
     const value = annotations[annotation];
     const problem = value === undefined ? undefined : check(value);
-    return problem === undefined ? [] : [{ annotation, message: `${annotation}: "${value}": ${problem}` }];
+    return problem === undefined
+      ? []
+      : [{ annotation, message: `${annotation}: "${abridge(value ?? '')}": ${problem}` }];
   });
 }
 
-/** What a user should know about annotations that are valid: unknown, deprecated or without effect. */
+function abridge(value: string): string {
+  return value.length > MAX_SHOWN_LENGTH ? `${value.slice(0, MAX_SHOWN_LENGTH)}…` : value;
+}
+
+/**
+ * Holds annotations to the size that the API server lets an object have: whoever else calls the webhook gets no further.
+ *
+ * @returns What is wrong, in Kubernetes' words; `undefined` when they are small enough.
+ * @see Kubernetes, staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go, ValidateAnnotationsSize
+ */
+export function findSizeProblem(annotations: Annotations): string | undefined {
+  const size = Object.entries(annotations).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
+    0,
+  );
+  return size > MAX_TOTAL_BYTES ? `annotations size ${size} is larger than limit ${MAX_TOTAL_BYTES}` : undefined;
+}
+
+/** What a user should know about annotations that are valid: unknown, deprecated or without effect; at most ten of them. */
 export function findAnnotationWarnings(annotations: Annotations): readonly string[] {
   const names = annotations['inject.istio.io/templates']?.split(',').map((name) => name.trim()) ?? [];
-  const warnings = Object.keys(annotations).flatMap((name) => {
-    const rule = Object.hasOwn(READ_ANNOTATIONS, name) ? READ_ANNOTATIONS[name] : undefined;
-    if (rule?.unimplemented !== undefined) {
-      return [`${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but does not work yet: ${rule.unimplemented}`];
-    }
-    if (rule?.deprecated !== undefined) return [`annotation ${name} is deprecated; use ${rule.deprecated}`];
-    return rule === undefined && OURS.test(name) && !Object.hasOwn(WRITTEN_ANNOTATIONS, name) ? [unknown(name)] : [];
-  });
-  if (!names.includes('grpc-agent')) return warnings;
-  return [...warnings, `${UNIMPLEMENTED_MARK} template grpc-agent: the agent does not write a gRPC bootstrap yet`];
+  const doubtful = Object.keys(annotations).filter(isDoubtful);
+  const hidden = doubtful.length - MAX_WARNINGS;
+  return [
+    ...doubtful.slice(0, MAX_WARNINGS).map(toWarning),
+    ...(hidden > 0 ? [`and ${hidden} more annotations that are unknown, deprecated or without effect`] : []),
+    ...(names.includes('grpc-agent')
+      ? [`${UNIMPLEMENTED_MARK} template grpc-agent: the agent does not write a gRPC bootstrap yet`]
+      : []),
+  ];
 }
 
-function unknown(name: string): string {
+function ruleOf(name: string): AnnotationRule | undefined {
+  return Object.hasOwn(READ_ANNOTATIONS, name) ? READ_ANNOTATIONS[name] : undefined;
+}
+
+function isDoubtful(name: string): boolean {
+  const rule = ruleOf(name);
+  if (rule !== undefined) return rule.unimplemented !== undefined || rule.deprecated !== undefined;
+  return OURS.test(name) && !Object.hasOwn(WRITTEN_ANNOTATIONS, name);
+}
+
+function toWarning(name: string): string {
+  const rule = ruleOf(name);
+  if (rule?.unimplemented !== undefined) {
+    return `${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but does not work yet: ${rule.unimplemented}`;
+  }
+  if (rule?.deprecated !== undefined) return `annotation ${name} is deprecated; use ${rule.deprecated}`;
   const near = nearestName(name, Object.keys(READ_ANNOTATIONS));
-  return `annotation ${name} has no effect${near === undefined ? '' : `; did you mean ${near}?`}`;
+  return `annotation ${abridge(name)} has no effect${near === undefined ? '' : `; did you mean ${near}?`}`;
 }

@@ -1,7 +1,6 @@
 import { isIP, isIPv4 } from 'node:net';
-import { decodeProxyConfig, hasErrors } from '@meltemi/api';
-import { messageOf, parseDurationMs } from '@meltemi/base';
-import { parse as parseYaml } from 'yaml';
+import { parseDurationMs } from '@meltemi/base';
+import { parseProxyConfig } from './proxy-config-annotation.ts';
 
 /** Says what is wrong with the value of an annotation and what is right, or nothing. */
 export type ValueCheck = (value: string) => string | undefined;
@@ -119,18 +118,8 @@ export const templateNames: ValueCheck = (value) =>
 
 /** YAML of a ProxyConfig. */
 export const proxyConfig: ValueCheck = (value) => {
-  let parsed: unknown;
-  try {
-    parsed = parseYaml(value);
-  } catch (error) {
-    return `it must be the YAML of a ProxyConfig: ${messageOf(error).split('\n')[0]}`;
-  }
-  if (parsed === null) return undefined;
-  if (typeof parsed !== 'object' || Array.isArray(parsed)) return 'it must be the YAML of a ProxyConfig';
-  const { findings } = decodeProxyConfig(parsed);
-  if (!hasErrors(findings)) return undefined;
-  const errors = findings.filter(({ severity }) => severity === 'error');
-  return errors.map(({ path, message }) => `field ${path} ${message}`).join('; ');
+  const parsed = parseProxyConfig(value);
+  return parsed.ok ? undefined : parsed.error;
 };
 
 /** JSON: an object of objects by name, or a list of objects with a name. */

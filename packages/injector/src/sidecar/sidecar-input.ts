@@ -93,7 +93,8 @@ export function applicationsOf({ spec }: Pick<Pod, 'spec'>): readonly Container[
   return spec.containers.filter(({ name }) => name !== PROXY_CONTAINER_NAME);
 }
 
-function sidecarsOf({ spec }: Pick<Pod, 'spec'>): readonly Container[] {
+/** What {@link applicationsOf} leaves out. */
+export function sidecarsOf({ spec }: Pick<Pod, 'spec'>): readonly Container[] {
   return spec.containers.filter(({ name }) => name === PROXY_CONTAINER_NAME);
 }
 

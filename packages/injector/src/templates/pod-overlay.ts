@@ -64,15 +64,36 @@ function mergeMember(name: string, old: unknown, value: unknown): unknown {
 function mergeList(key: string, old: readonly unknown[], items: readonly unknown[]): readonly unknown[] {
   const own = items.filter((item) => !isReplacement(item));
   const merged = own.length < items.length ? [] : [...old];
+  const indices = indexByKey(key, merged);
+  const removed = new Set<number>();
   for (const item of own) {
-    const index = merged.findIndex((existing) => isJson(existing) && isJson(item) && existing[key] === item[key]);
-    const existing = merged[index];
+    if (!isJson(item)) {
+      merged.push(clean(item));
+      continue;
+    }
+    const index = indices.get(item[key])?.at(-1);
     if (isDeletion(item)) {
-      if (index >= 0) merged.splice(index, 1);
-    } else if (isJson(existing) && isJson(item)) merged[index] = mergeObject(existing, item);
-    else merged.push(clean(item));
+      if (index !== undefined) removed.add(index);
+      indices.get(item[key])?.pop();
+    } else if (index === undefined) {
+      indices.set(item[key], [merged.length]);
+      merged.push(clean(item));
+    } else merged[index] = mergeObject(merged[index] as Json, item);
   }
-  return merged;
+  return removed.size === 0 ? merged : merged.filter((_item, index) => !removed.has(index));
+}
+
+/** Where the items of each key are, the first one last: lists may hold a key twice, as ports of two protocols do. */
+function indexByKey(key: string, list: readonly unknown[]): Map<unknown, number[]> {
+  const indices = new Map<unknown, number[]>();
+  for (let index = list.length - 1; index >= 0; index--) {
+    const item = list[index];
+    if (!isJson(item)) continue;
+    const others = indices.get(item[key]);
+    if (others === undefined) indices.set(item[key], [index]);
+    else others.push(index);
+  }
+  return indices;
 }
 
 /** A value that is new to the target: without directives and without what they or `null` would take away. */

@@ -30,13 +30,22 @@ export const DEFAULT_TEMPLATE_SET: TemplateSet = {
   defaults: ['sidecar'],
 };
 
-/** The templates of a pod, in order: those that the annotation `inject.istio.io/templates` names, or the default ones. */
+/** Templates that one pod may name: each is rendered, and what it gives merged into the pod. */
+const MAX_NAMES = 16;
+
+/**
+ * The templates of a pod, in order: those that the annotation `inject.istio.io/templates` names, or the default ones. Of
+ * one that is named twice the last mention counts, since what it says would be said last.
+ */
 export function selectTemplates(
   { templates, aliases, defaults }: TemplateSet,
   annotation: string | undefined,
 ): Result<readonly PodTemplate[]> {
-  const named = annotation === undefined ? defaults : annotation.split(',').map((name) => name.trim());
-  const names = named.flatMap((name) => (Object.hasOwn(aliases, name) ? (aliases[name] ?? []) : [name]));
+  const named = annotation === undefined ? defaults : distinct(annotation.split(',').map((name) => name.trim()));
+  if (named.length > MAX_NAMES) {
+    return err(`inject.istio.io/templates has ${named.length} names; a pod may have at most ${MAX_NAMES} templates`);
+  }
+  const names = distinct(named.flatMap((name) => (Object.hasOwn(aliases, name) ? (aliases[name] ?? []) : [name])));
   const selected: PodTemplate[] = [];
   for (const name of names) {
     const template = templates.get(name);
@@ -44,6 +53,10 @@ export function selectTemplates(
     selected.push(template);
   }
   return ok(selected);
+}
+
+function distinct(names: readonly string[]): readonly string[] {
+  return [...new Set(names.toReversed())].toReversed();
 }
 
 function unknownTemplate(name: string, known: readonly string[]): string {

@@ -1,6 +1,6 @@
 import { err, type Log, ok, type Result } from '@meltemi/base';
 import type { Pod } from '@meltemi/kube';
-import { findAnnotationWarnings } from '../annotations/validate-annotations.ts';
+import { findAnnotationWarnings, findSizeProblem } from '../annotations/validate-annotations.ts';
 import { decideInjection } from '../decision.ts';
 import { injectPod } from '../inject-pod.ts';
 import { configureTarget, type InjectorConfig } from '../injector-config.ts';
@@ -61,6 +61,8 @@ export function createInjectHandler({ config, nativeSidecars, log }: InjectHandl
 
 function answer({ uid, namespace, pod }: AdmissionRequest, config: InjectorConfig, log: Log): AdmissionReviewResponse {
   const { labels = {}, annotations = {}, name, generateName } = pod.metadata;
+  const sizeProblem = findSizeProblem(annotations);
+  if (sizeProblem !== undefined) return refuse(uid, sizeProblem);
   const podName = `${namespace}/${name || `${generateName ?? ''}…`}`;
   const decision = decideInjection({ namespace, labels, annotations, spec: pod.spec }, config);
   if (decision.problem !== undefined) log.error('Pod left without sidecar', { pod: podName, reason: decision.problem });
@@ -72,11 +74,7 @@ function answer({ uid, namespace, pod }: AdmissionRequest, config: InjectorConfi
   const injected = injectPod(pod, namespace, config);
   if (!injected.ok) {
     log.warn('Pod refused', { pod: podName, reason: injected.error });
-    return toReview({
-      uid,
-      allowed: false,
-      status: { code: 400, message: `Cannot inject a sidecar: ${injected.error}` },
-    });
+    return refuse(uid, injected.error);
   }
   log.info('Sidecar injected', { pod: podName, cluster: config.clusterId });
   const patch = Buffer.from(JSON.stringify(buildPodPatch(pod, injected.value))).toString('base64');
@@ -87,6 +85,10 @@ function answer({ uid, namespace, pod }: AdmissionRequest, config: InjectorConfi
     patch,
     ...toWarnings([...warnings, ...findAnnotationWarnings(annotations)]),
   });
+}
+
+function refuse(uid: string, problem: string): AdmissionReviewResponse {
+  return toReview({ uid, allowed: false, status: { code: 400, message: `Cannot inject a sidecar: ${problem}` } });
 }
 
 function toReview(response: AdmissionReviewResponse['response']): AdmissionReviewResponse {
@@ -106,6 +108,10 @@ function parseAdmissionRequest(body: unknown): Result<AdmissionRequest> {
   if (!isObject(object) || !isObject(object['metadata']) || !isObject(spec) || !Array.isArray(spec['containers'])) {
     return err('request.object of the AdmissionReview is not a Pod');
   }
+  const { annotations } = object['metadata'];
+  if (annotations !== undefined && !isTextMap(annotations)) {
+    return err('metadata.annotations of the pod must be an object of texts');
+  }
   // The API server has validated the pod against its own schema before it asks.
   const pod = object as unknown as Pod;
   return ok({ uid, namespace: typeof namespace === 'string' ? namespace : (pod.metadata.namespace ?? 'default'), pod });
@@ -113,4 +119,8 @@ function parseAdmissionRequest(body: unknown): Result<AdmissionRequest> {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTextMap(value: unknown): boolean {
+  return isObject(value) && Object.values(value).every((member) => typeof member === 'string');
 }
