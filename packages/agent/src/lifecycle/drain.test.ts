@@ -98,3 +98,13 @@ test('five unanswered questions in a row end the waiting, four do not', async ()
   await gone.drain.finish();
   assert.equal(gone.events.filter((event) => event === 'GET /stats').length, 5);
 });
+
+test('a drain that the proxy refuses, or cannot be asked for, is told', async () => {
+  const warnings: string[] = [];
+  const log = { ...silentLog, warn: (message: string) => void warnings.push(message) };
+  const refused = async (): Promise<LocalResponse> => ({ statusCode: 404, headers: {}, body: '' });
+  await setUp([], { log, request: refused }).drain.begin();
+  await setUp([], { log, request: () => Promise.reject(new Error('connection refused')) }).drain.begin();
+  await setUp([], { log }).drain.begin();
+  assert.deepEqual(warnings, ['The proxy does not drain: its admin port refused', 'Cannot ask the proxy to drain']);
+});

@@ -55,12 +55,14 @@ export function createDrain(options: DrainOptions, onBegin: () => void): Drain {
   };
 }
 
-async function tellProxy(options: DrainOptions, flags: readonly string[]): Promise<void> {
-  const { adminHost, adminPort, isSidecar, log, request = requestLocal } = options;
+async function tellProxy(drain: DrainOptions, flags: readonly string[]): Promise<void> {
+  const { adminHost, adminPort, isSidecar, log, request = requestLocal } = drain;
   const query = [...(isSidecar ? ['inboundonly'] : []), 'graceful', ...flags].join('&');
   try {
     const path = `/drain_listeners?${query}`;
-    await request({ host: adminHost, port: adminPort, path, method: 'POST', timeoutMs: ADMIN_TIMEOUT_MS });
+    const options = { host: adminHost, port: adminPort, path, method: 'POST', timeoutMs: ADMIN_TIMEOUT_MS } as const;
+    const { statusCode } = await request(options);
+    if (statusCode !== 200) log.warn('The proxy does not drain: its admin port refused', { path, statusCode });
   } catch (error) {
     log.warn('Cannot ask the proxy to drain', { error: messageOf(error) });
   }

@@ -20,9 +20,24 @@ export interface ApplicationProbe {
 
 /** Runs the probes of the pod's containers on behalf of the kubelet, whose plaintext a strict mesh refuses. */
 export interface ApplicationProbes {
-  /** @param path `/app-health/<container>/readyz` and so on. */
-  run(path: string, headers: IncomingHttpHeaders): Promise<{ readonly statusCode: number; readonly body: string }>;
+  /**
+   * Asks the application. A lifecycle hook that runs already is refused with 409: hooks may take an hour, and only a kubelet
+   * needs them, once at a time.
+   *
+   * @param path `/app-health/<container>/readyz` and so on.
+   * @param signal Gives the call up, when its caller is gone say.
+   */
+  run(path: string, headers: IncomingHttpHeaders, signal?: AbortSignal): Promise<ProbeAnswer>;
 }
+
+/** What the caller of a probe is answered. */
+export interface ProbeAnswer {
+  readonly statusCode: number;
+  readonly body: string;
+}
+
+/** Where the injector points lifecycle hooks to. */
+export const LIFECYCLE_PREFIX = '/app-lifecycle/';
 
 /** The source address by which capture rules know traffic of the sidecar to its own application. */
 function passthroughSource(host: string): string {
@@ -50,21 +65,39 @@ export function createApplicationProbes(
   probes: ReadonlyMap<string, ApplicationProbe>,
   podIp: string,
 ): ApplicationProbes {
+  const hooks = new Set<string>();
   return {
-    async run(path, headers) {
+    async run(path, headers, caller = new AbortController().signal) {
       const probe = probes.get(path);
       if (probe === undefined) return { statusCode: 400, body: `no probe is known for ${path}\n` };
-      const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
+      if (!path.startsWith(LIFECYCLE_PREFIX)) return ask(probe, { podIp, headers, caller });
+      if (hooks.has(path)) return { statusCode: 409, body: `${path} is running; wait until it has ended\n` };
+      hooks.add(path);
       try {
-        if (probe.httpGet !== undefined) return await probeHttp(probe.httpGet, podIp, timeoutMs, headers);
-        if (probe.tcpSocket !== undefined) return await probeTcp(probe.tcpSocket.port, podIp, timeoutMs);
-        if (probe.grpc !== undefined) return await askGrpc(probe.grpc, podIp, timeoutMs);
-        return { statusCode: 400, body: 'the probe is neither httpGet nor tcpSocket nor grpc\n' };
-      } catch (error) {
-        return { statusCode: 500, body: `${messageOf(error)}\n` };
+        return await ask(probe, { podIp, headers, caller });
+      } finally {
+        hooks.delete(path);
       }
     },
   };
+}
+
+interface Asking {
+  readonly podIp: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly caller: AbortSignal;
+}
+
+async function ask(probe: ApplicationProbe, { podIp, headers, caller }: Asking): Promise<ProbeAnswer> {
+  const signal = AbortSignal.any([caller, AbortSignal.timeout((probe.timeoutSeconds ?? 1) * 1000)]);
+  try {
+    if (probe.httpGet !== undefined) return await probeHttp(probe.httpGet, podIp, signal, headers);
+    if (probe.tcpSocket !== undefined) return await probeTcp(probe.tcpSocket.port, podIp, signal);
+    if (probe.grpc !== undefined) return await askGrpc(probe.grpc, podIp, signal);
+    return { statusCode: 400, body: 'the probe is neither httpGet nor tcpSocket nor grpc\n' };
+  } catch (error) {
+    return { statusCode: 500, body: `${messageOf(error)}\n` };
+  }
 }
 
 type HttpGet = NonNullable<ApplicationProbe['httpGet']>;
@@ -79,12 +112,11 @@ interface HttpAnswer {
 async function probeHttp(
   { path = '/', port, scheme = 'HTTP', httpHeaders = [] }: HttpGet,
   podIp: string,
-  timeoutMs: number,
+  signal: AbortSignal,
   incoming: IncomingHttpHeaders,
-): Promise<{ statusCode: number; body: string }> {
+): Promise<ProbeAnswer> {
   const headers: Record<string, string> = { 'user-agent': incoming['user-agent'] ?? 'kube-probe', connection: 'close' };
   for (const { name, value } of httpHeaders) headers[name.toLowerCase()] = value;
-  const signal = AbortSignal.timeout(timeoutMs);
   const host = isIPv6(podIp) ? `[${podIp}]` : podIp;
   let url = new URL(`${scheme.toLowerCase()}://${host}:${port}${path.startsWith('/') ? path : `/${path}`}`);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
@@ -129,21 +161,20 @@ function getOnce(
 async function askGrpc(
   { port, service = '' }: NonNullable<ApplicationProbe['grpc']>,
   host: string,
-  timeoutMs: number,
-): Promise<{ statusCode: number; body: string }> {
-  const problem = await probeGrpc({ host, port, service, timeoutMs, localAddress: passthroughSource(host) });
+  signal: AbortSignal,
+): Promise<ProbeAnswer> {
+  const problem = await probeGrpc({ host, port, service, signal, localAddress: passthroughSource(host) });
   return problem === undefined ? { statusCode: 200, body: '' } : { statusCode: 500, body: `${problem}\n` };
 }
 
-function probeTcp(port: number, host: string, timeoutMs: number): Promise<{ statusCode: number; body: string }> {
+function probeTcp(port: number, host: string, signal: AbortSignal): Promise<ProbeAnswer> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, localAddress: passthroughSource(host), timeout: timeoutMs });
+    const socket = connect({ host, port, localAddress: passthroughSource(host), signal });
     const finish = (statusCode: number, body: string): void => {
       socket.destroy();
       resolve({ statusCode, body });
     };
     socket.on('connect', () => finish(200, ''));
-    socket.on('timeout', () => finish(500, 'timed out\n'));
-    socket.on('error', (error) => finish(500, `${messageOf(error)}\n`));
+    socket.on('error', (error) => finish(500, `${signal.aborted ? 'timed out' : messageOf(error)}\n`));
   });
 }

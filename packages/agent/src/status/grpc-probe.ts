@@ -7,7 +7,8 @@ export interface GrpcProbeOptions {
   readonly port: number;
   /** Service to ask about; empty asks about the server. */
   readonly service: string;
-  readonly timeoutMs: number;
+  /** Ends the probe, at its deadline say. */
+  readonly signal: AbortSignal;
   readonly localAddress: string;
 }
 
@@ -23,7 +24,7 @@ const MAX_ANSWER_BYTES = 1024;
  * @returns `undefined` when the application serves, else why not.
  */
 export function probeGrpc(options: GrpcProbeOptions): Promise<string | undefined> {
-  const { host, port, service, timeoutMs, localAddress } = options;
+  const { host, port, service, signal, localAddress } = options;
   return new Promise((resolve) => {
     const session = connect(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, {
       createConnection: () => dial({ host, port, localAddress }),
@@ -33,7 +34,6 @@ export function probeGrpc(options: GrpcProbeOptions): Promise<string | undefined
       session.destroy();
       resolve(problem);
     };
-    const signal = AbortSignal.timeout(timeoutMs);
     const onTimeout = (): void => finish('timed out');
     signal.addEventListener('abort', onTimeout);
     session.on('error', (error) => finish(error.message));

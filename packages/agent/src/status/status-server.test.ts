@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, request } from 'node:http';
+import { createServer, type IncomingMessage, request } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
@@ -49,6 +49,7 @@ async function call(
 async function start(
   proxy: FakeProxy,
   log: Log = silentLog,
+  declared?: Readonly<Record<string, ApplicationProbe>>,
 ): Promise<StatusServer & { readiness: ReturnType<typeof createReadiness>; events: string[] }> {
   const events: string[] = [];
   const readiness = createReadiness({
@@ -56,7 +57,7 @@ async function start(
     request: async ({ path }) =>
       path === '/ready' ? answer(proxy.ready.statusCode, proxy.ready.body) : answer(200, proxy.stats),
   });
-  const probes = parseApplicationProbes(undefined);
+  const probes = parseApplicationProbes(declared === undefined ? undefined : JSON.stringify(declared));
   assert.ok(probes.ok);
   const server = await startStatusServer({
     port: 0,
@@ -287,6 +288,30 @@ test('application probes return what the application answered: status, redirects
     assert.equal(await run('/app-health/tcp/readyz'), 200);
     assert.equal(await run('/app-health/closed/readyz'), 500);
     assert.equal(await run('/app-health/unknown/readyz'), 400);
+  } finally {
+    application.close();
+    application.closeAllConnections();
+  }
+});
+
+test('a lifecycle hook runs once at a time, and ends when its caller goes', async () => {
+  const application = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(application, 'listening');
+  const { port } = application.address() as AddressInfo;
+  const hook: ApplicationProbe = { httpGet: { port }, timeoutSeconds: 3600 };
+  const path = '/app-lifecycle/app/prestopz';
+  await using server = await start({ stats: '', ready: { statusCode: 200, body: '' } }, silentLog, { [path]: hook });
+  try {
+    for (let round = 0; round < 2; round += 1) {
+      const asked = once(application, 'request');
+      const caller = request({ host: '127.0.0.1', port: server.port, path, agent: false }).on('error', () => {});
+      caller.end();
+      const [hooked] = (await asked) as [IncomingMessage];
+      const ended = once(hooked.socket, 'close');
+      assert.equal((await call(server.port, path)).status, 409);
+      caller.destroy();
+      await ended;
+    }
   } finally {
     application.close();
     application.closeAllConnections();

@@ -8,7 +8,7 @@ import {
   type RequestTarget,
 } from '@meltemi/base';
 import type { NameInfo } from '../dns/name-lookup.ts';
-import type { ApplicationProbes } from './application-probes.ts';
+import { type ApplicationProbes, LIFECYCLE_PREFIX } from './application-probes.ts';
 import type { MergedMetrics } from './merged-metrics.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -127,12 +127,15 @@ function nameTableHandler(nameTable: () => ReadonlyMap<string, NameInfo>): Handl
 }
 
 function isProbe(path: string): boolean {
-  return path.startsWith('/app-health/') || path.startsWith('/app-lifecycle/');
+  return path.startsWith('/app-health/') || path.startsWith(LIFECYCLE_PREFIX);
 }
 
 function probeHandler({ probes }: StatusServerOptions): Handler {
   return async (request, response, { path }) => {
-    const result = await probes.run(path, request.headers);
+    const caller = new AbortController();
+    // Also after the answer, where there is nothing left to abort.
+    response.once('close', () => caller.abort(new Error('the caller is gone')));
+    const result = await probes.run(path, request.headers, caller.signal);
     send(response, result.statusCode, result.body);
   };
 }
