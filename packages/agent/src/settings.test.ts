@@ -130,6 +130,8 @@ test('headers and the name of the control plane come from the environment, each 
 test('DNS queries are answered where they are captured, by the loopback address unless another one is named', async () => {
   assert.equal((await settingsFor({})).dns, undefined);
   assert.equal((await settingsFor({ ...LOOPBACK, ISTIO_META_DNS_CAPTURE: 'true' })).dns, undefined);
+  const router = { flags: { nodeType: 'router' } };
+  assert.equal((await settingsFor({ ISTIO_META_DNS_CAPTURE: 'true' }, router)).dns, undefined);
   assert.deepEqual((await settingsFor({ ISTIO_META_DNS_CAPTURE: 'true', DNS_FORWARD_PARALLEL: 'true' })).dns, {
     host: 'localhost',
     port: 15_053,

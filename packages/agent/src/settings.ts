@@ -177,7 +177,7 @@ export function readSettings({
     exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
     minimumDrainDurationMs: readDuration(env, 'MINIMUM_DRAIN_DURATION', '5s'),
     mergesProxyMetrics: env['PILOT_AGENT_MERGE_ENVOY_STATS'] !== 'false',
-    dns: readDns(env),
+    dns: readDns(env, flags.nodeType),
     paths,
   };
 }
@@ -221,7 +221,9 @@ function readHeaders(env: Environment, prefix: string): CallHeaders {
   );
 }
 
-function readDns(env: Environment): DnsSettings | undefined {
+/** Sidecars only, as in Istio: a gateway has no application whose queries could be captured. */
+function readDns(env: Environment, nodeType: string): DnsSettings | undefined {
+  if (nodeType !== 'sidecar') return undefined;
   const isWanted = env['ISTIO_META_DNS_CAPTURE'] === 'true' || env['ISTIO_META_ENABLE_DNS_SERVER'] === 'true';
   // Pods that share the machine's network share its loopback port, too, and nothing is captured for any of them.
   if (!isWanted || env['MELTEMI_POD_ADDRESS'] !== undefined) return undefined;

@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net';
 export const RECORD_TYPE = { a: 1, cname: 5, opt: 41, aaaa: 28 } as const;
 
 /** Response codes that this server gives by itself. */
-export const RESPONSE_CODE = { ok: 0, serverFailure: 2 } as const;
+export const RESPONSE_CODE = { ok: 0, serverFailure: 2, notImplemented: 4 } as const;
 
 /** What a client asks. */
 export interface DnsQuestion {
@@ -14,6 +14,8 @@ export interface DnsQuestion {
   /** As the client wrote it: answers repeat it so. */
   readonly writtenName: string;
   readonly type: number;
+  /** Names of the mesh are in {@link CLASS_IN} alone. */
+  readonly class: number;
   /** End of the question section in the message. */
   readonly endOffset: number;
   readonly recursionDesired: boolean;
@@ -31,8 +33,11 @@ export interface DnsAnswer {
 }
 
 const HEADER_BYTES = 12;
-const CLASS_IN = 1;
+/** The Internet's class of names. */
+export const CLASS_IN = 1;
 const FLAG = { response: 0x8000, authoritative: 0x0400, truncated: 0x0200, recursion: 0x0100, available: 0x0080 };
+const OPCODE_MASK = 0x7800;
+const RESPONSE_CODE_MASK = 0x000f;
 /** What a client takes that does not say more (RFC 1035, 4.2.1). */
 const DEFAULT_UDP_BYTES = 512;
 const MAX_NAME_BYTES = 255;
@@ -45,7 +50,7 @@ const MAX_NAME_BYTES = 255;
 export function parseQuestion(message: Buffer): DnsQuestion | undefined {
   if (message.length < HEADER_BYTES || message.readUInt16BE(4) === 0) return undefined;
   const flags = message.readUInt16BE(2);
-  const isStandardQuery = (flags & FLAG.response) === 0 && (flags & 0x7800) === 0;
+  const isStandardQuery = (flags & FLAG.response) === 0 && (flags & OPCODE_MASK) === 0;
   const name = isStandardQuery ? readName(message, HEADER_BYTES) : undefined;
   if (name === undefined || name.endOffset + 4 > message.length) return undefined;
   return {
@@ -53,6 +58,7 @@ export function parseQuestion(message: Buffer): DnsQuestion | undefined {
     name: name.text.toLowerCase(),
     writtenName: name.text,
     type: message.readUInt16BE(name.endOffset),
+    class: message.readUInt16BE(name.endOffset + 2),
     endOffset: name.endOffset + 4,
     recursionDesired: (flags & FLAG.recursion) !== 0,
     maxUdpBytes: readUdpSize(message, name.endOffset + 4),
@@ -103,13 +109,51 @@ export function truncateResponse(response: Buffer, question: DnsQuestion): Buffe
   return Buffer.concat([header, response.subarray(HEADER_BYTES, question.endOffset)]);
 }
 
-/** Whether a message may be the answer to a question: same id, and a response to the same name and type. */
+/**
+ * The answer to messages that are not queries, such as notifications and updates: a bare header that says so.
+ *
+ * @returns `undefined` for what is a query or a response, or is malformed.
+ */
+export function buildNotImplemented(message: Buffer): Buffer | undefined {
+  if (message.length < HEADER_BYTES) return undefined;
+  const flags = message.readUInt16BE(2);
+  if ((flags & FLAG.response) !== 0 || (flags & OPCODE_MASK) === 0) return undefined;
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt16BE(message.readUInt16BE(0), 0);
+  const kept = flags & (OPCODE_MASK | FLAG.recursion);
+  header.writeUInt16BE(FLAG.response | kept | RESPONSE_CODE.notImplemented, 2);
+  return header;
+}
+
+/** Puts the question back into an error that came without it: clients go by it. */
+export function completeResponse(response: Buffer, query: Buffer, question: DnsQuestion): Buffer {
+  if (!isBareError(response)) return response;
+  const header = Buffer.from(response.subarray(0, HEADER_BYTES));
+  header.fill(0, 4);
+  header.writeUInt16BE(1, 4);
+  return Buffer.concat([header, query.subarray(HEADER_BYTES, question.endOffset)]);
+}
+
+/**
+ * Whether a message may be the answer to a question: same id, and a response to the same name, type and class. Servers that
+ * could not read the question, or would not, say so without it.
+ */
 export function isResponseTo(response: Buffer, question: DnsQuestion): boolean {
-  if (response.length < question.endOffset || response.readUInt16BE(0) !== question.id) return false;
+  if (response.length < HEADER_BYTES || response.readUInt16BE(0) !== question.id) return false;
   if ((response.readUInt16BE(2) & FLAG.response) === 0) return false;
+  if (isBareError(response)) return true;
   const name = readName(response, HEADER_BYTES);
-  if (name === undefined || name.endOffset + 2 > response.length) return false;
-  return name.text.toLowerCase() === question.name && response.readUInt16BE(name.endOffset) === question.type;
+  if (name === undefined || name.endOffset + 4 > response.length) return false;
+  return (
+    name.text.toLowerCase() === question.name &&
+    response.readUInt16BE(name.endOffset) === question.type &&
+    response.readUInt16BE(name.endOffset + 2) === question.class
+  );
+}
+
+function isBareError(response: Buffer): boolean {
+  const isError = (response.readUInt16BE(2) & RESPONSE_CODE_MASK) !== RESPONSE_CODE.ok;
+  return isError && response.readUInt16BE(4) === 0;
 }
 
 function readName(message: Buffer, offset: number): { readonly text: string; readonly endOffset: number } | undefined {

@@ -169,14 +169,13 @@ test('two queries on one TCP connection are answered in turn, and a malformed on
   let received = Buffer.alloc(0);
   socket.on('data', (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
   const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.from([0, message.length]), message]);
-  socket.write(
-    Buffer.concat([framed(query('reviews')), framed(query('dual', 28)), framed(Buffer.from('nonsense-and-more'))]),
-  );
+  const half = query('reviews').subarray(0, 15);
+  socket.write(Buffer.concat([framed(query('reviews')), framed(query('dual', 28)), framed(half)]));
   await once(socket, 'close');
   const first = received.readUInt16BE(0);
   assert.equal(answers(received.subarray(2)), 1);
   assert.equal(answers(received.subarray(4 + first)), 1);
-  assert.equal(parseQuestion(Buffer.from('nonsense-and-more')), undefined);
+  assert.equal(parseQuestion(half), undefined);
 });
 
 test('a silent server and a refusing one are passed over; when none answers the client is told so', async () => {
@@ -196,6 +195,39 @@ test('a silent server and a refusing one are passed over; when none answers the 
   } finally {
     silent.close();
   }
+});
+
+test('an error that comes without the question ends the waiting, and the client gets the question with it', async () => {
+  const upstream = createSocket('udp4');
+  upstream.on('message', (message, { port }) => {
+    const other = Buffer.from([0, 1, 0x81, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const refusal = Buffer.concat([message.subarray(0, 2), other.subarray(2)]);
+    for (const answer of [other, refusal]) upstream.send(answer, port);
+  });
+  upstream.bind(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  try {
+    await using server = await start({ upstream: upstreamTo([upstream.address().port], { timeoutMs: 60_000 }) });
+    const asked = query('elsewhere.test');
+    const answer = await askUdp(server, asked);
+    assert.equal(code(answer), 5);
+    assert.deepEqual(answer.subarray(12), asked.subarray(12));
+    await assert.rejects(clientOf(server).resolve4('elsewhere.test'), { code: 'EREFUSED' });
+  } finally {
+    upstream.close();
+  }
+});
+
+test('questions of other classes are passed on, and other requests than queries are not implemented', async () => {
+  await using server = await start();
+  const chaos = query('reviews');
+  chaos[chaos.length - 1] = 3;
+  assert.equal(code(await askUdp(server, chaos)), 2);
+  assert.deepEqual(server.counters(), { requests: 1, upstreamRequests: 1, failures: 1 });
+  const update = query('reviews');
+  update[2] = 5 << 3;
+  const refusal = await askUdp(server, update);
+  assert.deepEqual([...refusal], [0xab, 0xcd, 0x80 | (5 << 3), 4, 0, 0, 0, 0, 0, 0, 0, 0]);
 });
 
 test('the control plane is found before the table is there', async () => {

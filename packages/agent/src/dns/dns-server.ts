@@ -4,7 +4,10 @@ import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { type Log, MeltemiError, messageOf, type Random } from '@meltemi/base';
 import { markDatagramSocket } from '@meltemi/proxy/network';
 import {
+  buildNotImplemented,
   buildResponse,
+  CLASS_IN,
+  completeResponse,
   type DnsAnswer,
   type DnsQuestion,
   parseQuestion,
@@ -64,7 +67,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
   let pending = 0;
   const answer = async (query: Buffer, transport: DnsTransport): Promise<Buffer | undefined> => {
     const question = parseQuestion(query);
-    if (question === undefined) return undefined;
+    if (question === undefined) return buildNotImplemented(query);
     counters.requests += 1;
     const maxBytes = transport === 'udp' ? question.maxUdpBytes : MAX_TCP_BYTES;
     const own = answerByTable(question, options);
@@ -80,7 +83,8 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
       counters.failures += 1;
       return buildResponse(query, question, SERVER_FAILURE, maxBytes);
     }
-    return response.length > maxBytes ? truncateResponse(response, question) : response;
+    const complete = completeResponse(response, query, question);
+    return complete.length > maxBytes ? truncateResponse(complete, question) : complete;
   };
   const sockets = new Set<Socket>();
   const datagrams: DatagramSocket[] = [];
@@ -113,6 +117,7 @@ const SERVER_FAILURE: DnsAnswer = { responseCode: RESPONSE_CODE.serverFailure, a
 function answerByTable(question: DnsQuestion, options: DnsServerOptions): DnsAnswer | undefined {
   const names = options.names();
   if (names === undefined) return options.isAlwaysForwarded(question.name) ? undefined : SERVER_FAILURE;
+  if (question.class !== CLASS_IN) return undefined;
   if (question.type !== RECORD_TYPE.a && question.type !== RECORD_TYPE.aaaa) return undefined;
   const known = names.find(question.name);
   return known === undefined ? undefined : toAnswer(known, question.type, options.random);
