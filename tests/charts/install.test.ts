@@ -14,11 +14,17 @@ import {
   VALIDATING_WEBHOOK_CONFIGURATIONS,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
-import type { Outcome } from '../../packages/cli/src/install/apply-plan.ts';
+import { applyObjects } from '../../packages/cli/src/apply-objects.ts';
+import { FIELD_MANAGER, type Outcome, toKubeObject } from '../../packages/cli/src/install/apply-plan.ts';
 import { type InstallPlan, planInstallation } from '../../packages/cli/src/install/install-plan.ts';
 import { readInstallSpec } from '../../packages/cli/src/install/install-spec.ts';
 import { findInstalled, findOutdated, removeObjects } from '../../packages/cli/src/install/installed-objects.ts';
-import { buildTag, listTags, setDefaultWebhooksActive } from '../../packages/cli/src/install/revision-tags.ts';
+import {
+  buildTag,
+  listTags,
+  resetDefaultValidator,
+  setDefaultWebhooksActive,
+} from '../../packages/cli/src/install/revision-tags.ts';
 import { runInstallation } from '../../packages/cli/src/install/run-installation.ts';
 import { createTestCluster, type TestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
 import { adminClient, applyAll } from '../integration/control-plane-harness.ts';
@@ -202,4 +208,28 @@ test('upgrade by revision: B is installed beside A, the tag moves, A is removed 
     (await listTags(client)).map(({ tag, revision }) => [tag, revision]),
     [['default', 'b']],
   );
+});
+
+test('the way back from a canary leaves the default validator with the default revision', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await install(client);
+  const name = 'istiod-default-validator';
+  const labels = async (): Promise<unknown> =>
+    (await client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, { name })).metadata.labels;
+  const before = await labels();
+  await install(client, { revision: 'canary' });
+  const options = { overwrite: false, webhookName: undefined, autoInjectNamespaces: false };
+  const tag = await buildTag({ client, tag: 'default', revision: 'canary', ...options });
+  await applyObjects({
+    client,
+    objects: tag.map(toKubeObject),
+    namespace: 'istio-system',
+    fieldManager: FIELD_MANAGER,
+  });
+  await resetDefaultValidator(client);
+  assert.deepEqual(await labels(), before);
+  const ofCanary = await findInstalled(client, 'install.meltemi.dev/revision=canary');
+  assert.ok(ofCanary.length > 0);
+  assert.ok(!ofCanary.some(({ object }) => object.metadata.name === name));
 });

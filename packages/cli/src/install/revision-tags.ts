@@ -8,6 +8,7 @@ import {
 } from '@meltemi/control-plane';
 import {
   type KubeClient,
+  type KubeObject,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   type MutatingWebhookConfiguration,
   NAMESPACES,
@@ -16,7 +17,7 @@ import {
   type Webhook,
 } from '@meltemi/kube';
 import { CommandError, EXIT } from '../exit-code.ts';
-import { COMPONENT_LABEL, REVISION_LABEL as INSTALLED_REVISION_LABEL } from './install-plan.ts';
+import { COMPONENT_LABEL, REVISION_LABEL as INSTALLED_REVISION_LABEL, NAMESPACE_LABEL } from './install-plan.ts';
 import { DEACTIVATED_SELECTOR, DEFAULT_VALIDATOR } from './live-state.ts';
 
 const REVISION_LABEL = 'istio.io/rev';
@@ -178,7 +179,7 @@ export async function resetDefaultValidator(client: KubeClient): Promise<void> {
     {
       type: 'json',
       body: [
-        { op: 'add', path: '/metadata/labels/istio.io~1rev', value: 'default' },
+        { op: 'add', path: '/metadata/labels', value: restoredLabels(validator, configuration) },
         {
           op: 'add',
           path: '/webhooks/0/clientConfig',
@@ -187,4 +188,25 @@ export async function resetDefaultValidator(client: KubeClient): Promise<void> {
       ],
     },
   );
+}
+
+/** Labels of the validator as the chart `base` has them: those of a tag would let it be removed with the tag's revision. */
+function restoredLabels(
+  validator: KubeObject,
+  { metadata: { labels = {} } }: KubeObject,
+): Readonly<Record<string, string>> {
+  const {
+    [COMPONENT_LABEL]: _component,
+    [INSTALLED_REVISION_LABEL]: _revision,
+    [NAMESPACE_LABEL]: _namespace,
+    ...own
+  } = validator.metadata.labels ?? {};
+  const namespace = labels[NAMESPACE_LABEL];
+  return {
+    ...own,
+    [REVISION_LABEL]: 'default',
+    // What Helm has installed has no labels of an installation, and is not ours to remove.
+    ...(labels[COMPONENT_LABEL] === undefined ? {} : { [COMPONENT_LABEL]: 'base' }),
+    ...(namespace === undefined ? {} : { [NAMESPACE_LABEL]: namespace }),
+  };
 }
