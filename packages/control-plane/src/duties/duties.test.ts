@@ -15,10 +15,11 @@ import {
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually } from '@meltemi/testing';
 import { untilAborted } from '../until-aborted.ts';
+import { type RemoteDutyOptions, runRemoteDuties } from './cluster-duties.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { createLeadership } from './leadership.ts';
 import { tellDoubleClaims } from './namespace-claims.ts';
-import { hasConsent } from './remote-consent.ts';
+import { readConsent } from './remote-consent.ts';
 import { followReplicaAddresses } from './replica-addresses.ts';
 import { keepRootCertificates } from './root-certificates.ts';
 import { buildBundlePatch, keepValidationBundle } from './validation-bundle.ts';
@@ -192,8 +193,8 @@ test('buildBundlePatch carries the version it was made from, and is absent when 
   assert.equal(buildBundlePatch({ ...CONFIGURATION, webhooks: patch.webhooks }, wanted), undefined);
 });
 
-test('hasConsent reads the annotation of the system namespace', () => {
-  const namespace = (value?: string): Parameters<typeof hasConsent>[0] => ({
+test('readConsent reads the annotation of the system namespace, and whether others are named too', () => {
+  const namespace = (value?: string): Parameters<typeof readConsent>[0] => ({
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: {
@@ -201,10 +202,11 @@ test('hasConsent reads the annotation of the system namespace', () => {
       ...(value === undefined ? {} : { annotations: { 'topology.istio.io/controlPlaneClusters': value } }),
     },
   });
-  assert.equal(hasConsent(namespace('a, cluster1'), 'cluster1'), true);
-  assert.equal(hasConsent(namespace('*'), 'cluster1'), true);
-  assert.equal(hasConsent(namespace('cluster10'), 'cluster1'), false);
-  assert.equal(hasConsent(namespace(), 'cluster1'), false);
+  assert.equal(readConsent(namespace('a, cluster1'), 'cluster1'), 'shared');
+  assert.equal(readConsent(namespace('*'), 'cluster1'), 'shared');
+  assert.equal(readConsent(namespace('cluster1,'), 'cluster1'), 'sole');
+  assert.equal(readConsent(namespace('cluster10'), 'cluster1'), 'none');
+  assert.equal(readConsent(namespace(), 'cluster1'), 'none');
 });
 
 function slice(name: string, endpoints: EndpointSlice['endpoints']): EndpointSlice {
@@ -246,6 +248,58 @@ test('keepDiscoveryAddresses leads a remote cluster to every ready replica, and 
   await eventually(() => assert.deepEqual(written(), ['10.0.0.1', '10.0.0.3']), DEADLINE_MS, 5);
   stop.abort();
   await running;
+});
+
+test('Of two control planes that a remote cluster names one writes there, and the other when that is gone', async () => {
+  const remote = new FakeKubeClient();
+  const consent = { 'topology.istio.io/controlPlaneClusters': '*' };
+  remote.seed(NAMESPACES, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'istio-system', annotations: consent },
+  });
+  const always = {
+    isLeading: true,
+    run: untilAborted,
+    whileLeading: (signal: AbortSignal, work: (term: AbortSignal) => Promise<void>) => work(signal),
+  };
+  const start = (controlPlaneCluster: string, ip: string) => {
+    const stop = new AbortController();
+    const options: RemoteDutyOptions = {
+      ...COMMON,
+      clusterId: 'shared',
+      client: remote,
+      revision: 'default',
+      systemNamespace: 'istio-system',
+      roots: rootSource(controlPlaneCluster),
+      discoversNamespace: () => true,
+      onSelectionChange: () => () => undefined,
+      leaderships: { namespaces: always, webhooks: always },
+      controlPlaneCluster,
+      addresses: { list: () => [ip], onChange: () => () => undefined },
+      candidate: {
+        identity: `${controlPlaneCluster}/istiod`,
+        timing: { leaseDurationMs: 200, renewDeadlineMs: 100, retryMs: 10 },
+      },
+    };
+    return { stop, running: runRemoteDuties(options, stop.signal) };
+  };
+  const written = () => [
+    remote.objects(CONFIG_MAPS)[0]?.data?.['root-cert.pem'],
+    remote.objects(ENDPOINT_SLICES)[0]?.endpoints?.[0]?.addresses[0],
+  ];
+  const a = start('a', '10.0.0.1');
+  await eventually(() => assert.deepEqual(written(), ['a', '10.0.0.1']), DEADLINE_MS, 5);
+  const b = start('b', '10.0.0.2');
+  const looks = (): number => remote.calls.filter(({ verb, ref }) => verb === 'get' && ref.plural === 'leases').length;
+  const before = looks();
+  await eventually(() => assert.ok(looks() > before + 6), DEADLINE_MS, 5);
+  assert.deepEqual(written(), ['a', '10.0.0.1']);
+  a.stop.abort();
+  await a.running;
+  await eventually(() => assert.deepEqual(written(), ['b', '10.0.0.2']), DEADLINE_MS, 5);
+  b.stop.abort();
+  await b.running;
 });
 
 test('Leadership does work in each term, and ends a term only when its work has ended', async () => {

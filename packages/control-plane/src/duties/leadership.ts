@@ -1,16 +1,19 @@
 import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
 import { type KubeClient, type LeaseTiming, type ObjectKey, runLeaderElection } from '@meltemi/kube';
+import { NAMESPACE_LEASE, REMOTE_WEBHOOK_LEASE } from '../manifests/manifest-object.ts';
 import { ofRevision } from '../revision-name.ts';
 import { untilAborted } from '../until-aborted.ts';
 
-/** Names of the Leases, by Istio's. Revisions share the first two; each has a webhook of its own. */
+/** Names of the Leases, by Istio's where it has them. Revisions share the first two; each has a webhook of its own. */
 export const LEASE_NAMES = {
-  /** Root certificates in the namespaces of all clusters. */
-  namespaces: 'istio-namespace-controller-election',
+  /** Root certificates in the namespaces of all clusters. The type is named because declarations are isolated. */
+  namespaces: NAMESPACE_LEASE as string,
   /** The status of configuration objects. */
   status: 'istio-status-leader',
   /** Webhook configurations of one revision, and its address in remote clusters. */
   webhooks: (revision: string): string => ofRevision('istio-validation-controller-election', revision),
+  /** In a remote cluster that several control planes look after: the webhook and the address of one revision. */
+  remoteWebhooks: (revision: string): string => ofRevision(REMOTE_WEBHOOK_LEASE, revision),
 } as const;
 
 /** What {@link createLeadership} works with. */

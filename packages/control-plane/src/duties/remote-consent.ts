@@ -18,14 +18,19 @@ export interface RemoteConsentOptions {
   readonly log: Log;
 }
 
+/** Whom a remote cluster lets act in it: not this control plane, nobody else, or others beside it. */
+export type RemoteConsent = 'none' | 'sole' | 'shared';
+
 /**
  * Runs duties in a remote cluster for as long as its system namespace names this control plane: reading a cluster
  * gives no right to write to it.
+ *
+ * @param duties Told whether other control planes may act there too; begun anew when that changes.
  */
 export async function whileConsented(
   options: RemoteConsentOptions,
   signal: AbortSignal,
-  duties: (signal: AbortSignal) => Promise<void>,
+  duties: (signal: AbortSignal, consent: Exclude<RemoteConsent, 'none'>) => Promise<void>,
 ): Promise<void> {
   const { clusterId, client, systemNamespace, controlPlaneCluster, clock, random, log } = options;
   const informer = createInformer<Namespace>({
@@ -36,24 +41,27 @@ export async function whileConsented(
     clock,
     random,
   });
-  let current: AbortController | undefined;
+  let current: { readonly consent: Exclude<RemoteConsent, 'none'>; readonly stop: AbortController } | undefined;
   let running: Promise<void> = Promise.resolve();
   const decide = (namespace: Namespace | undefined): void => {
-    const consents = namespace !== undefined && hasConsent(namespace, controlPlaneCluster);
-    if (consents && current === undefined) {
-      const begun = new AbortController();
-      current = begun;
-      running = running.then(() => duties(AbortSignal.any([signal, begun.signal])));
-    } else if (!consents && current !== undefined) {
-      log.info('The remote cluster no longer names this control plane; its duties there end', { cluster: clusterId });
-      current.abort();
-      current = undefined;
-    } else if (!consents) {
+    const consent = namespace === undefined ? 'none' : readConsent(namespace, controlPlaneCluster);
+    if (current?.consent === consent) return;
+    current?.stop.abort();
+    if (consent !== 'none') {
+      const stop = new AbortController();
+      current = { consent, stop };
+      running = running.then(() => duties(AbortSignal.any([signal, stop.signal]), consent));
+      return;
+    }
+    if (current === undefined) {
       log.info('The remote cluster does not name this control plane; nothing is written there', {
         cluster: clusterId,
         annotation: CONTROL_PLANE_CLUSTERS_ANNOTATION,
       });
+    } else {
+      log.info('The remote cluster no longer names this control plane; its duties there end', { cluster: clusterId });
     }
+    current = undefined;
   };
   informer.subscribe({
     onAdd: decide,
@@ -65,12 +73,16 @@ export async function whileConsented(
   });
   await informer.start(signal);
   await untilAborted(signal);
-  current?.abort();
+  current?.stop.abort();
   await running;
 }
 
-/** Whether a system namespace names a control plane. */
-export function hasConsent({ metadata }: Namespace, controlPlaneCluster: string): boolean {
-  const named = (metadata.annotations?.[CONTROL_PLANE_CLUSTERS_ANNOTATION] ?? '').split(',').map((id) => id.trim());
-  return named.includes('*') || named.includes(controlPlaneCluster);
+/** Reads from a system namespace whether it names a control plane, and others beside it. */
+export function readConsent({ metadata }: Namespace, controlPlaneCluster: string): RemoteConsent {
+  const named = (metadata.annotations?.[CONTROL_PLANE_CLUSTERS_ANNOTATION] ?? '')
+    .split(',')
+    .map((id) => id.trim())
+    .filter((id) => id !== '');
+  if (!named.includes('*') && !named.includes(controlPlaneCluster)) return 'none';
+  return named.every((id) => id === controlPlaneCluster) ? 'sole' : 'shared';
 }

@@ -23,6 +23,10 @@ export const INJECTION_WEBHOOK = 'istio-sidecar-injector';
 export const ROOT_CERTIFICATE_MAP = 'istio-ca-root-cert';
 /** EndpointSlice in a remote cluster with the control plane's address. */
 export const REMOTE_DISCOVERY_SLICE = 'istiod-remote';
+/** Lease by which one control plane at a time looks after the namespaces of a cluster; by Istio's name. */
+export const NAMESPACE_LEASE = 'istio-namespace-controller-election';
+/** Lease by which one control plane at a time looks after the sidecar webhook of a remote cluster, and its own address there. */
+export const REMOTE_WEBHOOK_LEASE = 'istio-remote-webhook-election';
 
 const LABELS: Readonly<Record<string, string>> = { app: 'istiod', istio: 'pilot', 'istio.io/rev': 'default' };
 

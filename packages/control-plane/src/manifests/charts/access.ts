@@ -1,5 +1,11 @@
 import { KINDS } from '@meltemi/api';
-import { READER_SERVICE_ACCOUNT, REMOTE_DISCOVERY_SLICE, ROOT_CERTIFICATE_MAP } from '../manifest-object.ts';
+import {
+  NAMESPACE_LEASE,
+  READER_SERVICE_ACCOUNT,
+  REMOTE_DISCOVERY_SLICE,
+  REMOTE_WEBHOOK_LEASE,
+  ROOT_CERTIFICATE_MAP,
+} from '../manifest-object.ts';
 import {
   type Expression,
   given,
@@ -159,6 +165,14 @@ export function readerAccessNodes(): readonly Node[] {
           resources: ['endpointslices'],
           resourceNames: [text(REMOTE_DISCOVERY_SLICE, include('suffix'))],
           verbs: ['patch'],
+        },
+        // Which of several control planes acts here; names of what is created cannot be limited.
+        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+        {
+          apiGroups: ['coordination.k8s.io'],
+          resources: ['leases'],
+          resourceNames: [NAMESPACE_LEASE, text(REMOTE_WEBHOOK_LEASE, include('suffix'))],
+          verbs: ['get', 'update'],
         },
       ],
     }),
