@@ -147,8 +147,7 @@ export async function setDefaultWebhooksActive(client: KubeClient, isActive: boo
   const configuration = revisions.get('default');
   if (configuration === undefined) return;
   const { webhooks = [], metadata } = configuration;
-  const namespace = webhooks[0]?.clientConfig.service?.namespace ?? 'istio-system';
-  const selectors = defaultNamespaceSelectors(namespace);
+  const selectors = defaultNamespaceSelectors();
   const body = webhooks.flatMap(({ name }, index) => {
     const selector = isActive ? selectors.get(name) : DEACTIVATED_SELECTOR;
     if (selector === undefined) return [];

@@ -1,6 +1,6 @@
 import { CONTROL_PLANE_CHART } from './charts/control-plane-chart.ts';
 import { TAG_CHART } from './charts/tag-chart.ts';
-import type { ManifestObject } from './manifest-object.ts';
+import { type ManifestObject, SYSTEM_NAMESPACE } from './manifest-object.ts';
 import { renderChart } from './template/evaluate.ts';
 import type { JsonMap } from './template/values-table.ts';
 
@@ -38,9 +38,13 @@ export function tagManifests(options: TagManifestOptions): readonly ManifestObje
 }
 
 /** Which namespaces each of the default revision's webhooks is for, by the webhook's name. */
-export function defaultNamespaceSelectors(namespace: string): ReadonlyMap<string, unknown> {
+export function defaultNamespaceSelectors(): ReadonlyMap<string, unknown> {
   const values = { sidecarInjectorWebhook: { enableNamespacesByDefault: true } };
-  const { objects } = renderChart(CONTROL_PLANE_CHART, { namespace, releaseName: 'istiod', values: [values] });
+  const { objects } = renderChart(CONTROL_PLANE_CHART, {
+    namespace: SYSTEM_NAMESPACE,
+    releaseName: 'istiod',
+    values: [values],
+  });
   const webhooks = objects
     .filter(({ kind }) => kind === 'MutatingWebhookConfiguration')
     // The chart's own configuration.

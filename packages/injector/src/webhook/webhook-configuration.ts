@@ -13,7 +13,7 @@ const NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name';
 export interface WebhookConfigurationOptions {
   /** @default 'default' */
   readonly revision?: string;
-  /** Namespace of the control plane, whose own pods are never injected. @default 'istio-system' */
+  /** Namespace of the control plane. @default 'istio-system' */
   readonly systemNamespace?: string;
   /** Injects every pod of namespaces that say nothing, unless the pod refuses. @default false */
   readonly enableNamespacesByDefault?: boolean;
@@ -92,10 +92,8 @@ function createWebhookBuilder(
     name: `${prefix}.${WEBHOOK_NAME_SUFFIX}`,
     clientConfig: { service, ...caBundle },
     rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
-    namespaceSelector: select([
-      ...namespaces,
-      { key: NAMESPACE_NAME_LABEL, operator: 'NotIn', values: [systemNamespace] },
-    ]),
+    // The control plane's own namespace is no exception, since gateways run there; its own pods refuse by their label.
+    namespaceSelector: select(namespaces),
     objectSelector: select(objects),
     failurePolicy: 'Fail',
     reinvocationPolicy,

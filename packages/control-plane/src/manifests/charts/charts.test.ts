@@ -97,6 +97,18 @@ test('enableNamespacesByDefault adds the webhook for namespaces without labels, 
   assert.match(JSON.stringify(webhooks[4]?.namespaceSelector), /kube-system.*local-path-storage/);
 });
 
+test('pods of the control plane ask for no sidecar, pods of gateways do: both may be in the system namespace', () => {
+  const wishes = CHARTS.flatMap(({ name }) => {
+    const values = name === 'remote' ? { global: { multiCluster: { clusterName: 'c2' } } } : {};
+    return render(name, values).objects.flatMap((object): readonly (readonly [string, string | undefined])[] => {
+      if (object.kind !== 'Deployment') return [];
+      const { template } = object['spec'] as { readonly template: Pick<ManifestObject, 'metadata'> };
+      return [[name, template.metadata.labels?.['sidecar.istio.io/inject']]];
+    });
+  });
+  assert.deepEqual(Object.fromEntries(wishes), { 'control-plane': 'false', gateway: 'true' });
+});
+
 test('two revisions share no object', () => {
   const names = (revision: string): readonly string[] =>
     render('control-plane', { revision }).objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);

@@ -5,7 +5,6 @@ import {
   type Condition,
   type Expression,
   include,
-  NAMESPACE,
   type Node,
   type NodeMap,
   value,
@@ -75,8 +74,8 @@ function build(parts: InjectionWebhookParts, selectors: Readonly<Record<string, 
     name: `${prefix}.${WEBHOOK_NAME_SUFFIX}`,
     clientConfig: parts.clientConfig,
     rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
-    // The control plane's own pods never wait for itself.
-    namespaceSelector: { matchExpressions: [...namespaces, notIn(NAMESPACE_NAME_LABEL, NAMESPACE)] },
+    // The control plane's own namespace is no exception, since gateways run there; its own pods refuse by their label.
+    namespaceSelector: { matchExpressions: namespaces },
     objectSelector: { matchExpressions: objects },
     failurePolicy: 'Fail',
     reinvocationPolicy: parts.reinvocationPolicy,
