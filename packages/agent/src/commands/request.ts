@@ -2,9 +2,6 @@ import { request } from 'node:http';
 import { parseArgs } from 'node:util';
 import { type Command, EXIT } from './command-context.ts';
 
-/** Ports of the agent and its proxy that may be asked. */
-const PORTS: readonly number[] = [15000, 15004, 15020, 15021];
-
 /** `request METHOD PATH [BODY]`: asks the proxy's admin port, or another port of the sidecar, and prints the answer as it is. */
 export const runRequest: Command = async ({ args, env, print, printError }) => {
   const { values, positionals } = parseArgs({
@@ -14,9 +11,9 @@ export const runRequest: Command = async ({ args, env, print, printError }) => {
     strict: false,
   });
   const [method, path, body] = positionals;
-  const port = Number(values['debug-port']);
-  if (method === undefined || path === undefined || !PORTS.includes(port)) {
-    printError(`Usage: pilot-agent request [--debug-port ${PORTS.join('|')}] METHOD PATH [BODY]`);
+  const port = parsePort(values['debug-port']);
+  if (method === undefined || path === undefined || port === undefined) {
+    printError('Usage: pilot-agent request [--debug-port PORT] METHOD PATH [BODY]; PORT is from 1 to 65535');
     return EXIT.usage;
   }
   const host = env['MELTEMI_POD_ADDRESS'] ?? '127.0.0.1';
@@ -30,6 +27,12 @@ export const runRequest: Command = async ({ args, env, print, printError }) => {
   }
   return EXIT.failed;
 };
+
+/** Any port: an annotation of the pod may put the status port anywhere. */
+function parsePort(text: unknown): number | undefined {
+  const port = typeof text === 'string' && /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return port >= 1 && port <= 65_535 ? port : undefined;
+}
 
 function send(
   { host, port }: { readonly host: string; readonly port: number },
