@@ -19,9 +19,11 @@ export { ValueError } from './template-error.ts';
 export {
   FIELD,
   isMap,
+  isStruct,
   isTrue,
   printValue,
   type StructValue,
+  sizeInSteps,
   sortedEntries,
   type TemplateValue,
   toJson,

@@ -100,7 +100,10 @@ function modeOf(policy: unknown): unknown {
   return typeof policy === 'object' && policy !== null && 'mode' in policy ? policy.mode : undefined;
 }
 
-/** The installation's values over those that templates of Istio count on and that are settled otherwise here. */
+/**
+ * The installation's values over those that templates of Istio count on and that are settled otherwise here: a copy, as
+ * `set`, `unset` and `merge` change what they are given, and no template may change what the next pod gets.
+ */
 function buildValues(config: InjectorConfig): object {
   const { capture, readiness, resources } = config;
   const fallback = {
@@ -156,5 +159,5 @@ function buildValues(config: InjectorConfig): object {
     gateways: { seccompProfile: {}, securityContext: {} },
     sidecarInjectorWebhook: { rewriteAppHTTPProbe: config.rewriteProbes },
   };
-  return mergeOverlay(fallback, config.values);
+  return structuredClone(mergeOverlay(fallback, config.values));
 }

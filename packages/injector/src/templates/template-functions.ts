@@ -1,13 +1,16 @@
 import { parseDurationMs } from '@meltemi/base';
 import { stringify } from 'yaml';
 import {
+  type CallContext,
   define,
   FIELD,
   type FunctionTable,
   isMap,
+  isStruct,
   printValue,
   SPRIG_FUNCTIONS,
   type StructValue,
+  sizeInSteps,
   sortedEntries,
   type TemplateFunction,
   type TemplateValue,
@@ -16,6 +19,8 @@ import {
   ValueError,
 } from '../go-template/index.ts';
 import { PROXY_CONTAINER_NAME } from '../sidecar/sidecar-input.ts';
+
+type Spend = CallContext['spend'];
 
 /** Name and port numbers of one container, as structs give them. */
 function portsOf(container: TemplateValue): readonly string[] {
@@ -100,27 +105,36 @@ function toText(map: object, key: string): string {
 }
 
 /** JSON with members in the order they have. */
-function structToJson(value: TemplateValue): string {
-  return value === null
-    ? '{}'
-    : JSON.stringify(isMap(value) ? toJson(value) : value, (_key, member: unknown) =>
-        typeof member === 'bigint' ? Number(member) : member,
-      );
+function structToJson(value: TemplateValue, spend: Spend): string {
+  if (value === null) return '{}';
+  spendOnMembers(value, spend);
+  return JSON.stringify(isMap(value) ? toJson(value) : value, (_key, member: unknown) =>
+    typeof member === 'bigint' ? Number(member) : member,
+  );
+}
+
+/** Lists that share their parts have far more members than the steps that made them: each counts wherever it is seen. */
+function spendOnMembers(value: TemplateValue, spend: Spend): void {
+  spend(1 + (typeof value === 'string' ? sizeInSteps(value) : 0));
+  if (isStruct(value)) spendOnMembers(value.toJSON(), spend);
+  else if (Array.isArray(value)) for (const item of value) spendOnMembers(item, spend);
+  else if (isMap(value)) for (const [, member] of sortedEntries(value)) spendOnMembers(member, spend);
 }
 
 function toYaml(value: TemplateValue): string {
   return stringify(toJson(value), { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
-function omitNil(value: TemplateValue): TemplateValue {
+function omitNil(value: TemplateValue, spend: Spend): TemplateValue {
+  spend(1);
   if (Array.isArray(value))
     return nonEmpty(
-      value.map(omitNil).filter((item) => item !== null),
+      value.map((item) => omitNil(item, spend)).filter((item) => item !== null),
       value.length,
     );
   if (!isMap(value)) return value ?? null;
   const kept = sortedEntries(value).flatMap(([key, member]) => {
-    const clean = omitNil(member);
+    const clean = omitNil(member, spend);
     return clean === null ? [] : [[key, clean] as const];
   });
   return nonEmpty(Object.fromEntries(kept), sortedEntries(value).length);
@@ -170,8 +184,8 @@ export const TEMPLATE_FUNCTIONS: FunctionTable = new Map<string, TemplateFunctio
   ['toJSON', define('any', (_context, value: TemplateValue) => (value === null ? '{}' : toGoJson(value)))],
   ['toJsonMap', define('...any', (_context, ...maps: TemplateValue[]) => toGoJson(mergeMaps(maps)))],
   ['fromJSON', define('string', (_context, text: string) => fromJson(text))],
-  ['structToJSON', define('any', (_context, value: TemplateValue) => structToJson(value))],
-  ['protoToJSON', define('any', (_context, value: TemplateValue) => structToJson(value))],
+  ['structToJSON', define('any', ({ spend }, value: TemplateValue) => structToJson(value, spend))],
+  ['protoToJSON', define('any', ({ spend }, value: TemplateValue) => structToJson(value, spend))],
   [
     'includeInboundPorts',
     define('any', (_context, containers: TemplateValue) => containerPorts(containers, () => true)),
@@ -210,7 +224,7 @@ export const TEMPLATE_FUNCTIONS: FunctionTable = new Map<string, TemplateFunctio
       (_context, map: object, ...keys: string[]) => new Map([...textMap(map)].filter(([key]) => !keys.includes(key))),
     ),
   ],
-  ['omitNil', define('any', (_context, value: TemplateValue) => omitNil(value))],
+  ['omitNil', define('any', ({ spend }, value: TemplateValue) => omitNil(value, spend))],
   [
     'otelResourceAttributes',
     define(

@@ -163,9 +163,30 @@ test('a template that fails refuses the pod, with template, line and action', ()
     ['spec: { containers: { name: x } }', /template t: spec\.containers must be a list of objects with a name/],
     ['just text', /template t gives string; it must give metadata and spec/],
     ['{{ range 9999999 }}{{ end }}', /takes more than 500000 steps/],
+    ...['omitNil', 'structToJSON', 'protoToJSON'].map((name): [string, RegExp] => [
+      `{{ $a := list 1 }}{{ range 22 }}{{ $a = list $a $a }}{{ end }}{{ $b := ${name} $a }}`,
+      /takes more than 500000 steps/,
+    ]),
   ];
   for (const [source, expected] of table)
     assert.match(refusal(named('t'), templatesOf({ templates: { t: source } })), expected);
+});
+
+test('what a template changes in the values does not reach the next pod', () => {
+  const source = `
+    {{- $_ := set .Values.global.proxy.resources "limits" (dict "cpu" "9") }}
+    {{- $_ = unset .Values.global.proxy.resources.requests "cpu" }}
+    {{- $_ = set .Values.mine "late" "1" }}
+    metadata: { labels: { cpu: "{{ .Values.global.proxy.resources.limits.cpu }}" } }`;
+  const config = {
+    ...templatesOf({ templates: { t: source } }),
+    resources: { requests: { cpu: '10m' } },
+    values: { mine: { early: '1' } },
+  };
+  const before = structuredClone([config.resources, config.values]);
+  assert.equal(inject(named('sidecar,t'), config).metadata.labels?.['cpu'], '9');
+  assert.deepEqual(proxyOf(inject(POD, config)).resources, { requests: { cpu: '10m' } });
+  assert.deepEqual([config.resources, config.values], before);
 });
 
 test('a configuration with a template that cannot be parsed, or a name that does not exist, is not taken', () => {
