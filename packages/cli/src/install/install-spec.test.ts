@@ -37,6 +37,23 @@ test('the last source wins, and the profile lies below all of them', () => {
   assert.deepEqual(names(demo, 'HorizontalPodAutoscaler'), []);
 });
 
+test('enabled is true or false; what only looks like it is refused, whichever component it is for', () => {
+  for (const component of ['base', 'pilot', 'istiodRemote']) {
+    assert.throws(
+      () => plan({ components: { [component]: { enabled: 'true' } } }),
+      new RegExp(`components\\.${component}\\.enabled: needs true or false, .*, not "true"`),
+    );
+  }
+  for (const kind of ['ingressGateways', 'egressGateways']) {
+    assert.throws(
+      () => plan({ components: { [kind]: [{ name: 'a', enabled: 'false' }] } }),
+      new RegExp(`${kind}\\[0\\]\\.enabled: needs true or false, .*, not "false"`),
+    );
+  }
+  assert.throws(() => plan(parseSetFlag('components.base.enabled=True')), /enabled: needs true or false, .*not "True"/);
+  assert.deepEqual(names(plan(parseSetFlag('components.base.enabled=false')), 'CustomResourceDefinition'), []);
+});
+
 test('every profile can be rendered, and says what it has', () => {
   assert.deepEqual(names(plan({}), 'Deployment'), ['istio-system/istiod']);
   assert.deepEqual(names(plan({ profile: 'minimal' }), 'HorizontalPodAutoscaler'), ['istio-system/istiod']);

@@ -133,7 +133,7 @@ function textOf(parent: JsonMap, name: string): string | undefined {
   return typeof json === 'string' ? json : undefined;
 }
 
-type Shape = 'text' | 'map' | 'free' | readonly Fields[] | Fields;
+type Shape = 'text' | 'switch' | 'map' | 'free' | readonly Fields[] | Fields;
 interface Fields {
   readonly [name: string]: Shape;
 }
@@ -141,7 +141,7 @@ interface Fields {
 const GATEWAY_FIELDS: Fields = {
   name: 'text',
   namespace: 'text',
-  enabled: 'free',
+  enabled: 'switch',
   label: 'map',
   k8s: {
     replicaCount: 'free',
@@ -163,16 +163,16 @@ const SPEC_FIELDS: Fields = {
   meshConfig: 'map',
   values: 'map',
   components: {
-    base: { enabled: 'free' },
+    base: { enabled: 'switch' },
     pilot: {
-      enabled: 'free',
+      enabled: 'switch',
       k8s: {
         ...Object.fromEntries(COPIED_FIELDS.map((name) => [name, 'free' as const])),
         env: 'free',
         hpaSpec: { minReplicas: 'free', maxReplicas: 'free' },
       },
     },
-    istiodRemote: { enabled: 'free' },
+    istiodRemote: { enabled: 'switch' },
     ingressGateways: [GATEWAY_FIELDS],
     egressGateways: [GATEWAY_FIELDS],
   },
@@ -196,6 +196,10 @@ function findFaults(map: JsonMap, fields: Fields, path: string): readonly string
     if (shape === 'free' || json === null) return [];
     if (shape === 'text')
       return typeof json === 'string' ? [] : [`${at}: needs a text, not ${JSON.stringify(json)}; put it in quotes`];
+    if (shape === 'switch')
+      return typeof json === 'boolean'
+        ? []
+        : [`${at}: needs true or false, in small letters and without quotes, not ${JSON.stringify(json)}`];
     if (Array.isArray(shape)) {
       if (!Array.isArray(json)) return [`${at}: needs a list`];
       return (json as readonly Json[]).flatMap((item, index) =>
