@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { ManifestObject } from '@meltemi/control-plane';
 import type { CommandContext } from '../session.ts';
 import type { InstallFlags } from './install-flags.ts';
 import { plannedObjects } from './install-plan.ts';
@@ -17,11 +18,18 @@ function write(name: string, text: string): string {
   return file;
 }
 
-async function read(flags: InstallFlags): Promise<{ readonly kinds: readonly string[]; readonly warnings: string }> {
+interface ReadPlan {
+  readonly objects: readonly ManifestObject[];
+  readonly kinds: readonly string[];
+  readonly warnings: string;
+}
+
+async function read(flags: InstallFlags): Promise<ReadPlan> {
   let warnings = '';
   const terminal = { err: (text: string) => void (warnings += text), colour: false };
   const plan = await readPlan({ terminal } as unknown as CommandContext, flags);
-  return { kinds: plannedObjects(plan).map(({ kind, metadata }) => `${kind} ${metadata.name}`), warnings };
+  const objects = plannedObjects(plan);
+  return { objects, kinds: objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`), warnings };
 }
 
 test('files that are no IstioOperator are refused, naming file and fault', async () => {
@@ -48,4 +56,14 @@ test('values of old charts lie below files and --set, and bring their own object
   assert.ok(kinds.includes('Deployment istiod'));
   assert.ok(!kinds.includes('HorizontalPodAutoscaler istiod'));
   assert.match(warnings, /Warning: mixer: has no equivalent/);
+});
+
+test("objects of old values go to the plan's namespace, whichever source names it", async () => {
+  const legacyValues = write('mtls.yaml', 'global: { mtls: { enabled: true } }\n');
+  const operator = write('mesh.yaml', 'kind: IstioOperator\nspec: { namespace: mesh }\n');
+  for (const flags of [{ filename: [operator] }, { set: ['namespace=mesh'] }, { namespace: 'mesh' }]) {
+    const { objects } = await read({ legacyValues, ...flags });
+    const peer = objects.find(({ kind }) => kind === 'PeerAuthentication');
+    assert.equal(peer?.metadata.namespace, 'mesh');
+  }
 });

@@ -1,13 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '@meltemi/base';
-import {
-  isJsonMap,
-  type Json,
-  type JsonMap,
-  SYSTEM_NAMESPACE,
-  type TranslatedValues,
-  translateLegacyValues,
-} from '@meltemi/control-plane';
+import { isJsonMap, type Json, type JsonMap, SYSTEM_NAMESPACE, translateLegacyValues } from '@meltemi/control-plane';
 import { parseAllDocuments } from 'yaml';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { CommandContext } from '../session.ts';
@@ -21,10 +14,12 @@ const MAX_ALIAS_COUNT = 100;
 /** What the flags ask for, rendered; its warnings are printed. @throws CommandError usage or unreadable. */
 export async function readPlan(context: CommandContext, flags: InstallFlags): Promise<InstallPlan> {
   const sources: SpecSource[] = [];
-  const legacy = await readLegacyValues(context, flags);
-  if (legacy !== undefined) {
-    const profile = legacy.isRemote ? { profile: 'remote' } : {};
-    sources.push({ origin: flags.legacyValues ?? '', spec: { ...profile, values: legacy.values } });
+  const legacyValues = await readLegacyValues(context, flags);
+  if (legacyValues !== undefined) {
+    // Neither depends on the namespace, which only all sources together tell.
+    const { isRemote, values } = translateLegacyValues(legacyValues, SYSTEM_NAMESPACE);
+    const profile = isRemote ? { profile: 'remote' } : {};
+    sources.push({ origin: flags.legacyValues ?? '', spec: { ...profile, values } });
   }
   for (const file of flags.filename ?? [])
     sources.push({ origin: file === '-' ? 'stdin' : file, spec: await readOperatorFile(context, file) });
@@ -32,16 +27,18 @@ export async function readPlan(context: CommandContext, flags: InstallFlags): Pr
   if (flags.revision !== undefined) sources.push({ origin: '--revision', spec: { revision: flags.revision } });
   // The namespace of other commands' objects; of an installation it is the control plane's.
   if (flags.namespace !== undefined) sources.push({ origin: '--namespace', spec: { namespace: flags.namespace } });
-  const plan = planInstallation(readInstallSpec(sources), legacy?.objects);
+  const spec = readInstallSpec(sources);
+  const legacy = legacyValues === undefined ? undefined : translateLegacyValues(legacyValues, spec.namespace);
+  const plan = planInstallation(spec, legacy?.objects);
   for (const warning of [...(legacy?.warnings ?? []), ...plan.warnings]) warn(context, warning);
   return plan;
 }
 
-async function readLegacyValues(context: CommandContext, flags: InstallFlags): Promise<TranslatedValues | undefined> {
+async function readLegacyValues(context: CommandContext, flags: InstallFlags): Promise<JsonMap | undefined> {
   if (flags.legacyValues === undefined) return undefined;
   const values = await readDocument(context, flags.legacyValues);
   if (!isJsonMap(values)) throw unreadable(flags.legacyValues, 'it needs a map of values');
-  return translateLegacyValues(values, flags.namespace ?? SYSTEM_NAMESPACE);
+  return values;
 }
 
 async function readOperatorFile(context: CommandContext, file: string): Promise<JsonMap> {
