@@ -7,6 +7,7 @@ import {
   type EndpointSlice,
   EVENTS,
   KubeError,
+  type KubeObject,
   LEASES,
   NAMESPACES,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
@@ -122,8 +123,10 @@ const CONFIGURATION: ValidatingWebhookConfiguration = {
   ],
 };
 
-const CALLED = new KubeError('admission webhook "rev.validation.istio.io" denied the request: as asked', {
-  statusCode: 422,
+const REFUSED = 'denied the request: annotation internal.istio.io/webhook-always-reject asks for a refusal';
+const CALLED = new KubeError(`admission webhook "rev.validation.istio.io" ${REFUSED}`, { statusCode: 422 });
+const FOREIGN = new KubeError('admission webhook "validate.kyverno.svc" denied the request: hosts', {
+  statusCode: 400,
 });
 const DOWN = new KubeError('failed calling webhook "rev.validation.istio.io": connection refused', { statusCode: 500 });
 
@@ -163,6 +166,69 @@ test('GALLEY-05 the webhook becomes binding once the API server has refused by i
   ]);
   stop.abort();
   await running;
+});
+
+test('What another webhook refuses proves nothing, and a proof holds for one configuration', async () => {
+  const client = new FakeKubeClient();
+  const validator = (name: string, operator: string) => ({
+    ...CONFIGURATION,
+    metadata: { ...CONFIGURATION.metadata, name },
+    webhooks: (CONFIGURATION.webhooks ?? []).slice(0, 1).map((webhook) => ({
+      ...webhook,
+      objectSelector: { matchExpressions: [{ key: 'istio.io/rev', operator }] },
+    })),
+  });
+  client.seed(
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
+    validator('of-revision', 'Exists'),
+    validator('of-all', 'DoesNotExist'),
+  );
+  const stop = new AbortController();
+  let answers: { labelled: KubeError; unlabelled: KubeError } = { labelled: FOREIGN, unlabelled: FOREIGN };
+  let tests = 0;
+  client.failWhen(({ verb, ref, object }) => {
+    if (verb !== 'create' || ref.plural !== 'virtualservices') return undefined;
+    tests += 1;
+    const { labels } = (object as KubeObject).metadata;
+    return labels === undefined ? answers.unlabelled : answers.labelled;
+  });
+  const running = keepValidationBundle(
+    { ...COMMON, client, revision: 'default', systemNamespace: 'istio-system', roots: rootSource('pem') },
+    stop.signal,
+  );
+  const policies = () =>
+    Object.fromEntries(
+      client
+        .objects(VALIDATING_WEBHOOK_CONFIGURATIONS)
+        .map(({ metadata, webhooks }) => [metadata.name, webhooks?.[0]?.failurePolicy]),
+    );
+  await eventually(() => assert.ok(tests >= 4), DEADLINE_MS, 5);
+  assert.deepEqual(policies(), { 'of-revision': 'Ignore', 'of-all': 'Ignore' });
+  answers = { labelled: CALLED, unlabelled: FOREIGN };
+  await eventually(() => assert.equal(policies()['of-revision'], 'Fail'), DEADLINE_MS, 5);
+  const before = tests;
+  await eventually(() => assert.ok(tests > before), DEADLINE_MS, 5);
+  assert.equal(policies()['of-all'], 'Ignore');
+  answers = { labelled: CALLED, unlabelled: CALLED };
+  await eventually(() => assert.equal(policies()['of-all'], 'Fail'), DEADLINE_MS, 5);
+  stop.abort();
+  await running;
+});
+
+test('buildBundlePatch leaves a URL with a certificate of the user alone, and renews what it wrote itself', () => {
+  const byUrl = (caBundle?: string): ValidatingWebhookConfiguration => ({
+    ...CONFIGURATION,
+    webhooks: (CONFIGURATION.webhooks ?? []).slice(0, 1).map((webhook) => ({
+      ...webhook,
+      clientConfig: { url: 'https://istiod.example.com/validate', ...(caBundle === undefined ? {} : { caBundle }) },
+    })),
+  });
+  const wanted = { rootPem: 'pem', failurePolicy: 'Fail' } as const;
+  assert.equal(buildBundlePatch(byUrl('dXNlcg=='), wanted), undefined);
+  const first = buildBundlePatch(byUrl(), wanted) as Required<ValidatingWebhookConfiguration>;
+  const written = { ...byUrl(), webhooks: first.webhooks, metadata: { ...CONFIGURATION.metadata, ...first.metadata } };
+  assert.equal(buildBundlePatch(written, wanted), undefined);
+  assert.notEqual(buildBundlePatch(written, { ...wanted, rootPem: 'new' }), undefined);
 });
 
 test('A control plane that begins anew lets configuration pass while a binding webhook is not reached', async () => {

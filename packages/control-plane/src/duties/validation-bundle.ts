@@ -1,4 +1,4 @@
-import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
+import { type Clock, type Log, messageOf, type Random, sha256Hex } from '@meltemi/base';
 import {
   createInformer,
   createWorkQueue,
@@ -7,6 +7,7 @@ import {
   type KubeClient,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
+  type Webhook,
 } from '@meltemi/kube';
 import { untilAborted } from '../until-aborted.ts';
 import type { RootSource } from './root-source.ts';
@@ -14,6 +15,11 @@ import { findSelfTestProblem } from './validation-self-test.ts';
 
 /** Webhooks whose name ends so are the control plane's; `rev.` or `namespace.` may stand before it. */
 const WEBHOOK_NAME_SUFFIX = 'validation.istio.io';
+/**
+ * Annotation of a configuration: digest of the certificate that the control plane has written to webhooks that go by
+ * URL. Without it nobody could tell that from one that a user has set, which stays.
+ */
+const WRITTEN_ANNOTATION = 'control-plane.meltemi.dev/ca-bundle-sha256';
 const RETRY = { baseMs: 100, maxMs: 60_000 };
 
 /** What {@link keepValidationBundle} works with. */
@@ -32,12 +38,12 @@ export interface ValidationBundleOptions {
 /**
  * Keeps the certificate that the API server verifies the validating webhook by up to date, until the signal aborts.
  *
- * The webhook becomes binding (`failurePolicy: Fail`) once the API server has been seen to refuse by it, and stays so:
+ * A configuration becomes binding (`failurePolicy: Fail`) once the API server has been seen to refuse by it, and stays so:
  * only a control plane that begins anew and finds that its webhook is not reached lets configuration pass meanwhile.
  */
 export async function keepValidationBundle(options: ValidationBundleOptions, signal: AbortSignal): Promise<void> {
   const { client, revision, roots, clock, random, log } = options;
-  let isProven = false;
+  const proven = new Set<string>();
   const informer = createInformer<ValidatingWebhookConfiguration>({
     client,
     ref: VALIDATING_WEBHOOK_CONFIGURATIONS,
@@ -61,18 +67,26 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
     }
   };
 
+  const findProblem = async (configuration: ValidatingWebhookConfiguration): Promise<string | undefined> => {
+    for (const webhook of ownWebhooks(configuration)) {
+      const problem = await findSelfTestProblem({ ...options, webhook }, signal);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+
   const reconcile = async (name: string): Promise<void> => {
-    if (signal.aborted || informer.store.get({ name })?.webhooks?.some(isOwn) !== true) return;
-    if (isProven) return void (await write(name, 'Fail'));
+    const configuration = informer.store.get({ name });
+    if (signal.aborted || configuration === undefined || ownWebhooks(configuration).length === 0) return;
+    if (proven.has(name)) return void (await write(name, 'Fail'));
     // First the certificate, without which the API server cannot call; a policy that is there stays for the moment.
     if (!(await write(name, undefined))) return;
-    const problem = await findSelfTestProblem(options, signal);
+    const problem = await findProblem(configuration);
     if (signal.aborted) return;
-    isProven = problem === undefined;
-    if (isProven) {
+    if (problem === undefined) {
+      proven.add(name);
       log.info('The API server refuses by the validating webhook; it is binding now', { name });
-      informer.store.list().forEach(add);
-      return;
+      return void (await write(name, 'Fail'));
     }
     await write(name, 'Ignore');
     throw new Error(problem);
@@ -97,7 +111,7 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
     backoff: RETRY,
   });
   const add = ({ metadata }: ValidatingWebhookConfiguration): void => queue.add(metadata.name);
-  informer.subscribe({ onAdd: add, onUpdate: add });
+  informer.subscribe({ onAdd: add, onUpdate: add, onDelete: ({ metadata }) => void proven.delete(metadata.name) });
   const stopFollowing = roots.onChange(() => informer.store.list().forEach(add));
   try {
     await informer.start(signal);
@@ -109,8 +123,13 @@ export async function keepValidationBundle(options: ValidationBundleOptions, sig
 
 type FailurePolicy = 'Fail' | 'Ignore';
 
-function isOwn({ name }: { readonly name: string }): boolean {
-  return name.endsWith(WEBHOOK_NAME_SUFFIX);
+/** The webhooks that the control plane looks after: its own, but for those whose certificate a user has set. */
+function ownWebhooks({ metadata, webhooks = [] }: ValidatingWebhookConfiguration): readonly Webhook[] {
+  const written = metadata.annotations?.[WRITTEN_ANNOTATION];
+  return webhooks.filter(({ name, clientConfig: { url, caBundle = '' } }) => {
+    const isSetByUser = url !== undefined && caBundle !== '' && sha256Hex(caBundle) !== written;
+    return name.endsWith(WEBHOOK_NAME_SUFFIX) && !isSetByUser;
+  });
 }
 
 /**
@@ -120,18 +139,20 @@ function isOwn({ name }: { readonly name: string }): boolean {
  * @returns `undefined` when nothing is to be done.
  */
 export function buildBundlePatch(
-  { metadata, webhooks = [] }: ValidatingWebhookConfiguration,
+  configuration: ValidatingWebhookConfiguration,
   wanted: { readonly rootPem: string; readonly failurePolicy: FailurePolicy | undefined },
 ): object | undefined {
+  const { metadata, webhooks = [] } = configuration;
   const caBundle = Buffer.from(wanted.rootPem).toString('base64');
   const policyOf = (present: string | undefined): string | undefined => wanted.failurePolicy ?? present;
-  const isComplete = webhooks.every(
-    ({ name, clientConfig, failurePolicy }) =>
-      !isOwn({ name }) || (clientConfig.caBundle === caBundle && failurePolicy === policyOf(failurePolicy)),
+  const own = ownWebhooks(configuration);
+  const isComplete = own.every(
+    ({ clientConfig, failurePolicy }) =>
+      clientConfig.caBundle === caBundle && failurePolicy === policyOf(failurePolicy),
   );
   if (isComplete) return undefined;
   const completed = webhooks.map((webhook) =>
-    isOwn(webhook)
+    own.includes(webhook)
       ? {
           ...webhook,
           clientConfig: { ...webhook.clientConfig, caBundle },
@@ -139,6 +160,8 @@ export function buildBundlePatch(
         }
       : webhook,
   );
+  const goesByUrl = own.some(({ clientConfig }) => clientConfig.url !== undefined);
+  const annotations = goesByUrl ? { annotations: { [WRITTEN_ANNOTATION]: sha256Hex(caBundle) } } : {};
   // A merge patch replaces the list as a whole, so it must be refused if somebody else changed it meanwhile.
-  return { metadata: { resourceVersion: metadata.resourceVersion }, webhooks: completed };
+  return { metadata: { resourceVersion: metadata.resourceVersion, ...annotations }, webhooks: completed };
 }

@@ -18,6 +18,9 @@ export interface ValidatingWebhookOptions {
 /** Marks an object that is refused whatever it holds: by it a control plane learns whether its webhook is called. */
 export const ALWAYS_REJECT_ANNOTATION = 'internal.istio.io/webhook-always-reject';
 
+/** Why such an object is refused: words that no other webhook answers with. */
+export const ALWAYS_REJECT_REASON: string = `annotation ${ALWAYS_REJECT_ANNOTATION} asks for a refusal`;
+
 /** Decides about one object: refuses what is invalid, warns of what is doubtful or has no effect yet. */
 export function admitConfig(request: AdmissionRequest, options: ValidatingWebhookOptions): AdmissionResponse {
   const { uid, operation } = request;
@@ -29,8 +32,7 @@ export function admitConfig(request: AdmissionRequest, options: ValidatingWebhoo
   };
   if (isSelfTest(request)) {
     // Not counted: nobody tried to configure anything.
-    const message = `annotation ${ALWAYS_REJECT_ANNOTATION} asks for a refusal`;
-    return { uid, allowed: false, status: { code: 422, reason: 'Invalid', message } };
+    return { uid, allowed: false, status: { code: 422, reason: 'Invalid', message: ALWAYS_REJECT_REASON } };
   }
   const { object, findings } = validateObject(withNamespace(request), { checkRegex: checkRe2 });
   const warnings = findings.filter((finding) => finding.severity === 'warning').map(formatFinding);
