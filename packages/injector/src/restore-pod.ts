@@ -1,6 +1,7 @@
 import type { Container, Pod } from '@meltemi/kube';
-import { type ApplicationProbe, restoreProbes } from './sidecar/probe-rewrite.ts';
-import { restoreScrapeAnnotations, type SavedScrape } from './sidecar/prometheus-merge.ts';
+import { parseOverrides, parseSavedProbes, parseSavedScrape, parseStatus } from './saved-state.ts';
+import { restoreProbes } from './sidecar/probe-rewrite.ts';
+import { restoreScrapeAnnotations } from './sidecar/prometheus-merge.ts';
 import { PROXY_CONTAINER_NAME } from './sidecar/sidecar-input.ts';
 
 /** The annotation in which injection keeps what it added. */
@@ -17,12 +18,6 @@ export interface InjectionStatus {
   readonly revision: string;
 }
 
-/** The pod's own containers of names that templates have too. */
-export interface ContainerOverrides {
-  readonly containers?: readonly Container[];
-  readonly initContainers?: readonly Container[];
-}
-
 /**
  * The pod as its owner made it: takes out what an earlier injection added, and puts back what it changed. A pod that was
  * not injected is returned as it is.
@@ -33,24 +28,12 @@ export function restorePod(pod: Pod): Pod {
   const { annotations = {} } = pod.metadata;
   const status = parseStatus(annotations[STATUS_ANNOTATION]);
   if (status === undefined) return withoutForeignOverrides(pod);
-  const overrides = parseObject<ContainerOverrides>(annotations[OVERRIDES_ANNOTATION]) ?? {};
+  const overrides = parseOverrides(annotations[OVERRIDES_ANNOTATION]);
   const { containers, initContainers = [], volumes, imagePullSecrets } = pod.spec;
   const saved = readSavedEnv([...containers, ...initContainers]);
-  const probes = parseObject<Readonly<Record<string, ApplicationProbe>>>(saved.get('ISTIO_KUBE_APP_PROBERS')) ?? {};
-  const scrape = parseObject<SavedScrape>(saved.get('ISTIO_PROMETHEUS_ANNOTATIONS'));
-  const restore = (
-    list: readonly Container[],
-    names: readonly string[] | null,
-    own: readonly Container[],
-  ): readonly Container[] =>
-    restoreProbes(
-      list.flatMap((container) => {
-        const original = own.find(({ name }) => name === container.name);
-        if (original !== undefined) return [original];
-        return names?.includes(container.name) === true ? [] : [container];
-      }),
-      probes,
-    );
+  const probes = parseSavedProbes(saved.get('ISTIO_KUBE_APP_PROBERS'));
+  const scrape = parseSavedScrape(saved.get('ISTIO_PROMETHEUS_ANNOTATIONS'));
+  const init = restoreContainers(initContainers, status.initContainers, overrides.initContainers);
   const { [STATUS_ANNOTATION]: _status, [OVERRIDES_ANNOTATION]: _overrides, ...others } = annotations;
   return {
     ...pod,
@@ -58,14 +41,28 @@ export function restorePod(pod: Pod): Pod {
     spec: {
       ...pod.spec,
       containers: withMissing(
-        restore(containers, status.containers, overrides.containers ?? []),
-        overrides.containers ?? [],
+        restoreProbes(restoreContainers(containers, status.containers, overrides.containers), probes),
+        overrides.containers,
       ),
-      ...unlessEmpty('initContainers', restore(initContainers, status.initContainers, overrides.initContainers ?? [])),
+      ...unlessEmpty('initContainers', restoreProbes(init, probes)),
       ...unlessEmpty('volumes', (volumes ?? []).filter(isNotNamed(status.volumes))),
       ...unlessEmpty('imagePullSecrets', (imagePullSecrets ?? []).filter(isNotNamed(status.imagePullSecrets))),
     },
   };
+}
+
+/** Puts back the pod's own containers, and takes out those that injection added. */
+function restoreContainers(
+  list: readonly Container[],
+  added: ReadonlySet<string>,
+  own: readonly Container[],
+): readonly Container[] {
+  const originals = new Map(own.map((container) => [container.name, container]));
+  return list.flatMap((container) => {
+    const original = originals.get(container.name);
+    if (original !== undefined) return [original];
+    return added.has(container.name) ? [] : [container];
+  });
 }
 
 /** Overrides are what an injection kept: with a pod that was not injected, say a copy of another, they mean nothing. */
@@ -78,45 +75,17 @@ function withoutForeignOverrides(pod: Pod): Pod {
 
 /** A native sidecar stood among the init containers; the container it came from belongs among the others. */
 function withMissing(containers: readonly Container[], own: readonly Container[]): readonly Container[] {
-  const missing = own.filter(({ name }) => !containers.some((container) => container.name === name));
-  return [...containers, ...missing];
+  const present = new Set(containers.map(({ name }) => name));
+  return [...containers, ...own.filter(({ name }) => !present.has(name))];
 }
 
-function isNotNamed(names: readonly string[] | null): (part: { readonly name: string }) => boolean {
-  return ({ name }) => names?.includes(name) !== true;
+function isNotNamed(names: ReadonlySet<string>): (part: { readonly name: string }) => boolean {
+  return ({ name }) => !names.has(name);
 }
 
 /** A list that injection made is absent again once nothing is left in it. */
 function unlessEmpty(name: string, list: readonly unknown[]): Readonly<Record<string, unknown>> {
   return { [name]: list.length === 0 ? undefined : list };
-}
-
-/** Reads the annotation; text that is not a status counts as none. */
-function parseStatus(text: string | undefined): InjectionStatus | undefined {
-  const status = parseObject<Readonly<Record<string, unknown>>>(text);
-  if (status === undefined) return undefined;
-  const names = (field: string): readonly string[] => {
-    const value = status[field];
-    return Array.isArray(value) ? value.map(String) : [];
-  };
-  return {
-    initContainers: names('initContainers'),
-    containers: names('containers'),
-    volumes: names('volumes'),
-    imagePullSecrets: names('imagePullSecrets'),
-    revision: '',
-  };
-}
-
-/** What injection wrote; anything else counts as nothing. */
-function parseObject<Shape extends object>(text: string | undefined): Shape | undefined {
-  if (text === undefined) return undefined;
-  try {
-    const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as Shape) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Values that an earlier injection kept in the sidecar's environment. */

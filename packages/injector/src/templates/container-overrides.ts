@@ -1,5 +1,5 @@
 import type { Container, Pod } from '@meltemi/kube';
-import type { ContainerOverrides } from '../restore-pod.ts';
+import type { ContainerOverrides } from '../saved-state.ts';
 import { INIT_CONTAINER_NAME, VALIDATION_CONTAINER_NAME } from '../sidecar/capture-container.ts';
 import { PROXY_CONTAINER_NAME } from '../sidecar/sidecar-input.ts';
 import { mergeOverlay, type PodOverlay } from './pod-overlay.ts';
