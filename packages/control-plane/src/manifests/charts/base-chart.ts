@@ -1,10 +1,10 @@
 import { crds } from '@meltemi/api';
 import { READER_SERVICE_ACCOUNT } from '../manifest-object.ts';
 import type { Chart } from '../template/chart.ts';
-import { NAMESPACE, type NodeMap, text, value, when } from '../template/node.ts';
+import { include, NAMESPACE, type NodeMap, text, value, when } from '../template/node.ts';
 import { DEFAULT_VALIDATOR } from './access.ts';
-import { ISTIO_NAMESPACE_VALUE, NAMESPACE_REFUSAL, REVISION_PATTERN } from './shared.ts';
-import { OBJECTS_OF_ALL, validationConfiguration } from './webhooks.ts';
+import { ISTIO_NAMESPACE_VALUE, NAMESPACE_REFUSAL, REVISION_PATTERN, VALIDATION_ADDRESS_VALUES } from './shared.ts';
+import { OBJECTS_OF_ALL, validationAddress, validationConfiguration } from './webhooks.ts';
 
 /** Definitions outlive the chart: with them would go everybody's configuration. */
 function keptDefinition(definition: NodeMap): NodeMap {
@@ -29,16 +29,7 @@ export const BASE_CHART: Chart = {
       default: true,
       doc: 'Install the kinds (CustomResourceDefinitions); false where something else looks after them. They stay when the chart is removed.',
     },
-    'base.validationURL': {
-      type: 'string',
-      default: '',
-      doc: 'Where a control plane outside of this cluster validates, such as https://istiod.example.com:15017/validate.',
-    },
-    'base.validationCABundle': {
-      type: 'string',
-      default: '',
-      doc: 'The roots that validationURL is verified by, PEM in base64. Needed where the control plane cannot write it.',
-    },
+    ...VALIDATION_ADDRESS_VALUES,
   },
   helpers: {
     service: {
@@ -79,14 +70,7 @@ export const BASE_CHART: Chart = {
           validationConfiguration({
             name: text(DEFAULT_VALIDATOR),
             labels: { app: 'istiod', istio: 'istiod', 'istio.io/rev': value('defaultRevision') },
-            clientConfig: {
-              url: when(value('base.validationURL'), value('base.validationURL')),
-              service: when(
-                { $: 'not', of: value('base.validationURL') },
-                { name: { $: 'include', name: 'service' }, namespace: NAMESPACE, path: '/validate', port: 443 },
-              ),
-              caBundle: when(value('base.validationCABundle'), value('base.validationCABundle')),
-            },
+            clientConfig: validationAddress(include('service')),
             objects: OBJECTS_OF_ALL,
           }),
         ),

@@ -119,6 +119,27 @@ test('two revisions share no object', () => {
   );
 });
 
+test('a cluster that a control plane elsewhere reads its configuration from has the validator of its revision', () => {
+  const remote = (global: JsonMap, more: JsonMap = {}): RenderedChart =>
+    render('remote', { revision: 'canary', global: { ...global, multiCluster: { clusterName: 'c2' } }, ...more });
+  const kind = 'ValidatingWebhookConfiguration';
+  assert.ok(!remote({}).objects.some((object) => object.kind === kind));
+  const webhookOf = ({
+    objects,
+  }: RenderedChart): { readonly clientConfig: unknown; readonly objectSelector: unknown } =>
+    (find(objects, kind, 'istio-validator-canary-istio-system')['webhooks'] as readonly [never])[0];
+  const { clientConfig, objectSelector } = webhookOf(remote({ configCluster: true }));
+  const service = { name: 'istiod-canary', namespace: 'istio-system', path: '/validate', port: 443 };
+  assert.deepEqual(clientConfig, { service });
+  assert.match(JSON.stringify(objectSelector), /canary/);
+  const byName = { configCluster: true, remotePilotAddress: 'mesh.example.com' };
+  assert.match(remote(byName).warnings.join(), /base\.validationURL/);
+  const url = 'https://mesh.example.com:15017/validate';
+  const elsewhere = remote(byName, { base: { validationURL: url, validationCABundle: 'eA==' } });
+  assert.deepEqual(webhookOf(elsewhere).clientConfig, { url, caBundle: 'eA==' });
+  assert.doesNotMatch(elsewhere.warnings.join(), /base\.validationURL/);
+});
+
 test('values that charts do not know, or of the wrong type, are refused by name', () => {
   assert.throws(
     () => render('control-plane', { pilot: { replicaCuont: 2, autoscaleMin: '1' }, globl: { hub: 'x' } }),

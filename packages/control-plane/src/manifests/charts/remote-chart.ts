@@ -16,16 +16,19 @@ import {
 import type { ValuesTable } from '../template/values-table.ts';
 import { controlPlaneAccessNodes, readerAccessNodes } from './access.ts';
 import {
+  clusterName,
   INJECTION_WEBHOOK_VALUES,
   ISTIO_NAMESPACE_VALUE,
+  LABELS,
   MESH_NAME_PATTERN,
   NAME,
   NAMESPACE_REFUSAL,
   namespaced,
   REVISION_HELPERS,
   REVISION_VALUES,
+  VALIDATION_ADDRESS_VALUES,
 } from './shared.ts';
-import { injectionConfiguration } from './webhooks.ts';
+import { injectionConfiguration, objectsOfRevision, validationAddress, validationConfiguration } from './webhooks.ts';
 
 const VALUES: ValuesTable = {
   ...REVISION_VALUES,
@@ -76,6 +79,7 @@ const VALUES: ValuesTable = {
     doc: 'The roots that the webhook is verified by, PEM in base64. Empty: the control plane writes them.',
   },
   ...INJECTION_WEBHOOK_VALUES,
+  ...VALIDATION_ADDRESS_VALUES,
   'reader.secrets': {
     type: 'boolean',
     default: false,
@@ -164,6 +168,16 @@ export const REMOTE_CHART: Chart = {
           }),
           caBundle: when(value('istiodRemote.injectionCABundle'), value('istiodRemote.injectionCABundle')),
         }),
+        // Where configuration is read it is validated: the control plane's self-test asks the webhook of its revision.
+        when(
+          value('global.configCluster'),
+          validationConfiguration({
+            name: clusterName('istio-validator'),
+            labels: LABELS,
+            clientConfig: validationAddress(NAME),
+            objects: objectsOfRevision(include('revision')),
+          }),
+        ),
       ],
     },
   ],
@@ -183,6 +197,11 @@ export const REMOTE_CHART: Chart = {
       if: all(ADDRESS, not(IS_IP), not(WEBHOOK_URL)),
       message:
         'API servers do not follow aliases: with a DNS name as global.remotePilotAddress, set istiodRemote.injectionURL too, or no pod gets a sidecar.',
+    },
+    {
+      if: all(value('global.configCluster'), ADDRESS, not(IS_IP), not(value('base.validationURL'))),
+      message:
+        'API servers do not follow aliases: with a DNS name as global.remotePilotAddress, set base.validationURL too, or configuration is not validated.',
     },
   ],
   notes: `This cluster waits for its control plane. Let it act here, and give it access:

@@ -46,6 +46,20 @@ export const INJECTION_WEBHOOK_VALUES: ValuesTable = {
   },
 };
 
+/** Where validation is asked when no Service of this cluster leads to it; the names are Istio's. */
+export const VALIDATION_ADDRESS_VALUES: ValuesTable = {
+  'base.validationURL': {
+    type: 'string',
+    default: '',
+    doc: 'Where a control plane outside of this cluster validates, such as https://istiod.example.com:15017/validate.',
+  },
+  'base.validationCABundle': {
+    type: 'string',
+    default: '',
+    doc: 'The roots that validationURL is verified by, PEM in base64. Needed where the control plane cannot write it.',
+  },
+};
+
 /** Where charts used to name their namespace: still accepted, where it says the same as the release. */
 export const ISTIO_NAMESPACE_VALUE: ValueDefinition = {
   type: 'string',

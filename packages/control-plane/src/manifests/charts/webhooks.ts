@@ -5,8 +5,10 @@ import {
   type Condition,
   type Expression,
   include,
+  NAMESPACE,
   type Node,
   type NodeMap,
+  not,
   value,
   when,
 } from '../template/node.ts';
@@ -131,6 +133,17 @@ export function injectionConfiguration(clientConfig: NodeMap): NodeMap {
         when(all(IS_DEFAULT_REVISION, value('sidecarInjectorWebhook.enableNamespacesByDefault')), webhook),
       ),
     ],
+  };
+}
+
+/** Where validation is asked: the URL of the values, or else a Service in the namespace of the release. */
+export function validationAddress(service: Expression): NodeMap {
+  const url = value('base.validationURL');
+  const bundle = value('base.validationCABundle');
+  return {
+    url: when(url, url),
+    service: when(not(url), { name: service, namespace: NAMESPACE, path: '/validate', port: 443 }),
+    caBundle: when(bundle, bundle),
   };
 }
 
