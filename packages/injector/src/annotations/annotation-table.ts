@@ -157,7 +157,6 @@ const PROXY: Readonly<Record<string, AnnotationRule>> = {
     check: objectName,
     values: 'name of a ConfigMap',
     effect: 'Mounts the ConfigMap, whose key `custom_bootstrap.json` is merged into the bootstrap.',
-    unimplemented: BOOTSTRAP,
   },
   'sidecar.istio.io/discoveryAddress': {
     check: hostAndPort,

@@ -211,6 +211,7 @@ test('annotations without effect are admitted with a warning that says why', () 
     ]);
   }
   assert.equal(admit(withAnnotations({ [`${SIDECAR}/logLevel`]: 'debug' })).warnings, undefined);
+  assert.equal(admit(withAnnotations({ [`${SIDECAR}/bootstrapOverride`]: 'my-bootstrap' })).warnings, undefined);
   assert.match(
     admit(withAnnotations({ [`${TRAFFIC}/kubevirtInterfaces`]: 'tap0' })).warnings?.[0] ?? '',
     /deprecated; use istio\.io\/reroute-virtual-interfaces/,
