@@ -92,6 +92,8 @@ function planCluster(options: InstallMeshOptions, cluster: StartedCluster, isPri
     accessLogFile: '/dev/stdout',
     ...(isLoopback ? { proxyHttpPort: HTTP_PROXY_PORT } : {}),
     defaultConfig: {
+      // All pods share one machine: a worker for each core of the limit, as on a cluster, is memory for nothing here.
+      concurrency: 1,
       ...(options.proxyBinary === undefined ? {} : { binaryPath: options.proxyBinary }),
       ...(isLoopback ? { interceptionMode: 'NONE' } : {}),
     },

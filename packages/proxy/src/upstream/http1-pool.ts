@@ -127,7 +127,7 @@ export class Http1Pool {
     this.#releasePending();
   }
 
-  /** Closes what is idle, and the rest when its exchange is over. */
+  /** Closes what is idle, and the rest when its exchange is over. Requests that wait already are served first. */
   drain(): void {
     this.#draining = true;
     for (const entry of this.#idle.splice(0)) entry.client.close();
@@ -145,12 +145,13 @@ export class Http1Pool {
     this.#detach(entry);
     const { maxRequestsPerConnection } = this.#options;
     const isSpent = maxRequestsPerConnection > 0 && entry.client.requestCount >= maxRequestsPerConnection;
-    if (this.#draining || isSpent || entry.isTooOld) {
+    if (isSpent || entry.isTooOld) {
       entry.client.close();
       return;
     }
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
+      if (this.#draining) return void entry.client.close();
       entry.idleTimer.touch();
       this.#idle.push(entry);
       return;
