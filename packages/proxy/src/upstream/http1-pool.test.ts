@@ -60,5 +60,5 @@ test('a request that waits for its connection while the pool begins to drain is 
   assert.equal(attempts.length, 1, 'one connection was enough');
 
   served[0]?.client.close();
-  await eventually(() => assert.ok(pool.isEmpty));
+  await eventually(() => assert.ok(pool.isEmpty), 5_000);
 });
