@@ -56,6 +56,26 @@ test('an object is created once, read, replaced on its version only, and deleted
   assert.deepEqual([gone.code, gone.json()['message']], [404, 'configmaps "a" not found']);
 });
 
+test('a manager may apply another value of its own field again and again', async () => {
+  const apply = (x: string): ReturnType<typeof cluster.request> =>
+    cluster.request('PATCH', `${CONFIG_MAPS}/applied?fieldManager=installer`, {
+      headers: { 'Content-Type': 'application/apply-patch+yaml' },
+      body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'applied' }, data: { x } },
+    });
+  assert.equal((await apply('1')).code, 201);
+  for (const x of ['2', '3']) {
+    const answer = await apply(x);
+    assert.equal(answer.code, 200, answer.text);
+    const { data, metadata } = answer.json();
+    assert.equal(data.x, x);
+    const owners = metadata.managedFields as readonly { readonly manager: string; readonly operation: string }[];
+    assert.deepEqual(
+      owners.map(({ manager, operation }) => [manager, operation]),
+      [['installer', 'Apply']],
+    );
+  }
+});
+
 test('writers that patch at the same time all get through', async () => {
   await cluster.request('POST', CONFIG_MAPS, { body: { metadata: { name: 'race' } } });
   const answers = await Promise.all(

@@ -110,11 +110,12 @@ async function applyObject(
     } as KubeObject;
     return { stored: await writer.create(context, applyConfiguration({ ...options, live })), isNew: true };
   }
-  const stored = await writer.change(context, (live) => {
+  const applyTo = (live: KubeObject): KubeObject => {
     const expected = textOf(config.metadata.resourceVersion);
     if (expected !== '' && expected !== live.metadata.resourceVersion) throw conflict(type, live.metadata.name);
     return applyConfiguration({ ...options, live });
-  });
+  };
+  const stored = await writer.change(context, applyTo, { isApply: true });
   return { stored, isNew: false };
 }
 

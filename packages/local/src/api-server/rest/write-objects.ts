@@ -22,11 +22,17 @@ export interface WriterOptions {
 /** A change: gets a copy of the object at the request's version, may change it, returns the new state. */
 export type Change = (copy: KubeObject) => KubeObject | Promise<KubeObject>;
 
+/** How a change is kept. */
+export interface ChangeOptions {
+  /** The change is a server-side apply and has noted itself which fields its manager owns. Default false. */
+  readonly isApply?: boolean;
+}
+
 /** Creates and changes objects: the path that every write goes, whatever its kind. */
 export interface ObjectWriter {
   create(context: RequestContext, body: JsonObject): Promise<StoredObject>;
   /** Changes the object that the path names, anew after each conflict with another writer. */
-  change(context: RequestContext, change: Change): Promise<StoredObject>;
+  change(context: RequestContext, change: Change, options?: ChangeOptions): Promise<StoredObject>;
   /** Replaces the object that the path names, or its status. */
   replace(context: RequestContext, body: JsonObject): Promise<StoredObject>;
   /** Puts a new state in place of a stored one, past admission: for what the server itself decides. */
@@ -177,7 +183,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
   async function attempt(
     context: RequestContext,
     stored: StoredObject,
-    change: Change,
+    { change, isApply = false }: ChangeOptions & { readonly change: Change },
   ): Promise<StoredObject | undefined> {
     const { type, path } = context;
     const storedVersion = stored.object.apiVersion;
@@ -204,7 +210,7 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
       !jsonEquals(desiredPart(next, type), desiredPart(old, type))
     )
       next.metadata.generation = (old.metadata.generation ?? 0) + 1;
-    recordUpdate(type, old, next, { manager: context.fieldManager, subresource: path.subresource });
+    if (!isApply) recordUpdate(type, old, next, { manager: context.fieldManager, subresource: path.subresource });
     await admission.validate({ ...request, object: next });
     if (context.isDryRun) return { ...stored, object: next, json: JSON.stringify(next) };
     admission.allot({ ...request, object: next });
@@ -245,10 +251,10 @@ export function createObjectWriter({ store, admission, clock, random, newUid }: 
       await store.durable();
       return result;
     },
-    async change(context, change) {
+    async change(context, change, options = {}) {
       await store.writable();
       for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-        const done = await attempt(context, readObject(store, context), change);
+        const done = await attempt(context, readObject(store, context), { ...options, change });
         if (done !== undefined) return done;
       }
       throw conflict(context.type, context.path.name ?? '');
