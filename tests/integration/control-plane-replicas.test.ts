@@ -23,7 +23,7 @@ import { accountKubeconfig, adminClient, applyAll, DEADLINE_MS } from './control
 import { freePort, startReplica, startServiceAddress, startSidecar, type TestSidecar } from './two-replicas.ts';
 
 const SYSTEM = 'istio-system';
-const LEASE_MS = 1_500;
+const LEASE_MS = 2_000;
 /** What the Deployment of the control plane has. */
 const TERMINATION_GRACE_MS = 10_000;
 const URL_OF_SERVICE = 'http://helloworld.app1:5000/';

@@ -8,6 +8,12 @@ test('parseAcceptedCredentials takes the names of Istio and of kubeconfigs, and 
     [...parseAcceptedCredentials('exec, clientKey,client-certificate')],
     ['exec', 'client-key', 'client-certificate'],
   );
-  assert.deepEqual([...parseAcceptedCredentials('gcp,azure')], ['auth-provider']);
   assert.throws(() => parseAcceptedCredentials('exce'), /"exce" is not one of exec, /);
+});
+
+test('parseAcceptedCredentials refuses what no kubeconfig may have, and says what to do', () => {
+  for (const name of ['gcp', 'azure', 'oidc', 'auth-provider']) {
+    assert.throws(() => parseAcceptedCredentials(`exec,${name}`), new RegExp(`"${name}" .*use a token or exec`));
+  }
+  assert.throws(() => parseAcceptedCredentials('proxy-url'), /"proxy-url" .*can be reached directly/);
 });

@@ -5,14 +5,23 @@ import { RISKY_KUBECONFIG_FIELDS, type RiskyKubeconfigField } from '@meltemi/kub
 const ISTIO_NAMES: ReadonlyMap<string, RiskyKubeconfigField> = new Map([
   ['clientKey', 'client-key'],
   ['clientCertificate', 'client-certificate'],
-  ...['gcp', 'azure', 'openstack', 'oidc'].map((provider) => [provider, 'auth-provider'] as const),
 ]);
+
+/** What is refused in every kubeconfig, with what to do instead. */
+const NEVER_ACCEPTED: ReadonlyMap<string, string> = new Map([
+  ...['auth-provider', 'gcp', 'azure', 'openstack', 'oidc'].map((name) => [name, 'use a token or exec'] as const),
+  ['proxy-url', 'give a server that can be reached directly'] as const,
+]);
+
+/** What may be accepted. */
+const ACCEPTABLE: readonly RiskyKubeconfigField[] = RISKY_KUBECONFIG_FIELDS.filter((name) => !NEVER_ACCEPTED.has(name));
 
 /**
  * Reads which risky fields the kubeconfigs of remote clusters may have, comma separated, by Istio's names or by those
  * of the kubeconfig.
  *
- * @throws MeltemiError `USAGE` for a name that is none: an operator must not believe that something is accepted.
+ * @throws MeltemiError `USAGE` for a name that is none, or that of something that is refused all the same: an operator must not
+ *   believe that it is accepted.
  */
 export function parseAcceptedCredentials(text: string): ReadonlySet<RiskyKubeconfigField> {
   const fields = text
@@ -20,11 +29,18 @@ export function parseAcceptedCredentials(text: string): ReadonlySet<RiskyKubecon
     .map((name) => name.trim())
     .filter((name) => name !== '')
     .map((name) => {
-      const field = ISTIO_NAMES.get(name) ?? RISKY_KUBECONFIG_FIELDS.find((known) => known === name);
+      const instead = NEVER_ACCEPTED.get(name);
+      if (instead !== undefined) {
+        throw new MeltemiError(
+          'USAGE',
+          `Cannot accept "${name}" by insecure-kubeconfig-options: kubeconfigs that have it are not supported; ${instead}, and take the name out`,
+        );
+      }
+      const field = ISTIO_NAMES.get(name) ?? ACCEPTABLE.find((known) => known === name);
       if (field !== undefined) return field;
       throw new MeltemiError(
         'USAGE',
-        `Cannot read insecure-kubeconfig-options: "${name}" is not one of ${[...RISKY_KUBECONFIG_FIELDS, ...ISTIO_NAMES.keys()].join(', ')}`,
+        `Cannot read insecure-kubeconfig-options: "${name}" is not one of ${[...ACCEPTABLE, ...ISTIO_NAMES.keys()].join(', ')}`,
       );
     });
   return new Set(fields);

@@ -146,7 +146,7 @@ export const CONTROL_PLANE_OPTIONS = {
     env: 'LEASE_DURATION',
     type: 'duration',
     default: '15s',
-    description: 'How long a replica that does not answer keeps the duties that one replica does for all',
+    description: 'How long a replica that does not answer keeps the duties that one replica does for all; 2s or more',
   },
   remoteClusterTimeoutMs: {
     flag: 'remote-cluster-timeout',

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ElectionCandidate } from '../duties/cluster-duties.ts';
-import { createLeadership, LEASE_NAMES, type Leadership } from '../duties/leadership.ts';
+import { createLeadership, LEASE_NAMES, type Leadership, leaseTiming } from '../duties/leadership.ts';
 import { CONTROL_PLANE_OPTIONS } from '../options.ts';
 import type { RunContext } from './run-context.ts';
 
@@ -20,11 +20,7 @@ export function enterElections(run: RunContext): Leaderships {
   // Outside of a pod nobody gives replicas names, and two of one name would both think that they lead.
   const isNamed = podName !== CONTROL_PLANE_OPTIONS.podName.default;
   const identity = isNamed ? podName : `${podName}-${randomUUID()}`;
-  const timing = {
-    leaseDurationMs,
-    renewDeadlineMs: (leaseDurationMs * 2) / 3,
-    retryMs: Math.min(2_000, leaseDurationMs / 6),
-  };
+  const timing = leaseTiming(leaseDurationMs);
   const enter = (name: string, isShared: boolean): Leadership => {
     const leadership = createLeadership({
       client,

@@ -18,6 +18,7 @@ import { createInjectionRoute } from '../servers/injection-route.ts';
 import { parseListenAddress } from '../servers/listen-address.ts';
 import { createValidationRoute } from '../servers/validation-route.ts';
 import { startWebhookServer } from '../servers/webhook-server.ts';
+import { parseTrustedAccounts } from '../trusted-accounts.ts';
 import type { Clusters } from './clusters.ts';
 import type { Configuration } from './configuration.ts';
 import type { Discovery } from './discovery.ts';
@@ -86,7 +87,7 @@ async function startGrpcServers(
     ca: certificates.ca,
     authenticators: discovery.authenticators,
     impersonation: createNodeAuthorizer({
-      trustedAccounts: new Set(settings.trustedNodeAccounts.split(',').filter((account) => account !== '')),
+      trustedAccounts: parseTrustedAccounts(settings.trustedNodeAccounts),
       podsOf(clusterId) {
         const found = clusterId === settings.clusterId ? run.client : clusters.remotes.clientOf(clusterId);
         return found === undefined ? undefined : createPodReader(found);

@@ -18,7 +18,7 @@ import { eventually } from '@meltemi/testing';
 import { untilAborted } from '../until-aborted.ts';
 import { type RemoteDutyOptions, runRemoteDuties } from './cluster-duties.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
-import { createLeadership } from './leadership.ts';
+import { createLeadership, leaseTiming } from './leadership.ts';
 import { tellDoubleClaims } from './namespace-claims.ts';
 import { readConsent } from './remote-consent.ts';
 import { followReplicaAddresses } from './replica-addresses.ts';
@@ -390,6 +390,13 @@ test('Leadership does work in each term, and ends a term only when its work has 
   stop.abort();
   await Promise.all([running, working]);
   assert.equal((await client.get(LEASES, lease)).spec?.holderIdentity, '');
+});
+
+test('A lease that is too short is refused at the start', () => {
+  for (const leaseDurationMs of [0, -1_000, 1_999, Number.NaN]) {
+    assert.throws(() => leaseTiming(leaseDurationMs), /Cannot use lease-duration .* must be 2s or more/);
+  }
+  assert.deepEqual(leaseTiming(15_000), { leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 });
 });
 
 test('A namespace that names two control planes is told by an Event, which says which one has the say', async () => {

@@ -1,4 +1,4 @@
-import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
+import { type Clock, type Log, MeltemiError, messageOf, type Random } from '@meltemi/base';
 import { type KubeClient, type LeaseTiming, type ObjectKey, runLeaderElection } from '@meltemi/kube';
 import { NAMESPACE_LEASE, REMOTE_WEBHOOK_LEASE } from '../manifests/manifest-object.ts';
 import { ofRevision } from '../revision-name.ts';
@@ -15,6 +15,29 @@ export const LEASE_NAMES = {
   /** In a remote cluster that several control planes look after: the webhook and the address of one revision. */
   remoteWebhooks: (revision: string): string => ofRevision(REMOTE_WEBHOOK_LEASE, revision),
 } as const;
+
+/** A shorter lease is renewed so often that it costs more than it gains, and is lost by every hiccup. */
+const MIN_LEASE_DURATION_MS = 2_000;
+
+/**
+ * How patient candidates are, by how long a silent holder keeps the lease.
+ *
+ * @throws MeltemiError `USAGE` for less than 2 s.
+ */
+export function leaseTiming(leaseDurationMs: number): LeaseTiming {
+  // Also what is no number.
+  if (!(leaseDurationMs >= MIN_LEASE_DURATION_MS)) {
+    throw new MeltemiError(
+      'USAGE',
+      `Cannot use lease-duration ${leaseDurationMs} ms: it must be ${MIN_LEASE_DURATION_MS / 1000}s or more; the default is 15s`,
+    );
+  }
+  return {
+    leaseDurationMs,
+    renewDeadlineMs: (leaseDurationMs * 2) / 3,
+    retryMs: Math.min(2_000, leaseDurationMs / 6),
+  };
+}
 
 /** What {@link createLeadership} works with. */
 export interface LeadershipOptions {
