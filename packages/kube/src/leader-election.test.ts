@@ -6,6 +6,7 @@ import { type LeaderElectionOptions, runLeaderElection } from './leader-election
 import { LEASES } from './resources.ts';
 import { eventually } from './testing/eventually.ts';
 import { FakeKubeClient } from './testing/fake-kube-client.ts';
+import type { CallOptions } from './types.ts';
 
 const KEY = { namespace: 'istio-system', name: 'leader' };
 const TIMING = { leaseDurationMs: 200, renewDeadlineMs: 100, retryMs: 10 };
@@ -106,4 +107,46 @@ test('LeaderElection lets the preferred revision take the lease from another one
   stops.canary.abort();
   stops.stable.abort();
   await Promise.all([canary, stable]);
+});
+
+test('LeaderElection counts its term from the sending of the write that took the lease, and bounds a look after a conflict', async () => {
+  const client = new FakeKubeClient();
+  let aheadMs = 0;
+  const looks: (CallOptions | undefined)[] = [];
+  const slow: LeaderElectionOptions['client'] = {
+    find: (ref, key, call) => {
+      looks.push(call);
+      return looks.length === 1 ? client.find(ref, key) : Promise.reject(new KubeError('away', { statusCode: 0 }));
+    },
+    async create(ref, object) {
+      const created = await client.create(ref, object);
+      aheadMs = 59_800;
+      return created;
+    },
+    update: () => Promise.reject(new KubeError('changed', { statusCode: 409, reason: 'Conflict' })),
+  };
+  let isLeading = false;
+  const stop = new AbortController();
+  const election = runLeaderElection(
+    {
+      client: slow,
+      lease: KEY,
+      identity: 'a',
+      clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs },
+      random: () => 0.5,
+      log: silentLog,
+      timing: { leaseDurationMs: 90_000, renewDeadlineMs: 60_000, retryMs: 500 },
+      async lead(signal) {
+        isLeading = true;
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+        isLeading = false;
+      },
+    },
+    stop.signal,
+  );
+  await eventually(() => isLeading);
+  await eventually(() => !isLeading);
+  assert.ok((looks[1]?.timeoutMs ?? Number.POSITIVE_INFINITY) <= 200);
+  stop.abort();
+  await election;
 });

@@ -44,6 +44,12 @@ export interface LeaseTiming {
   readonly retryMs: number;
 }
 
+interface Held {
+  readonly lease: Lease;
+  /** When the write that took it was sent. */
+  readonly sentMs: number;
+}
+
 /** Label of a Lease: the revision of its holder. */
 const REVISION_LABEL = 'istio.io/rev';
 
@@ -90,8 +96,8 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
     return clock.monotonicMs() - seen.sinceMs >= seen.durationMs;
   };
 
-  /** @returns The lease when it is ours now. */
-  const tryAcquire = async (): Promise<Lease | undefined> => {
+  /** @returns The lease when it is ours now. The term counts from the sending: others may have seen the write long before its answer is here. */
+  const tryAcquire = async (): Promise<Held | undefined> => {
     const call = { signal, timeoutMs: renewDeadlineMs };
     const now = microTime(clock.nowMs());
     try {
@@ -99,12 +105,17 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
       if (present === undefined) {
         const metadata = { ...key, ...labels };
         const fresh = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec: spec(now, 0) };
-        return await client.create(LEASES, fresh as Lease, call);
+        const sentMs = clock.monotonicMs();
+        return { lease: await client.create(LEASES, fresh as Lease, call), sentMs };
       }
       if (!isFree(present)) return undefined;
       const transitions = (present.spec?.leaseTransitions ?? 0) + (present.spec?.holderIdentity === identity ? 0 : 1);
       const metadata = { ...present.metadata, ...labels };
-      return await client.update(LEASES, { ...present, metadata, spec: spec(now, transitions) }, call);
+      const sentMs = clock.monotonicMs();
+      return {
+        lease: await client.update(LEASES, { ...present, metadata, spec: spec(now, transitions) }, call),
+        sentMs,
+      };
     } catch (error) {
       if (isConflict(error) || isAlreadyExists(error)) return undefined;
       throw error;
@@ -112,24 +123,28 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
   };
 
   /** Renews until that fails for too long, the lease is taken away, or `until` aborts. @returns The last lease held. */
-  const renewUntil = async (first: Lease, until: AbortSignal): Promise<Lease | undefined> => {
-    let held = first;
-    let renewedMs = clock.monotonicMs();
+  const renewUntil = async (first: Held, until: AbortSignal): Promise<Lease | undefined> => {
+    let held = first.lease;
+    let renewedMs = first.sentMs;
+    const leftMs = (): number => renewedMs + renewDeadlineMs - clock.monotonicMs();
     for (;;) {
-      await sleep(clock, retryMs, until);
+      // The answer that began leadership may have come so late that the deadline is near.
+      await sleep(clock, Math.max(retryMs / 10, Math.min(retryMs, leftMs() / 2)), until);
       if (until.aborted) return held;
+      const sentMs = clock.monotonicMs();
       try {
         const next = { ...held, spec: { ...held.spec, renewTime: microTime(clock.nowMs()) } };
         held = await client.update(LEASES, next, { signal: until, timeoutMs: retryMs });
-        renewedMs = clock.monotonicMs();
+        renewedMs = sentMs;
       } catch (error) {
         if (until.aborted) return held;
-        if (isConflict(error)) {
-          const present = await client.find(LEASES, key).catch(() => undefined);
+        if (isConflict(error) && leftMs() > 0) {
+          const call = { signal: until, timeoutMs: Math.min(retryMs, leftMs()) };
+          const present = await client.find(LEASES, key, call).catch(() => undefined);
           if (present !== undefined && present.spec?.holderIdentity !== identity) return undefined;
           if (present !== undefined) held = present;
         }
-        if (clock.monotonicMs() - renewedMs < renewDeadlineMs) continue;
+        if (leftMs() > 0) continue;
         log.warn(`Lost the lease ${keyText(key)}: it could not be renewed`, { error: messageOf(error) });
         return undefined;
       }
