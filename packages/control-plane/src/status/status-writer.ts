@@ -1,7 +1,7 @@
 import type { IstioStatus, KubernetesObject } from '@meltemi/api';
 import { type Clock, type Log, messageOf, sleep } from '@meltemi/base';
 import { type ConfigStore, findUnresolvedReferences } from '@meltemi/galley';
-import { type Informer, isConflict, isNotFound, type KubeClient, type KubeObject } from '@meltemi/kube';
+import { type Informer, isConflict, isNotFound, type KubeClient, KubeError, type KubeObject } from '@meltemi/kube';
 import { configKey } from '@meltemi/model';
 import type { DistributionReport } from './distribution-ledger.ts';
 import {
@@ -20,7 +20,9 @@ const MAX_WRITES = 20;
 const SETTLE_MS = 2_000;
 /** A status that says the same but for its count is written again after this long. */
 const RECOUNT_MS = 10_000;
+/** An object whose status could not be written is left alone for this long, each time for longer. */
 const FAILURE_PAUSE_MS = 30_000;
+const MAX_FAILURE_PAUSE_MS = 300_000;
 
 /** What the writer goes by. */
 export interface StatusWriterOptions {
@@ -57,46 +59,85 @@ interface Known {
   readonly sinceMs: number;
   /** When its status was last written. */
   writtenMs: number;
+  /** After a failure it is not tried before this time; others are, since one may be refused for good. */
+  pausedUntilMs: number;
+  failureCount: number;
+}
+
+type Ref = Informer<KubeObject>['ref'];
+
+/** An object whose status may have to be written. */
+interface Candidate {
+  readonly key: string;
+  readonly ref: Ref;
+  readonly object: KubeObject;
 }
 
 class StatusWriter {
   readonly #options: StatusWriterOptions;
   #known: ReadonlyMap<string, Known> = new Map();
-  /** After a failure nothing is tried before this time: what keeps one write from succeeding mostly keeps all. */
-  #pausedUntilMs = Number.NEGATIVE_INFINITY;
+  /** The object that the last round ended at: the next one begins behind it, so that none is left out for ever. */
+  #lastKey: string | undefined;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
   async round(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
     const reports = this.#options.reports();
-    const known = new Map<string, Known>();
-    let left = this.#options.clock.monotonicMs() < this.#pausedUntilMs ? 0 : MAX_WRITES;
-    for (const { ref, store } of this.#options.informers) {
-      for (const object of store.list()) {
-        const { namespace = 'default', name } = object.metadata;
-        if (!this.#options.discovers(namespace)) continue;
-        const key = configKey({ kind: ref.kind, namespace, name });
-        const entry = this.#note(key, object);
-        known.set(key, entry);
-        // What the informer serves under the kind's path has the envelope of the API.
-        const next = left > 0 ? this.#wanted(object as unknown as KubernetesObject, reports, entry) : undefined;
-        if (next === undefined) continue;
-        const isWritten = await this.#write(ref, object, next, signal);
-        if (signal.aborted) return;
-        left = isWritten ? left - 1 : 0;
-        entry.writtenMs = this.#options.clock.monotonicMs();
-      }
+    const candidates = this.#candidates();
+    this.#known = new Map(candidates.map(({ key, object }) => [key, this.#note(key, object)]));
+    const start = candidates.findIndex(({ key }) => key === this.#lastKey) + 1;
+    let left = MAX_WRITES;
+    for (const { key, ref, object } of [...candidates.slice(start), ...candidates.slice(0, start)]) {
+      const entry = this.#known.get(key);
+      if (entry === undefined || clock.monotonicMs() < entry.pausedUntilMs) continue;
+      // What the informer serves under the kind's path has the envelope of the API.
+      const next = this.#wanted(object as unknown as KubernetesObject, reports, entry);
+      if (next === undefined) continue;
+      const failure = await this.#write(ref, object, next, signal);
+      if (signal.aborted) return;
+      entry.writtenMs = clock.monotonicMs();
+      this.#lastKey = key;
+      left -= 1;
+      if (failure === undefined) entry.failureCount = 0;
+      else this.#putOff(key, entry, failure);
+      // What could not be reached for one object is not reached for the others either.
+      if (left === 0 || (failure instanceof KubeError && failure.statusCode === 0)) return;
     }
-    this.#known = known;
+  }
+
+  #putOff(object: string, entry: Known, failure: unknown): void {
+    const { clock, log } = this.#options;
+    const retryMs = Math.min(MAX_FAILURE_PAUSE_MS, FAILURE_PAUSE_MS * 2 ** entry.failureCount);
+    entry.failureCount += 1;
+    entry.pausedUntilMs = clock.monotonicMs() + retryMs;
+    log.warn('Cannot write a status; will try again', { object, error: messageOf(failure), retryMs });
+  }
+
+  #candidates(): readonly Candidate[] {
+    return this.#options.informers.flatMap(({ ref, store }) =>
+      store.list().flatMap((object) => {
+        const { namespace = 'default', name } = object.metadata;
+        if (!this.#options.discovers(namespace)) return [];
+        return [{ key: configKey({ kind: ref.kind, namespace, name }), ref, object }];
+      }),
+    );
   }
 
   #note(key: string, { metadata }: KubeObject): Known {
     const generation = metadata.generation ?? 0;
     const entry = this.#known.get(key);
     if (entry?.generation === generation) return entry;
-    return { generation, sinceMs: this.#options.clock.monotonicMs(), writtenMs: Number.NEGATIVE_INFINITY };
+    const never = Number.NEGATIVE_INFINITY;
+    return {
+      generation,
+      sinceMs: this.#options.clock.monotonicMs(),
+      writtenMs: never,
+      pausedUntilMs: never,
+      failureCount: 0,
+    };
   }
 
   /** @returns The status to write; `undefined` when the present one is good enough for now. */
@@ -146,28 +187,16 @@ class StatusWriter {
     };
   }
 
-  /** @returns Whether more may be written in this round. */
-  async #write(
-    ref: Informer<KubeObject>['ref'],
-    { metadata }: KubeObject,
-    status: IstioStatus,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  /** @returns Why it could not be written; `undefined` when it is, or when the next round sees more. */
+  async #write(ref: Ref, { metadata }: KubeObject, status: IstioStatus, signal: AbortSignal): Promise<unknown> {
     const key = { name: metadata.name, ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }) };
     const body = { metadata: { resourceVersion: metadata.resourceVersion }, status };
     try {
       await this.#options.client.patch(ref, key, { type: 'merge', body }, { subresource: 'status', signal });
-      return true;
+      return undefined;
     } catch (error) {
-      // Changed or gone since it was read: the next round sees it.
-      if (signal.aborted || isConflict(error) || isNotFound(error)) return true;
-      this.#options.log.warn('Cannot write a status; will try again', {
-        object: `${ref.kind}/${metadata.namespace}/${metadata.name}`,
-        error: messageOf(error),
-        retryMs: FAILURE_PAUSE_MS,
-      });
-      this.#pausedUntilMs = this.#options.clock.monotonicMs() + FAILURE_PAUSE_MS;
-      return false;
+      // Changed or gone since it was read.
+      return isConflict(error) || isNotFound(error) ? undefined : error;
     }
   }
 }

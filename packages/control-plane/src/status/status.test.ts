@@ -217,3 +217,20 @@ test('A status that cannot be written is not tried again at once', async () => {
   await eventually(() => performance.now() > rounds, DEADLINE_MS);
   assert.equal(writer.writes(), 1);
 });
+
+test('Objects whose status is refused for good keep no other from getting its own', async () => {
+  const denied = new KubeError('no', { statusCode: 403, reason: 'Forbidden' });
+  await using writer = await startWriter(() => [report(1, 1, 1)], GOOD);
+  const { client } = writer;
+  client.failWhen(({ verb, key }) => (verb === 'patch' && key.name !== 'last' ? denied : undefined));
+  const present = client.objects(VIRTUAL_SERVICES)[0];
+  assert.ok(present);
+  // More than one round writes, and all of them before the one that can be written.
+  const names = [...Array.from({ length: 25 }, (_, at) => `bad${at}`), 'last'];
+  const bad = { hosts: [] };
+  for (const name of names) {
+    client.seed(VIRTUAL_SERVICES, { ...present, spec: bad, metadata: { name, namespace: 'app1', generation: 1 } });
+  }
+  const last = () => client.objects(VIRTUAL_SERVICES).find(({ metadata }) => metadata.name === 'last');
+  await eventually(() => assert.equal(last()?.status?.conditions?.[0]?.status, 'False'), DEADLINE_MS, 20);
+});
