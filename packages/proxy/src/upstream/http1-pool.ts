@@ -151,7 +151,10 @@ export class Http1Pool {
     }
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
-      if (this.#draining) return void entry.client.close();
+      if (this.#draining) {
+        entry.client.close();
+        return;
+      }
       entry.idleTimer.touch();
       this.#idle.push(entry);
       return;
