@@ -9,7 +9,8 @@ import { eventually } from '@meltemi/testing';
 import { createKubeconfigDirectory } from './kubeconfig-directory.ts';
 import type { RemoteSource } from './remote-source.ts';
 
-const DEADLINE_MS = 5000;
+/** Shorter than the time after which the directory is read without a change. */
+const DEADLINE_MS = 20_000;
 
 function kubeconfig(cluster: string, server = 'https://c.invalid'): string {
   return buildKubeconfig([{ name: cluster, server, token: 't' }]);
@@ -21,7 +22,8 @@ interface Followed extends Disposable {
   /** `<event> <file>: <clusters>`. */
   readonly events: string[];
   readonly warnings: string[];
-  start(): Promise<void>;
+  /** @param onEvent Called during the reading of the directory, with each event. */
+  start(onEvent?: (event: string) => void): Promise<void>;
 }
 
 function follow(directory: string = mkdtempSync(join(tmpdir(), 'meltemi-kubeconfigs-'))): Followed {
@@ -35,9 +37,11 @@ function follow(directory: string = mkdtempSync(join(tmpdir(), 'meltemi-kubeconf
     source,
     events,
     warnings,
-    start: () =>
+    start: (onEvent = () => {}) =>
       source.start((event, { name, kubeconfigs }) => {
-        events.push(`${event} ${name.slice(directory.length + 1)}: ${[...kubeconfigs.keys()].join()}`);
+        const text = `${event} ${name.slice(directory.length + 1)}: ${[...kubeconfigs.keys()].join()}`;
+        events.push(text);
+        onEvent(text);
       }, stop.signal),
     [Symbol.dispose]() {
       stop.abort();
@@ -78,6 +82,19 @@ test('KubeconfigDirectory follows files that are added, changed and removed, and
   rmSync(file);
   await eventually(() => assert.equal(events.at(-1), 'delete a.yaml: cluster2'), DEADLINE_MS);
   assert.equal(events.length, 4);
+});
+
+test('KubeconfigDirectory reads again what changes while it reads, at the start and later', async () => {
+  using followed = follow();
+  const { directory, events } = followed;
+  const file = join(directory, 'a.yaml');
+  for (const name of ['b', 'c', 'd']) writeFileSync(join(directory, `${name}.yaml`), kubeconfig(name));
+  writeFileSync(file, kubeconfig('cluster2'));
+  await followed.start((event) => {
+    if (event === 'add a.yaml: cluster2') writeFileSync(file, kubeconfig('cluster3'));
+    if (event === 'update a.yaml: cluster3') writeFileSync(file, kubeconfig('cluster4'));
+  });
+  await eventually(() => assert.equal(events.at(-1), 'update a.yaml: cluster4'), DEADLINE_MS);
 });
 
 test('KubeconfigDirectory follows a mounted Secret, whose content is swapped by a link', async () => {

@@ -38,7 +38,9 @@ class KubeconfigDirectory implements RemoteSource {
   readonly #files = new Map<string, KnownFile>();
   /** What was last said about a file, so that it is said once. */
   readonly #problems = new Map<string, string>();
-  #wake: () => void = () => {};
+  #watcher: FSWatcher | undefined;
+  /** Aborted by a change that has not been read yet. */
+  #woken = new AbortController();
 
   constructor(options: KubeconfigDirectoryOptions) {
     this.#options = options;
@@ -49,6 +51,8 @@ class KubeconfigDirectory implements RemoteSource {
   }
 
   async start(listener: Parameters<RemoteSource['start']>[0], signal: AbortSignal): Promise<void> {
+    // Watched before it is read: what changes meanwhile is read again.
+    this.#watch();
     await this.#read(listener);
     // Never rejects: what goes wrong is logged, and tried again.
     void this.#follow(listener, signal);
@@ -56,30 +60,30 @@ class KubeconfigDirectory implements RemoteSource {
 
   async #follow(listener: Parameters<RemoteSource['start']>[0], signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    let watcher: FSWatcher | undefined;
     while (!signal.aborted) {
-      watcher ??= this.#watch(() => {
-        watcher?.close();
-        watcher = undefined;
-      });
-      const woken = new AbortController();
-      this.#wake = () => woken.abort();
-      await sleep(clock, REREAD_MS, AbortSignal.any([woken.signal, signal]));
-      if (woken.signal.aborted) await sleep(clock, DEBOUNCE_MS, signal);
+      this.#watch();
+      await sleep(clock, REREAD_MS, AbortSignal.any([this.#woken.signal, signal]));
+      if (this.#woken.signal.aborted) await sleep(clock, DEBOUNCE_MS, signal);
+      // Before the directory is read: what changes meanwhile is read again.
+      this.#woken = new AbortController();
       if (!signal.aborted) await this.#read(listener);
     }
-    watcher?.close();
+    this.#watcher?.close();
   }
 
   /** Kubelets swap a whole mount by renaming the link `..data` in the directory, so the directory is watched, not its files. */
-  #watch(onError: () => void): FSWatcher | undefined {
+  #watch(): void {
+    if (this.#watcher !== undefined) return;
     try {
-      const watcher = watch(this.#options.directory, () => this.#wake());
+      const watcher = watch(this.#options.directory, () => this.#woken.abort());
       watcher.unref();
-      return watcher.on('error', onError);
+      watcher.on('error', () => {
+        watcher.close();
+        this.#watcher = undefined;
+      });
+      this.#watcher = watcher;
     } catch {
       // Not there yet: reading has said so, and is tried again.
-      return undefined;
     }
   }
 
