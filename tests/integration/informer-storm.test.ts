@@ -21,6 +21,10 @@ import { type Fault, startFaultyGateway } from './faulty-gateway.ts';
 
 const DEADLINE_MS = 20_000;
 const NAMESPACE = 'app1';
+/** Writes of the storm; the API server restarts in the middle of them. */
+const WRITE_COUNT = 600;
+/** For the writes, however slow the machine is. */
+const STORM_DEADLINE_MS = 180_000;
 
 /** The same storm in every run. */
 function seededRandom(seed: number): () => number {
@@ -132,7 +136,13 @@ test('An informer loses nothing and invents nothing in a storm of resets, refusa
   const writer = seededRandom(7);
   const startedMs = performance.now();
   let writeCount = 0;
-  while (performance.now() - startedMs < 5_000) {
+  const faults = ['reset', 'answer', 'cut', 'silence', 'expire', 'slow'] as const;
+  const isDealt = (): boolean => faults.every((fault) => (gateway.dealt.get(fault) ?? 0) > 0);
+  while (writeCount < WRITE_COUNT || !isDealt()) {
+    assert.ok(
+      performance.now() - startedMs < STORM_DEADLINE_MS,
+      `only ${writeCount} writes, ${JSON.stringify([...gateway.dealt])}`,
+    );
     const name = `m${Math.floor(writer() * 40)}`;
     const key = { namespace: NAMESPACE, name };
     const object = {
@@ -144,8 +154,10 @@ test('An informer loses nothing and invents nothing in a storm of resets, refusa
     if (writer() < 0.25) await client.delete(CONFIG_MAPS, key).catch(() => undefined);
     else await client.apply(CONFIG_MAPS, object, { fieldManager: 'storm' });
     writeCount += 1;
-    if (writeCount === 300) await cluster.restart();
+    if (writeCount === WRITE_COUNT / 2) await cluster.restart();
   }
+  const stormSeconds = (performance.now() - startedMs) / 1_000;
+  const stormRequests = gateway.requestCount;
   isCalm = true;
   const truth = async (): Promise<readonly string[]> =>
     (await client.list(CONFIG_MAPS, { namespace: NAMESPACE })).items
@@ -158,13 +170,9 @@ test('An informer loses nothing and invents nothing in a storm of resets, refusa
   }, DEADLINE_MS);
   assert.deepEqual(lives.faults, []);
   assert.equal(lives.present.size, wanted.length);
-  assert.ok(writeCount > 300, `only ${writeCount} writes`);
   t.diagnostic(`${writeCount} writes, ${gateway.requestCount} requests: ${JSON.stringify([...gateway.dealt])}`);
-  for (const fault of ['reset', 'answer', 'cut', 'silence', 'expire', 'slow'] as const) {
-    assert.ok((gateway.dealt.get(fault) ?? 0) > 0, `no ${fault} was dealt`);
-  }
-  // A pause of some milliseconds after each failure: without one there would be thousands.
-  assert.ok(gateway.requestCount < 2_000, `${gateway.requestCount} requests`);
+  // A pause of some milliseconds after each failure: without one there would be thousands in a second.
+  assert.ok(stormRequests < 400 * Math.max(1, stormSeconds), `${stormRequests} requests in ${stormSeconds} s`);
 });
 
 /** Used memory of JavaScript objects once everything that is not needed is gone. */
