@@ -29,7 +29,7 @@ const PROXIES = [
   },
   {
     name: 'real Envoy',
-    proxy: [envoy ?? '', '--concurrency', '1', '-l', 'error', ...FLUSH],
+    proxy: [envoy ?? '', '--concurrency', '1', '-l', 'error', '--disable-hot-restart', ...FLUSH],
     isThere: envoy !== undefined,
   },
 ];
