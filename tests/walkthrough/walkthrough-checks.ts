@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { eventually } from '@meltemi/testing';
 import { countVersions, type Walkthrough } from './environment-harness.ts';
 import { addLoopbackTests } from './loopback-checks.ts';
+import type { ContainerStatuses } from './pod-containers.ts';
 
 const HELLOWORLD_FILES = [
   '-f',
@@ -122,6 +123,13 @@ export function addWalkthroughTests({ mesh, isLoopback = false }: WalkthroughTes
       const own = status.find(({ proxy }) => proxy.startsWith('sotw-'));
       assert.equal(own?.protocol, 'sotw');
       for (const type of ['cds', 'lds', 'eds', 'rds']) assert.equal(own.types[type]?.status, 'SYNCED');
+    }, 20_000);
+    // A native sidecar is in sync before the application begins.
+    await eventually(async () => {
+      const pods = JSON.parse(await succeed(['get', 'pods', '-n', 'app1', '-l', 'app=sotw', '-o', 'json'])) as {
+        readonly items: readonly { readonly status: ContainerStatuses }[];
+      };
+      assert.ok(pods.items.every(({ status }) => status.containerStatuses.every(({ ready }) => ready)));
     }, 20_000);
     const answers = await succeed([
       'exec',
