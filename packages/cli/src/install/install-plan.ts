@@ -13,7 +13,7 @@ import {
   type ValuesTable,
   valueAt,
 } from '@meltemi/control-plane';
-import { findUnimplementedFields } from '@meltemi/pilot';
+import { findUnimplementedFields } from '@meltemi/pilot/unimplemented-fields';
 import { CommandError, EXIT } from '../exit-code.ts';
 import type { InstallSpec } from './install-spec.ts';
 
