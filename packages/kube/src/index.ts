@@ -21,4 +21,5 @@ export * from './owner-references.ts';
 export * from './resources.ts';
 export * from './status-error.ts';
 export * from './types.ts';
+export * from './warning-event.ts';
 export * from './work-queue.ts';

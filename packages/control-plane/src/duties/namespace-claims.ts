@@ -1,5 +1,5 @@
-import { type Clock, type Log, messageOf, type Random, sha256Hex } from '@meltemi/base';
-import { createInformer, EVENTS, type EventObject, type KubeClient, NAMESPACES, type Namespace } from '@meltemi/kube';
+import { type Clock, type Log, messageOf, type Random } from '@meltemi/base';
+import { createInformer, type KubeClient, NAMESPACES, type Namespace, writeWarningEvent } from '@meltemi/kube';
 import { untilAborted } from '../until-aborted.ts';
 
 const INJECTION_LABEL = 'istio-injection';
@@ -58,28 +58,19 @@ export function describeDoubleClaim({ metadata }: Namespace): string {
 
 async function writeEvent(
   { client, clock, log }: NamespaceClaimOptions,
-  { metadata }: Namespace,
+  { metadata: { name } }: Namespace,
   claim: string,
 ): Promise<void> {
-  const now = `${new Date(clock.nowMs()).toISOString().slice(0, 19)}Z`;
-  const event: EventObject = {
-    apiVersion: 'v1',
-    kind: 'Event',
-    // One Event for each claim, however often it is seen.
-    metadata: { name: `${metadata.name}.${sha256Hex(claim).slice(0, 16)}`, namespace: metadata.name },
-    involvedObject: { apiVersion: 'v1', kind: 'Namespace', namespace: metadata.name, name: metadata.name },
-    type: 'Warning',
-    reason: CODE,
-    message: claim,
-    count: 1,
-    firstTimestamp: now,
-    lastTimestamp: now,
-    source: { component: 'istiod' },
-    reportingComponent: 'istiod',
-  };
   try {
-    await client.apply(EVENTS, event, { fieldManager: 'istiod' });
+    await writeWarningEvent(client, {
+      involvedObject: { apiVersion: 'v1', kind: 'Namespace', namespace: name, name },
+      namespace: name,
+      reason: CODE,
+      message: claim,
+      sameness: claim,
+      nowMs: clock.nowMs(),
+    });
   } catch (error) {
-    log.info('Cannot write an Event about a namespace', { namespace: metadata.name, error: messageOf(error) });
+    log.info('Cannot write an Event about a namespace', { namespace: name, error: messageOf(error) });
   }
 }

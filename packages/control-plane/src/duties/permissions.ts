@@ -1,5 +1,5 @@
-import { type Clock, type createTaskOwner, type Log, messageOf, sha256Hex } from '@meltemi/base';
-import { EVENTS, type EventObject, formatRight, type KubeClient, type MissingRight } from '@meltemi/kube';
+import { type Clock, type createTaskOwner, type Log, messageOf } from '@meltemi/base';
+import { formatRight, type KubeClient, type MissingRight, writeWarningEvent } from '@meltemi/kube';
 import type { ControlPlaneSettings } from '../options.ts';
 
 /** A right that was not asked for again for this long is no longer said to be missing; what follows objects asks sooner. */
@@ -40,8 +40,17 @@ export function createPermissions({ settings, clock, log, tasks }: PermissionOpt
     }
   };
   const tell = async (words: string): Promise<void> => {
+    if (client === undefined) return;
+    const { podName: name, namespace } = settings;
     try {
-      await client?.apply(EVENTS, buildEvent(words, settings, clock.nowMs()), { fieldManager: 'istiod' });
+      await writeWarningEvent(client, {
+        involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name },
+        namespace,
+        reason: EVENT_REASON,
+        message: `The control plane may not ${words}; grant it, and work goes on by itself`,
+        sameness: words,
+        nowMs: clock.nowMs(),
+      });
     } catch (error) {
       log.info('Cannot write an Event about the missing permission', { error: messageOf(error) });
     }
@@ -69,24 +78,5 @@ export function createPermissions({ settings, clock, log, tasks }: PermissionOpt
       forgetOld();
       return [...lastSeenMs.keys()].toSorted();
     },
-  };
-}
-
-function buildEvent(words: string, { podName, namespace }: PermissionOptions['settings'], nowMs: number): EventObject {
-  const now = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
-  return {
-    apiVersion: 'v1',
-    kind: 'Event',
-    // One Event for each right, however often it is refused.
-    metadata: { name: `${podName}.${sha256Hex(words).slice(0, 16)}`, namespace },
-    involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName },
-    type: 'Warning',
-    reason: EVENT_REASON,
-    message: `The control plane may not ${words}; grant it, and work goes on by itself`,
-    count: 1,
-    firstTimestamp: now,
-    lastTimestamp: now,
-    source: { component: 'istiod' },
-    reportingComponent: 'istiod',
   };
 }

@@ -17,7 +17,7 @@ import {
   value,
   when,
 } from '../template/node.ts';
-import { clusterName, clusterScoped, NAME, namespaced } from './shared.ts';
+import { clusterName, clusterScoped, NAME, namespaced } from './revision-names.ts';
 
 const READ = ['get', 'list', 'watch'];
 

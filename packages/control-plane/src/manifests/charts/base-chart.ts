@@ -3,7 +3,12 @@ import { READER_SERVICE_ACCOUNT } from '../manifest-object.ts';
 import type { Chart } from '../template/chart.ts';
 import { include, NAMESPACE, type NodeMap, text, value, when } from '../template/node.ts';
 import { DEFAULT_VALIDATOR } from './access.ts';
-import { ISTIO_NAMESPACE_VALUE, NAMESPACE_REFUSAL, REVISION_PATTERN, VALIDATION_ADDRESS_VALUES } from './shared.ts';
+import {
+  ISTIO_NAMESPACE_VALUE,
+  NAMESPACE_REFUSAL,
+  REVISION_PATTERN,
+  VALIDATION_ADDRESS_VALUES,
+} from './chart-values.ts';
 import { OBJECTS_OF_ALL, validationAddress, validationConfiguration } from './webhooks.ts';
 
 /** Definitions outlive the chart: with them would go everybody's configuration. */

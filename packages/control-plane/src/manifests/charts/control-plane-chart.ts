@@ -13,9 +13,10 @@ import {
   value,
 } from '../template/node.ts';
 import { controlPlaneAccessNodes, readerAccessNodes } from './access.ts';
+import { NAMESPACE_REFUSAL } from './chart-values.ts';
 import { CONTROL_PLANE_DEPLOYMENT, CONTROL_PLANE_SCALING, CONTROL_PLANE_SERVICE } from './control-plane-deployment.ts';
 import { CONTROL_PLANE_VALUES } from './control-plane-values.ts';
-import { clusterName, LABELS, NAME, NAMESPACE_REFUSAL, namespaced, REVISION_HELPERS } from './shared.ts';
+import { clusterName, LABELS, NAME, namespaced, REVISION_HELPERS } from './revision-names.ts';
 import { injectionConfiguration, objectsOfRevision, validationConfiguration } from './webhooks.ts';
 
 const PILOT_IMAGE: readonly TextPart[] = [

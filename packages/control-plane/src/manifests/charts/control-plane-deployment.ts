@@ -12,7 +12,7 @@ import {
   value,
   when,
 } from '../template/node.ts';
-import { IS_NAMED_REVISION, NAME, namespaced } from './shared.ts';
+import { IS_NAMED_REVISION, NAME, namespaced } from './revision-names.ts';
 
 /** A named revision's pods are told apart by its name, the default one's as they always were: selectors cannot change. */
 const SELECTOR: NodeMap = {

@@ -1,5 +1,11 @@
 import type { ValuesTable } from '../template/values-table.ts';
-import { INJECTION_WEBHOOK_VALUES, ISTIO_NAMESPACE_VALUE, MESH_NAME_PATTERN, REVISION_VALUES } from './shared.ts';
+import {
+  INJECTION_WEBHOOK_VALUES,
+  ISTIO_NAMESPACE_VALUE,
+  MESH_NAME_PATTERN,
+  READER_VALUES,
+  REVISION_VALUES,
+} from './chart-values.ts';
 
 /** Values about sidecars, which the injector reads. */
 const PROXY_VALUES: ValuesTable = {
@@ -272,14 +278,5 @@ export const CONTROL_PLANE_VALUES: ValuesTable = {
     doc: 'Annotations that every injected pod gets.',
   },
   ...INJECTION_WEBHOOK_VALUES,
-  'reader.secrets': {
-    type: 'boolean',
-    default: false,
-    doc: "Let the reader's account see the Secrets of all namespaces.",
-  },
-  'reader.configuration': {
-    type: 'boolean',
-    default: false,
-    doc: "Let the reader's account see the mesh's configuration of all namespaces.",
-  },
+  ...READER_VALUES,
 };

@@ -15,7 +15,7 @@ import {
   when,
 } from '../template/node.ts';
 import type { ValuesTable } from '../template/values-table.ts';
-import { REVISION_PATTERN } from './shared.ts';
+import { REVISION_PATTERN } from './chart-values.ts';
 
 const VALUES: ValuesTable = {
   name: { type: 'string', default: '', pattern: REVISION_PATTERN, doc: 'Name of the gateway; empty: of the release.' },

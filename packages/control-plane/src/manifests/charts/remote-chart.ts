@@ -16,18 +16,15 @@ import {
 import type { ValuesTable } from '../template/values-table.ts';
 import { controlPlaneAccessNodes, readerAccessNodes } from './access.ts';
 import {
-  clusterName,
   INJECTION_WEBHOOK_VALUES,
   ISTIO_NAMESPACE_VALUE,
-  LABELS,
   MESH_NAME_PATTERN,
-  NAME,
   NAMESPACE_REFUSAL,
-  namespaced,
-  REVISION_HELPERS,
+  READER_VALUES,
   REVISION_VALUES,
   VALIDATION_ADDRESS_VALUES,
-} from './shared.ts';
+} from './chart-values.ts';
+import { clusterName, LABELS, NAME, namespaced, REVISION_HELPERS } from './revision-names.ts';
 import { injectionConfiguration, objectsOfRevision, validationAddress, validationConfiguration } from './webhooks.ts';
 
 const VALUES: ValuesTable = {
@@ -80,16 +77,7 @@ const VALUES: ValuesTable = {
   },
   ...INJECTION_WEBHOOK_VALUES,
   ...VALIDATION_ADDRESS_VALUES,
-  'reader.secrets': {
-    type: 'boolean',
-    default: false,
-    doc: "Let the reader's account see the Secrets of all namespaces.",
-  },
-  'reader.configuration': {
-    type: 'boolean',
-    default: false,
-    doc: "Let the reader's account see the mesh's configuration of all namespaces.",
-  },
+  ...READER_VALUES,
 };
 
 const ADDRESS = value('global.remotePilotAddress');

@@ -12,7 +12,7 @@ import {
   value,
   when,
 } from '../template/node.ts';
-import { IS_DEFAULT_REVISION } from './shared.ts';
+import { IS_DEFAULT_REVISION } from './revision-names.ts';
 
 const INJECTION_LABEL = 'istio-injection';
 const REVISION_LABEL = 'istio.io/rev';
