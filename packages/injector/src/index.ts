@@ -12,4 +12,3 @@ export * from './templates/template-set.ts';
 export * from './webhook/ca-bundle-patcher.ts';
 export * from './webhook/inject-handler.ts';
 export * from './webhook/inject-path.ts';
-export * from './webhook/webhook-configuration.ts';

@@ -1,14 +1,33 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '@meltemi/base';
-import { MUTATING_WEBHOOK_CONFIGURATIONS, type Webhook } from '@meltemi/kube';
+import {
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  type MutatingWebhookConfiguration,
+  type NewObject,
+  type Webhook,
+} from '@meltemi/kube';
 import { eventually, FakeKubeClient } from '@meltemi/kube/testing';
-import { createCaBundlePatcher } from './ca-bundle-patcher.ts';
-import { buildMutatingWebhookConfiguration } from './webhook-configuration.ts';
+import { createCaBundlePatcher, WEBHOOK_NAME_SUFFIX } from './ca-bundle-patcher.ts';
+
+/** The webhooks of a revision, as an installation leaves them. */
+function installed(revision: string, name: string): NewObject<MutatingWebhookConfiguration> {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name, labels: { 'istio.io/rev': revision } },
+    webhooks: ['rev.namespace', 'namespace'].map((prefix) => ({
+      name: `${prefix}.${WEBHOOK_NAME_SUFFIX}`,
+      clientConfig: { service: { namespace: 'istio-system', name: 'istiod', path: '/inject' } },
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    })),
+  };
+}
 
 test('every injection webhook of the revision gets the roots, now and when they change; others are left alone', async () => {
   const client = new FakeKubeClient();
-  const own = buildMutatingWebhookConfiguration();
+  const own = installed('default', 'istio-sidecar-injector');
   const foreign: Webhook = {
     name: 'other.example.com',
     clientConfig: { caBundle: 'b3RoZXI=' },
@@ -18,7 +37,7 @@ test('every injection webhook of the revision gets the roots, now and when they 
   client.seed(
     MUTATING_WEBHOOK_CONFIGURATIONS,
     { ...own, webhooks: [foreign, ...(own.webhooks ?? [])] },
-    buildMutatingWebhookConfiguration({ revision: 'canary' }),
+    installed('canary', 'istio-sidecar-injector-canary'),
   );
   const patched: { name: string; body: readonly unknown[] }[] = [];
   // The fake knows merge patches only; what is asserted here is what is sent.

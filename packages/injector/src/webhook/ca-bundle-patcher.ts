@@ -6,7 +6,9 @@ import {
   MUTATING_WEBHOOK_CONFIGURATIONS,
   type MutatingWebhookConfiguration,
 } from '@meltemi/kube';
-import { WEBHOOK_NAME_SUFFIX } from './webhook-configuration.ts';
+
+/** End of the names of all injection webhooks; what comes before says which pods each is for. */
+export const WEBHOOK_NAME_SUFFIX = 'sidecar-injector.istio.io';
 
 /** What {@link createCaBundlePatcher} works with. */
 export interface CaBundlePatcherOptions {

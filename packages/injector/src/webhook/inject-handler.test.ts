@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import type { Pod } from '@meltemi/kube';
 import { readTemplates } from '../templates/read-templates.ts';
 import { envOf, inject, POD, proxyOf, refusal, review, withAnnotations } from '../testing/pods.ts';
-import { formatInjectPath } from './inject-path.ts';
 
 test('a pod gets capture, sidecar, volumes, labels and annotations', () => {
   const pod = inject(POD, { clusterId: 'cluster1', network: 'network1' });
@@ -74,7 +73,6 @@ test("the path of a remote cluster's webhook names its cluster and network", () 
     MY_FLAG: 'on',
     ISTIO_KUBE_APP_PROBERS: envOf(proxyOf(inject(POD))).get('ISTIO_KUBE_APP_PROBERS'),
   });
-  assert.equal(formatInjectPath({ clusterId: 'eu/2', env: { A: 'b' } }), '/inject/cluster/eu--slash--2/A/b');
   assert.equal(review(POD, {}, '/inject/cluster/%zz').ok, false);
   assert.equal(review(POD, {}, '/inject/region/x').ok, false);
   assert.equal(review(POD, {}, '/other').ok, false);

@@ -45,11 +45,3 @@ function decodeSegment(segment: string): string | undefined {
     return undefined;
   }
 }
-
-/** The path that a cluster's webhook is given, the reverse of {@link parseInjectPath}. */
-export function formatInjectPath({ clusterId, network, env = {} }: InjectPath): string {
-  const segment = (key: string, value: string | undefined): string =>
-    value === undefined || value === '' ? '' : `/${key}/${encodeURIComponent(value.replaceAll('/', '--slash--'))}`;
-  const variables = Object.entries(env).map(([name, value]) => segment(name, value));
-  return `/inject${segment('cluster', clusterId)}${segment('net', network)}${variables.join('')}`;
-}

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
-import { buildMutatingWebhookConfiguration } from '@meltemi/injector';
 import { controlPlaneManifests } from '../control-plane-manifests.ts';
 import type { ManifestObject } from '../manifest-object.ts';
 import { remoteClusterManifests } from '../remote-cluster-manifests.ts';
@@ -75,12 +74,37 @@ test('the charts grant no account more than it uses: no wildcard, and no Secrets
   }
 });
 
-test("the webhooks of the chart choose pods as the injector's own description says", () => {
-  for (const revision of ['default', 'canary']) {
-    for (const namespace of ['istio-system', 'mesh']) {
-      const expected = buildMutatingWebhookConfiguration({ revision, systemNamespace: namespace });
+test('the injection webhooks of a revision ask its Service, about new pods only, and refuse when nobody answers', () => {
+  for (const [revision, suffix] of [
+    ['default', ''],
+    ['canary', '-canary'],
+  ] as const) {
+    for (const [namespace, place] of [
+      ['istio-system', ''],
+      ['mesh', '-mesh'],
+    ] as const) {
       const { objects } = render('control-plane', { revision }, namespace);
-      assert.deepEqual(find(objects, 'MutatingWebhookConfiguration', String(expected.metadata.name)), expected);
+      const name = `istio-sidecar-injector${suffix}${place}`;
+      const { metadata, webhooks } = find(objects, 'MutatingWebhookConfiguration', name) as unknown as {
+        readonly metadata: ManifestObject['metadata'];
+        readonly webhooks: readonly Readonly<Record<string, unknown>>[];
+      };
+      assert.deepEqual(metadata, { name, labels: { 'istio.io/rev': revision, app: 'sidecar-injector' } });
+      for (const webhook of webhooks) {
+        const { name: webhookName, namespaceSelector: _namespaces, objectSelector: _objects, ...rest } = webhook;
+        assert.match(String(webhookName), /\.sidecar-injector\.istio\.io$/);
+        assert.deepEqual(rest, {
+          clientConfig: { service: { namespace, name: `istiod${suffix}`, path: '/inject', port: 443 } },
+          rules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }],
+          failurePolicy: 'Fail',
+          reinvocationPolicy: 'Never',
+          sideEffects: 'None',
+          admissionReviewVersions: ['v1'],
+        });
+      }
+      const prefixes = webhooks.map(({ name: webhookName }) => String(webhookName).split('.sidecar-injector')[0]);
+      const ofDefault = revision === 'default' ? ['namespace', 'object'] : [];
+      assert.deepEqual(prefixes, ['rev.namespace', 'rev.object', ...ofDefault]);
     }
   }
 });

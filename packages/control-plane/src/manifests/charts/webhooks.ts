@@ -63,11 +63,11 @@ const DEFAULT_SELECTORS: Readonly<Record<string, Selectors>> = {
   ],
 };
 
-/** All namespaces that say nothing. */
+/** Pods that say nothing, in all namespaces that say nothing; what wants a sidecar by itself is asked about by `object.`. */
 const AUTO_SELECTORS: Readonly<Record<string, Selectors>> = {
   auto: [
     [absent(INJECTION_LABEL), absent(REVISION_LABEL), notIn(NAMESPACE_NAME_LABEL, ...NEVER_BY_DEFAULT)],
-    [notIn(INJECT_LABEL, 'false'), absent(REVISION_LABEL)],
+    [absent(INJECT_LABEL), absent(REVISION_LABEL)],
   ],
 };
 
