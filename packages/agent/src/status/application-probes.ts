@@ -2,7 +2,7 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { connect, isIPv6 } from 'node:net';
 import { err, messageOf, ok, type Result } from '@meltemi/base';
-import { probeGrpc } from './grpc-probe.ts';
+import { checkGrpcHealth } from '@meltemi/base/grpc-health';
 
 /** A probe of a kubelet as the pod declared it, before the injector pointed it at the agent. Ports are numbers here. */
 export interface ApplicationProbe {
@@ -163,7 +163,7 @@ async function askGrpc(
   host: string,
   signal: AbortSignal,
 ): Promise<ProbeAnswer> {
-  const problem = await probeGrpc({ host, port, service, signal, localAddress: passthroughSource(host) });
+  const problem = await checkGrpcHealth({ host, port, service, signal, localAddress: passthroughSource(host) });
   return problem === undefined ? { statusCode: 200, body: '' } : { statusCode: 500, body: `${problem}\n` };
 }
 

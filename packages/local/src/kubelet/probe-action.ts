@@ -2,9 +2,9 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createConnection } from 'node:net';
 import type { Clock } from '@meltemi/base';
+import { checkGrpcHealth } from '@meltemi/base/grpc-health';
 import type { Container, IntOrString, LifecycleHandler, Probe } from '@meltemi/kube';
 import type { ContainerExec } from './container-exec.ts';
-import { checkGrpcHealth } from './grpc-health.ts';
 import type { ContainerRun } from './pod-records.ts';
 
 /** What a probe or hook is done to. */
@@ -85,7 +85,8 @@ export function createProbeAction({
     if (tcpSocket !== undefined) {
       return probeTcp(tcpSocket.host ?? target.podIp, resolvePort(tcpSocket.port, target.container), signal);
     }
-    if (grpc !== undefined) return checkGrpcHealth(target.podIp, grpc.port, grpc.service ?? '', signal);
+    if (grpc !== undefined)
+      return checkGrpcHealth({ host: target.podIp, port: grpc.port, service: grpc.service ?? '', signal });
     return undefined;
   };
 

@@ -2,14 +2,15 @@ import { connect } from 'node:http2';
 import { connect as dial } from 'node:net';
 
 /** What to ask, and from where. */
-export interface GrpcProbeOptions {
+export interface GrpcHealthOptions {
   readonly host: string;
   readonly port: number;
   /** Service to ask about; empty asks about the server. */
   readonly service: string;
   /** Ends the probe, at its deadline say. */
   readonly signal: AbortSignal;
-  readonly localAddress: string;
+  /** The source address; default: the system's choice. */
+  readonly localAddress?: string;
 }
 
 const SERVING = 1;
@@ -18,16 +19,17 @@ const STATUS_NAMES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const MAX_ANSWER_BYTES = 1024;
 
 /**
- * Asks `grpc.health.v1.Health/Check`. Spoken over plain HTTP/2, because a gRPC library cannot choose its source address, and
- * by that address capture rules let the probe through to the application.
+ * Asks `grpc.health.v1.Health/Check`, in plaintext. Spoken over plain HTTP/2, because a gRPC library cannot choose its source
+ * address, and by that address capture rules let an agent's probe through to the application.
  *
  * @returns `undefined` when the application serves, else why not.
+ * @see https://github.com/grpc/grpc/blob/master/doc/health-checking.md
  */
-export function probeGrpc(options: GrpcProbeOptions): Promise<string | undefined> {
+export function checkGrpcHealth(options: GrpcHealthOptions): Promise<string | undefined> {
   const { host, port, service, signal, localAddress } = options;
   return new Promise((resolve) => {
     const session = connect(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, {
-      createConnection: () => dial({ host, port, localAddress }),
+      createConnection: () => dial({ host, port, ...(localAddress === undefined ? {} : { localAddress }) }),
     });
     const finish = (problem: string | undefined): void => {
       signal.removeEventListener('abort', onTimeout);
@@ -35,7 +37,7 @@ export function probeGrpc(options: GrpcProbeOptions): Promise<string | undefined
       resolve(problem);
     };
     const onTimeout = (): void => finish('timed out');
-    signal.addEventListener('abort', onTimeout);
+    signal.addEventListener('abort', onTimeout, { once: true });
     session.on('error', (error) => finish(error.message));
     const stream = session.request({
       ':method': 'POST',
@@ -58,7 +60,7 @@ export function probeGrpc(options: GrpcProbeOptions): Promise<string | undefined
 }
 
 function judge(grpcStatus: unknown, answer: Buffer): string | undefined {
-  if (grpcStatus !== undefined && String(grpcStatus) !== '0') return `gRPC status ${String(grpcStatus)}`;
+  if (String(grpcStatus) !== '0') return `gRPC status ${String(grpcStatus ?? 'missing')}`;
   const status = decodeStatus(answer.subarray(5));
   return status === SERVING ? undefined : `the application is ${STATUS_NAMES[status] ?? `in state ${status}`}`;
 }
