@@ -6,31 +6,14 @@ import {
   CONFIG_MAPS,
   ENDPOINT_SLICES,
   EVENTS,
-  type KubeObject,
   NAMESPACES,
-  resourceRef,
   SERVICES,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
 import { applyAll, type ControlPlaneHarness, DEADLINE_MS, fetchPage, startHarness } from './control-plane-harness.ts';
-
-const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown }>({
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'virtualservices',
-  kind: 'VirtualService',
-});
-
-function virtualService(name: string, weight: number) {
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: { name, namespace: 'app1' },
-    spec: { hosts: [name], http: [{ route: [0, 1].map((at) => ({ destination: { host: `h${at}` }, weight })) }] },
-  };
-}
+import { VIRTUAL_SERVICES, weightedVirtualService } from './virtual-services.ts';
 
 const WEBHOOK = { name: 'istio-validator-istio-system' };
 
@@ -52,7 +35,7 @@ test('GALLEY-05 a webhook that is down, with a wrong certificate, does not stand
     return { policy: webhooks[0]?.failurePolicy, bundle: webhooks[0]?.clientConfig.caBundle };
   };
   await eventually(async () => assert.equal((await state()).policy, 'Ignore'), DEADLINE_MS);
-  await mesh.client.create(VIRTUAL_SERVICES, virtualService('unchecked', 0));
+  await mesh.client.create(VIRTUAL_SERVICES, weightedVirtualService('unchecked', [0, 0]));
 
   await mesh.client.create(ENDPOINT_SLICES, {
     apiVersion: 'discovery.k8s.io/v1',
@@ -64,8 +47,11 @@ test('GALLEY-05 a webhook that is down, with a wrong certificate, does not stand
   });
   await eventually(async () => assert.equal((await state()).policy, 'Fail'), 2 * DEADLINE_MS);
   const { bundle } = await state();
-  await assert.rejects(mesh.client.create(VIRTUAL_SERVICES, virtualService('checked', 0)), /denied the request/);
-  await mesh.client.create(VIRTUAL_SERVICES, virtualService('good', 1));
+  await assert.rejects(
+    mesh.client.create(VIRTUAL_SERVICES, weightedVirtualService('checked', [0, 0])),
+    /denied the request/,
+  );
+  await mesh.client.create(VIRTUAL_SERVICES, weightedVirtualService('good', [1, 1]));
 
   const { webhooks = [] } = await mesh.client.get(VALIDATING_WEBHOOK_CONFIGURATIONS, WEBHOOK);
   const body = {
@@ -87,7 +73,7 @@ test('A kind whose definition is missing at the start is followed once it is the
   });
   assert.equal(missing.length, 1);
   await applyAll(mesh.client, missing);
-  await eventually(() => mesh.client.create(VIRTUAL_SERVICES, virtualService('late', 1)), DEADLINE_MS);
+  await eventually(() => mesh.client.create(VIRTUAL_SERVICES, weightedVirtualService('late', [1, 1])), DEADLINE_MS);
   await eventually(async () => {
     const { accepted } = await mesh.debug<{ readonly accepted: readonly { readonly name: string }[] }>(
       '/debug/configz',

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { silentLog, systemClock, systemRandom } from '@meltemi/base';
-import { CONFIG_MAPS, type KubeObject, resourceRef, SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
+import { CONFIG_MAPS, SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
 import { PUSH_ORDER, TYPE_URLS } from '@meltemi/xds';
 import {
@@ -15,13 +15,7 @@ import {
 } from '@meltemi/xds/client';
 import { NodeSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import { type ControlPlaneHarness, DEADLINE_MS, startHarness } from './control-plane-harness.ts';
-
-const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown }>({
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'virtualservices',
-  kind: 'VirtualService',
-});
+import { VIRTUAL_SERVICES } from './virtual-services.ts';
 
 const VIRTUAL_SERVICE = {
   apiVersion: 'networking.istio.io/v1',

@@ -5,7 +5,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { IstioStatus } from '@meltemi/api';
 import { controlPlaneManifests } from '@meltemi/control-plane';
 import {
   CONFIG_MAPS,
@@ -13,7 +12,6 @@ import {
   type KubeClient,
   type KubeObject,
   LEASES,
-  resourceRef,
   SERVICE_ACCOUNTS,
   SERVICES,
 } from '@meltemi/kube';
@@ -21,6 +19,7 @@ import { eventually } from '@meltemi/testing';
 import { createTestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
 import { accountKubeconfig, adminClient, applyAll, DEADLINE_MS } from './control-plane-harness.ts';
 import { freePort, startReplica, startServiceAddress, startSidecar, type TestSidecar } from './two-replicas.ts';
+import { VIRTUAL_SERVICES } from './virtual-services.ts';
 
 const SYSTEM = 'istio-system';
 /** Long enough that a leader does not lose it by waiting for a processor. */
@@ -30,13 +29,6 @@ const TAKEOVER_DEADLINE_MS = 60_000;
 /** What the Deployment of the control plane has. */
 const TERMINATION_GRACE_MS = 10_000;
 const URL_OF_SERVICE = 'http://helloworld.app1:5000/';
-
-const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown; readonly status?: IstioStatus }>({
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'virtualservices',
-  kind: 'VirtualService',
-});
 
 /** Puts helloworld into the cluster, served by this process, outside of the mesh. */
 async function serveHelloworld(client: KubeClient): Promise<AsyncDisposable> {

@@ -4,31 +4,13 @@ import { controlPlaneManifests } from '@meltemi/control-plane';
 import {
   CONFIG_MAPS,
   EVENTS,
-  type KubeObject,
   MUTATING_WEBHOOK_CONFIGURATIONS,
-  resourceRef,
   SECRETS,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
 import { applyAll, callWebhook, DEADLINE_MS, fetchPage, startHarness } from './control-plane-harness.ts';
-
-const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown }>({
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'virtualservices',
-  kind: 'VirtualService',
-});
-
-function virtualService(weights: readonly number[]): KubeObject & { readonly spec: unknown } {
-  const route = weights.map((weight, index) => ({ destination: { host: `h${index}` }, weight }));
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: { name: 'v', namespace: 'app1' },
-    spec: { hosts: ['h0'], http: [{ route }] },
-  };
-}
+import { VIRTUAL_SERVICES, weightedVirtualService } from './virtual-services.ts';
 
 test('a control plane on a fresh cluster becomes ready, writes the roots and completes its webhooks', async () => {
   await using mesh = await startHarness();
@@ -76,7 +58,7 @@ test('the validating webhook answers over TLS by its service name', async () => 
       operation: 'CREATE',
       kind: { group: 'networking.istio.io', version: 'v1', kind: 'VirtualService' },
       namespace: 'app1',
-      object: virtualService([0, 0]),
+      object: weightedVirtualService('v', [0, 0]),
     },
   };
   const answer = await callWebhook({ port: mesh.controlPlane.ports.webhooks, path: '/validate', ca, body: review });
@@ -90,14 +72,14 @@ test('the validating webhook answers over TLS by its service name', async () => 
 test('distribution of a change is complete when no proxy lags, and fails for what is not taken', async () => {
   await using mesh = await startHarness();
   const { client } = mesh;
-  const good = await client.create(VIRTUAL_SERVICES, virtualService([1, 1]));
+  const good = await client.create(VIRTUAL_SERVICES, weightedVirtualService('v', [1, 1]));
   const query = (version: string | undefined): string =>
     `/debug/distribution?timeout=5s&resource=VirtualService/app1/v&resourceVersion=${version ?? ''}`;
   const { version, ...answer } = await mesh.debug<{ readonly version: string }>(query(good.metadata.resourceVersion));
   assert.deepEqual(answer, { ok: true, lagging: [], proxyCount: 0 });
   assert.match(version, /^20.*\/\d+$/);
   const bad = await client.update(VIRTUAL_SERVICES, {
-    ...virtualService([0, 0]),
+    ...weightedVirtualService('v', [0, 0]),
     metadata: { ...good.metadata },
   });
   const refused = await mesh.debug<{ readonly ok: boolean; readonly error: string }>(

@@ -3,42 +3,24 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { IstioStatus } from '@meltemi/api';
 import { controlPlaneManifests, type ManifestObject } from '@meltemi/control-plane';
 import {
   buildKubeconfig,
   CONFIG_MAPS,
   EVENTS,
-  type KubeObject,
   LEASES,
   NAMESPACES,
-  resourceRef,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
 import { applyAll } from '../integration/control-plane-harness.ts';
 import { freePort, startReplica } from '../integration/two-replicas.ts';
+import { VIRTUAL_SERVICES, weightedVirtualService } from '../integration/virtual-services.ts';
 import { missingForApiServer, startApiServerProcess } from './api-server-process.ts';
 
 const DEADLINE_MS = 20_000;
 const SYSTEM = 'istio-system';
-
-const VIRTUAL_SERVICES = resourceRef<KubeObject & { readonly spec: unknown; readonly status?: IstioStatus }>({
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'virtualservices',
-  kind: 'VirtualService',
-});
-
-function virtualService(name: string, weight: number) {
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: { name, namespace: 'app1' },
-    spec: { hosts: [name], http: [{ route: [0, 1].map((at) => ({ destination: { host: `h${at}` }, weight })) }] },
-  };
-}
 
 /** No pod serves the webhooks' Service here, so that the API server is led to loopback. */
 function leadWebhooksTo(port: number): (manifest: ManifestObject) => ManifestObject {
@@ -90,12 +72,12 @@ test('On a real API server two replicas have all the rights they need, prove the
   }, DEADLINE_MS);
   await assert.rejects(
     client.create(VIRTUAL_SERVICES, {
-      ...virtualService('bad', 0),
+      ...weightedVirtualService('bad', [0, 0]),
       metadata: { name: 'bad', namespace: 'app1', labels: { 'istio.io/rev': 'default' } },
     }),
     /denied the request.*weights sum to 0/,
   );
-  await client.create(VIRTUAL_SERVICES, virtualService('good', 1));
+  await client.create(VIRTUAL_SERVICES, weightedVirtualService('good', [1, 1]));
   await eventually(async () => {
     const { metadata, status } = await client.get(VIRTUAL_SERVICES, { namespace: 'app1', name: 'good' });
     assert.deepEqual([status?.conditions?.[0]?.type, status?.conditions?.[0]?.status], ['Reconciled', 'True']);
