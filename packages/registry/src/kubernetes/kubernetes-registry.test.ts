@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silentLog } from '@meltemi/base';
 import {
   ENDPOINT_SLICES,
   type EndpointSlice,
@@ -14,8 +13,8 @@ import {
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually as eventuallyWithin } from '@meltemi/testing';
 import type { ClusterRegistry, RegistryChange } from '../cluster-registry.ts';
+import { testRegistry } from '../testing/test-registry.ts';
 import { LEGACY_ENDPOINTS } from './convert-legacy-endpoints.ts';
-import { createKubernetesRegistry } from './kubernetes-registry.ts';
 
 const DEADLINE_MS = 5000;
 
@@ -84,14 +83,7 @@ async function setUp(): Promise<Setup> {
   });
   client.seed(PODS, pod('hello-1', '10.11.1.1'));
   client.seed(ENDPOINT_SLICES, slice([['hello-1', '10.11.1.1']]));
-  const registry = createKubernetesRegistry({
-    clusterId: 'cluster1',
-    client,
-    systemNamespace: 'istio-system',
-    domainSuffix: 'cluster.local',
-    trustDomain: () => 'cluster.local',
-    log: silentLog,
-  });
+  const registry = testRegistry({ clusterId: 'cluster1', client });
   const changes: RegistryChange[] = [];
   const stop = new AbortController();
   await registry.start(stop.signal);
@@ -187,15 +179,7 @@ test('KubernetesRegistry does with the roles of old, which allow Endpoints and n
   });
   const grantSlices = forbid(client, 'endpointslices');
   forbid(client, 'namespaces', 'nodes');
-  const registry = createKubernetesRegistry({
-    clusterId: 'cluster1',
-    client,
-    systemNamespace: 'istio-system',
-    domainSuffix: 'cluster.local',
-    trustDomain: () => 'cluster.local',
-    log: silentLog,
-    random: () => 0.001,
-  });
+  const registry = testRegistry({ clusterId: 'cluster1', client });
   const stop = new AbortController();
   await registry.start(stop.signal);
   const endpoints = (): unknown =>
@@ -224,15 +208,7 @@ test('KubernetesRegistry does with the roles of old, which allow Endpoints and n
 test('KubernetesRegistry waits for services and pods, whatever it may not read', async () => {
   const { client } = await setUp();
   const grant = forbid(client, 'pods');
-  const registry = createKubernetesRegistry({
-    clusterId: 'cluster1',
-    client,
-    systemNamespace: 'istio-system',
-    domainSuffix: 'cluster.local',
-    trustDomain: () => 'cluster.local',
-    log: silentLog,
-    random: () => 0.001,
-  });
+  const registry = testRegistry({ clusterId: 'cluster1', client });
   const stop = new AbortController();
   let isRead = false;
   const read = registry.start(stop.signal).then(() => (isRead = true));

@@ -5,7 +5,7 @@ import { ENDPOINT_SLICES, PODS, SERVICES } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { serviceAddresses } from '@meltemi/model';
 import type { ClusterRegistry } from '../cluster-registry.ts';
-import { createKubernetesRegistry } from '../kubernetes/kubernetes-registry.ts';
+import { testRegistry } from '../testing/test-registry.ts';
 import { createAggregateRegistry } from './aggregate-registry.ts';
 
 interface ClusterFixture {
@@ -47,14 +47,7 @@ async function cluster(
     ports: [{ name: 'http', port: 5000 }],
     endpoints: [{ addresses: [podIp], targetRef: { kind: 'Pod', name: 'p' } }],
   });
-  const registry = createKubernetesRegistry({
-    clusterId,
-    client,
-    systemNamespace: 'istio-system',
-    domainSuffix: 'cluster.local',
-    trustDomain: () => 'cluster.local',
-    log: silentLog,
-  });
+  const registry = testRegistry({ clusterId, client });
   await registry.start(signal);
   return registry;
 }

@@ -14,9 +14,9 @@ import {
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { eventually as eventuallyWithin, ManualClock } from '@meltemi/testing';
 import { Registry } from 'prom-client';
-import { createKubernetesRegistry } from '../kubernetes/kubernetes-registry.ts';
 import { type AggregateRegistry, createAggregateRegistry } from '../merge/aggregate-registry.ts';
 import { createRegistryMetrics } from '../metrics.ts';
+import { testRegistry } from '../testing/test-registry.ts';
 import { createRemoteClusters, type RemoteClusters, type RemoteClustersOptions } from './remote-clusters.ts';
 import { createSecretSource } from './secret-source.ts';
 
@@ -95,16 +95,7 @@ function setUp(servers: Readonly<Record<string, FakeKubeClient>>, options: Parti
     connects.push(access.server);
     const client = servers[access.server];
     if (client === undefined) throw new Error(`no fake for ${access.server}`);
-    const registry = createKubernetesRegistry({
-      clusterId,
-      client,
-      systemNamespace: 'istio-system',
-      domainSuffix: 'cluster.local',
-      trustDomain: () => 'cluster.local',
-      log: silentLog,
-      // Retries at once, so that recovery needs no waiting.
-      random: () => 0.001,
-    });
+    const registry = testRegistry({ clusterId, client });
     return { client, registry };
   };
   const remotes = createRemoteClusters({
