@@ -74,8 +74,18 @@ test("the path of a remote cluster's webhook names its cluster and network", () 
     ISTIO_KUBE_APP_PROBERS: envOf(proxyOf(inject(POD))).get('ISTIO_KUBE_APP_PROBERS'),
   });
   assert.equal(review(POD, {}, '/inject/cluster/%zz').ok, false);
-  assert.equal(review(POD, {}, '/inject/region/x').ok, false);
+  const variable = (text: string): string | undefined =>
+    envOf(proxyOf(inject(POD, { templates: templates.value }, text))).get('REGION');
+  assert.equal(variable('/inject/region/x'), 'x');
+  assert.equal(variable('/inject/region/x/zone'), 'x', 'a key without a value is left out');
+  assert.equal(review(POD, {}, '/inject/no-variable/x').ok, false);
   assert.equal(review(POD, {}, '/other').ok, false);
+});
+
+test('the path in the syntax of old says the same', () => {
+  const env = envOf(proxyOf(inject(POD, {}, '/inject/:ENV:cluster=eu:ENV:net=network2:ENV:broken:ENV:=x')));
+  assert.equal(env.get('ISTIO_META_CLUSTER_ID'), 'eu');
+  assert.equal(env.get('ISTIO_META_NETWORK'), 'network2');
 });
 
 test('probes ask the agent, which is told what they were', () => {
