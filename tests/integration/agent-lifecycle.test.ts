@@ -27,16 +27,21 @@ async function freePort(): Promise<number> {
 interface Answer {
   readonly status: number;
   readonly body: string;
+  /** Whether the other side ends the connection with this answer. */
+  readonly isLast: boolean;
 }
 
 /** One request on a connection of its own. */
 async function call(port: number, path: string, options: { method?: string; host?: string } = {}): Promise<Answer> {
-  const outgoing = request({ host: '127.0.0.1', port, path, agent: false, ...options });
+  const headers = { connection: 'keep-alive' };
+  const outgoing = request({ host: '127.0.0.1', port, path, headers, agent: false, ...options });
   outgoing.end();
   const [incoming] = await once(outgoing, 'response');
   let body = '';
   for await (const chunk of incoming) body += String(chunk);
-  return { status: incoming.statusCode, body };
+  // It would be counted as active.
+  outgoing.destroy();
+  return { status: incoming.statusCode, body, isLast: incoming.headers.connection === 'close' };
 }
 
 /** An agent as its own process, as in a pod, with an application that answers `/slow` after {@link SLOW_MS}. */
@@ -226,12 +231,15 @@ for (const { name, binary, skip } of KINDS) {
     await untilReady(pod);
 
     const slow = call(pod.inboundPort, '/slow');
-    assert.equal((await call(pod.inboundPort, '/')).body, 'prompt');
+    assert.deepEqual(await call(pod.inboundPort, '/'), { status: 200, body: 'prompt', isLast: false });
     pod.process.kill('SIGTERM');
     const exit = pod.exit();
     await eventually(async () => (await call(pod.statusPort, '/healthz/ready')).status === 503, 2000);
-    assert.equal((await call(pod.outboundPort, '/')).body, 'prompt', 'the application can still call others');
-    assert.deepEqual(await slow, { status: 200, body: 'late' });
+    // Callers are told to go elsewhere, in the words of HTTP; the application itself still calls others as before.
+    await eventually(async () => (await call(pod.inboundPort, '/')).isLast, 2000);
+    assert.deepEqual(await call(pod.outboundPort, '/'), { status: 200, body: 'prompt', isLast: false });
+    const { status, body } = await slow;
+    assert.deepEqual({ status, body }, { status: 200, body: 'late' });
     const { code, afterMs } = await exit;
     assert.equal(code, 0, pod.output());
     assert.ok(afterMs > 4900 && afterMs < 9000, `ended after ${afterMs} ms`);
@@ -252,7 +260,8 @@ for (const { name, binary, skip } of KINDS) {
     }, 2000);
     pod.process.kill('SIGTERM');
     const exit = pod.exit();
-    assert.deepEqual(await slow, { status: 200, body: 'late' });
+    const { status, body } = await slow;
+    assert.deepEqual({ status, body }, { status: 200, body: 'late' });
     assert.equal((await exit).code, 0, pod.output());
     const afterMs = performance.now() - startedMs;
     assert.ok(afterMs > SLOW_MS && afterMs < SLOW_MS + 4000, `ended after ${afterMs} ms`);
