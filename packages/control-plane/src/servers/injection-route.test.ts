@@ -22,7 +22,7 @@ test('calls about pods are counted by how they end, and timed', async () => {
   await ask({ name: 'a' }, '/inject?timeout=10s');
   await ask({ name: 'b', labels: { 'sidecar.istio.io/inject': 'false' } });
   await ask({ name: 'c', annotations: { 'sidecar.istio.io/proxyCPU': 'much' } });
-  await ask({ name: 'd' }, '/inject/nowhere/x');
+  await ask({ name: 'd' }, '/inject/no-variable/x');
   assert.equal(ask({ name: 'e' }, '/validate'), undefined);
   const text = await registry.metrics();
   const expected = { requests: 4, success: 1, skip: 1, failure: 2 };
