@@ -77,6 +77,24 @@ function closure(seeds: readonly string[]): Map<string, string> {
   return found;
 }
 
+/** Lets generated files describe themselves by `packages/xds/src/file-desc.ts`, which says why. */
+function useOwnFileDesc(directory: string): void {
+  for (const file of filesUnder(directory)) {
+    if (!file.endsWith('.js')) continue;
+    const own = relative(dirname(join(target, relative(directory, file))), join(root, 'packages/xds/src/file-desc.ts'));
+    const text = readFileSync(file, 'utf8').replace(
+      /^import \{(.*?),? *\bfileDesc\b,?(.*?)\} from "@bufbuild\/protobuf\/codegenv2";$/m,
+      (_, before: string, after: string) => {
+        const others = `${before}${before.trim() === '' || after.trim() === '' ? '' : ','}${after}`.trim();
+        const rest = others === '' ? '' : `import { ${others} } from "@bufbuild/protobuf/codegenv2";\n`;
+        return `${rest}import { fileDesc } from ${JSON.stringify(own)};`;
+      },
+    );
+    if (!text.includes(own)) throw new Error(`Cannot find where ${file} imports fileDesc`);
+    writeFileSync(file, text);
+  }
+}
+
 const seedList = readFileSync(join(ownProtos, 'seeds.txt'), 'utf8');
 const own = filesUnder(ownProtos).filter((file) => file.endsWith('.proto'));
 const versions = ['@grpc/grpc-js-xds', '@bufbuild/protoc-gen-es', '@bufbuild/buf'].map(
@@ -116,6 +134,7 @@ try {
     cwd: work,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  useOwnFileDesc(join(work, 'gen'));
   rmSync(target, { recursive: true, force: true });
   cpSync(join(work, 'gen'), target, { recursive: true });
   writeFileSync(stamp, digest);

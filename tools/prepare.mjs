@@ -1,6 +1,7 @@
 // What npm runs at the end of an install, in plain JavaScript, because the Node that runs it may be an old one: npm 9 takes
 // the link to the pinned Node away again, together with the package for the other architecture, whose program has the same
-// name. Puts the link back where it is missing, and generates the protobuf types with that Node.
+// name. Puts the link back where it is missing, generates the protobuf types with that Node, and fills
+// its compile cache.
 import { spawnSync } from 'node:child_process';
 import { existsSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,5 +19,7 @@ if (!existsSync(pinned)) {
   process.exit(1);
 }
 if (!existsSync(link)) symlinkSync(join('..', name, 'bin/node'), link);
-const { status } = spawnSync(pinned, [join(root, 'tools/generate-protos.ts')], { cwd: root, stdio: 'inherit' });
-process.exit(status ?? 1);
+for (const tool of ['generate-protos.ts', 'warm-compile-cache.ts']) {
+  const { status } = spawnSync(pinned, [join(root, 'tools', tool)], { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}

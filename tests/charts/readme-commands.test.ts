@@ -29,7 +29,7 @@ images:
     command: [node, packages/control-plane/src/main.ts]
     path: [packages/control-plane/bin]
   - image: docker.io/meltemi/agent*
-    command: [node, packages/agent/src/main.ts]
+    command: [node, --max-semi-space-size=2, packages/agent/src/main.ts]
     path: [packages/agent/bin]
   - image: meltemi/sleep
     command: [node, examples/sleep/server.ts]

@@ -50,7 +50,7 @@ describe('Daily use', { skip: probe.ok ? false : `network namespaces are not to 
   const sidecarsOf = (deployment: string): number[] =>
     mesh
       .processes()
-      .filter(({ argv }) => argv[1]?.endsWith('agent/src/main.ts') === true && argv[2] === 'proxy')
+      .filter(({ argv }) => argv.some((word) => word.endsWith('agent/src/main.ts')) && argv.includes('proxy'))
       .map(({ pid }) => pid)
       .filter((pid) => readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`\0HOSTNAME=${deployment}-`));
 

@@ -68,7 +68,7 @@ describe('Life and death in the walkthrough', {
     );
   /** Processes of a script, on the node of a cluster or with a word in the environment that names their container. */
   const processesOf = (script: string, matches: (process: EnvironmentProcess) => boolean = () => true) =>
-    mesh.processes().filter((process) => process.argv[1]?.endsWith(script) === true && matches(process));
+    mesh.processes().filter((process) => process.argv.some((word) => word.endsWith(script)) && matches(process));
   const ofContainer =
     (pod: PodFacts, container: string) =>
     ({ pid }: EnvironmentProcess): boolean =>

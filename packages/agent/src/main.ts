@@ -2,11 +2,7 @@ import { type Command, type CommandContext, EXIT } from './commands/command-cont
 
 /** Subcommands by name. Each loads only what it needs: `wait` and `istio-iptables` run in every pod, many times a day. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  proxy: async () => {
-    // A sidecar stands beside every pod: what it holds in memory counts once for each.
-    (await import('@meltemi/base')).keepYoungHeapSmall();
-    return (await import('./commands/proxy.ts')).runProxy;
-  },
+  proxy: async () => (await import('./commands/proxy.ts')).runProxy,
   'istio-iptables': async () => (await import('./commands/istio-iptables.ts')).runIstioIptables,
   wait: async () => (await import('./commands/wait.ts')).runWait,
   request: async () => (await import('./commands/request.ts')).runRequest,

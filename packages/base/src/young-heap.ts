@@ -1,16 +1,12 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Keeps the young generation of this process at the size it begins with (1 MB) instead of letting it grow to 16 MB a half.
+ * Sizes the young generation (each of its halves) of threads that are started from now on; this one stays as it is. For
+ * the first thread there is `node --max-semi-space-size=<MB>`.
  *
- * To be called before anything large is loaded, in processes that hold much and make little garbage: the modules that a
- * program loads at its start are what makes it grow, and it does not shrink again by itself.
+ * No other flag of the heap does: after most that are set at run time V8 accepts nothing from the compile cache any more.
  */
-export function keepYoungHeapSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
-}
-
-/** Sizes the young generation of threads that are started from now on; what lives in this one stays as it is. */
 export function setYoungHeapOfThreads(megabytes: number): void {
   setFlagsFromString(`--min-semi-space-size=${megabytes}`);
+  setFlagsFromString(`--max-semi-space-size=${megabytes}`);
 }

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -35,8 +34,6 @@ export const runProxy: Command = async (context) => {
   const signalled = untilSignal();
   try {
     await agent.start();
-    // For the sidecars that start after this one: Node itself writes it at an orderly exit only.
-    flushCompileCache();
     const end = await Promise.race([signalled, agent.ended]);
     if (typeof end !== 'string') {
       log.info(end.reason, { code: end.code });

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -171,6 +171,20 @@ function keepSandbox(directory: string, kind: SandboxKind): void {
   if (previous === undefined) writeFileAtomically(file, `${kind}\n`, 0o600);
 }
 
+/** The one that this process has, which the installation filled; of someone else's installation nothing can be used. */
+function compileCacheDirectory({ directory, env }: EnvironmentOptions): string {
+  const shared = env['NODE_COMPILE_CACHE'];
+  if (shared !== undefined) {
+    try {
+      accessSync(shared, constants.W_OK);
+      return shared;
+    } catch {
+      // Not there, or not ours: node keeps what it compiles for each user apart.
+    }
+  }
+  return statePath(directory, 'cache');
+}
+
 /** Descriptors 0 to 2 are the standard ones, 3 is the channel between the processes. */
 const FIRST_LISTENER_FD = 4;
 
@@ -196,7 +210,7 @@ function startSupervisor(
         ...options.env,
         ...environmentVariables(directory),
         PATH: config.path,
-        NODE_COMPILE_CACHE: statePath(directory, 'cache'),
+        NODE_COMPILE_CACHE: compileCacheDirectory(options),
       },
       // A process group of its own: Ctrl-C reaches this process only, which then stops the others in order.
       detached: true,

@@ -61,7 +61,7 @@ function isRootless(): boolean {
   return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
 }
 
-function createPodSandbox(options: KubeletOptions, systemPath: string, cacheDirectory: string): PodSandbox {
+function createPodSandbox(options: KubeletOptions, systemPath: string, compileCache: string | undefined): PodSandbox {
   const directory = join(options.runtime, options.nodeName);
   if (options.sandbox === 'loopback') {
     return createLoopbackPodSandbox({
@@ -77,7 +77,8 @@ function createPodSandbox(options: KubeletOptions, systemPath: string, cacheDire
     run: createRunCommand(systemPath),
     gatewayIp: options.nodeIp,
     directory: join(directory, 'containers'),
-    sharedMounts: [{ source: cacheDirectory, target: cacheDirectory, readOnly: false }],
+    // Read-only: what a pod wrote there would run in other pods, and in the components outside.
+    sharedMounts: compileCache === undefined ? [] : [{ source: compileCache, target: compileCache, readOnly: true }],
     rootless: isRootless(),
     userIds: options.userIds,
   });
@@ -89,8 +90,8 @@ async function main(): Promise<void> {
   const ended = new AbortController();
   const systemPath = toSystemPath(process.env['PATH']);
   const podsDirectory = join(options.data, 'pods');
-  const cacheDirectory = resolve(options.data, '..', '..', 'cache', 'compile');
-  mkdirSync(cacheDirectory, { recursive: true });
+  const compileCache = process.env['NODE_COMPILE_CACHE'];
+  if (compileCache !== undefined) mkdirSync(compileCache, { recursive: true });
 
   const client = createKubeClient({
     access: await loadKubeconfig({ path: options.kubeconfig }),
@@ -102,7 +103,7 @@ async function main(): Promise<void> {
     onExit: (process) => kubelet.onExit(process),
     onLost: () => process.exit(1),
   });
-  const sandbox = createPodSandbox(options, systemPath, cacheDirectory);
+  const sandbox = createPodSandbox(options, systemPath, compileCache);
   const isLoopback = options.sandbox === 'loopback';
   const exec = createContainerExec({ sandbox, clock: systemClock, systemPath });
   const apiServices = createInformer<Service>({
@@ -144,7 +145,7 @@ async function main(): Promise<void> {
     nodePath: process.execPath,
     userIds: options.userIds,
     tokenMaxAgeMs: options.tokenMaxAge,
-    containerEnv: { NODE_COMPILE_CACHE: cacheDirectory },
+    containerEnv: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
     apiService() {
       // Nothing rewrites the Service's address there: containers call the server itself.
       if (isLoopback) return { host: options.nodeIp, port: Number(new URL(client.server).port) };

@@ -46,6 +46,7 @@ async function main(): Promise<void> {
     config,
     sandbox: createSandbox(config),
     socketPath: supervisorSocket(config.runtimeDirectory),
+    compileCache: process.env['NODE_COMPILE_CACHE'],
     clock: systemClock,
     log,
     report,

@@ -24,6 +24,8 @@ export interface SupervisorOptions {
   readonly sandbox: NodeSandbox;
   /** Where kubelets connect. */
   readonly socketPath: string;
+  /** Where the components keep compiled modules. */
+  readonly compileCache?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly report: (report: SupervisorReport) => void;
@@ -46,7 +48,7 @@ async function untilAccepting(host: string, port: number, clock: Clock, signal: 
 
 /** Creates the supervisor; `start` begins. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
-  const { config, sandbox, socketPath, clock, log, report } = options;
+  const { config, sandbox, socketPath, compileCache, clock, log, report } = options;
   const components: Component[] = [];
   const ended = new AbortController();
   const kubelets = new Map(
@@ -63,7 +65,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const startComponents = (cluster: ClusterConfig): void => {
     const env = {
       PATH: config.path,
-      NODE_COMPILE_CACHE: join(config.stateDir, 'cache', 'compile'),
+      ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }),
       ...(config.logLevel === undefined ? {} : { MELTEMI_LOG_LEVEL: config.logLevel }),
     };
     for (const { name, argv, inheritedFd } of cluster.components) {

@@ -1,4 +1,3 @@
-import { flushCompileCache } from 'node:module';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { createLog, createLogLevels } from '@meltemi/base';
 import type { DrainScope, MainMessage, WorkerInit, WorkerMessage } from '../config/runtime-config.ts';
@@ -97,5 +96,3 @@ port.on('message', (message: MainMessage) => {
   }
 });
 send({ type: 'ready' });
-// Threads are ended without ceremony, and what was compiled for this one would be compiled again for the next.
-flushCompileCache();
