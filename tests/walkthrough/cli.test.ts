@@ -272,6 +272,44 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     assert.match(pod, /^sleep-\w+-\w+$/);
   });
 
+  test('zsh completes the same at its prompt', async (t) => {
+    if ((await runCommand('sh', ['-c', 'command -v zsh'])).code !== 0) {
+      t.skip('zsh is missing; install it');
+      return;
+    }
+    // A shell in a terminal of its own: `^X` shows the line as it stands after the keys before it.
+    const script = `zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1= TERM=dumb; autoload -Uz compinit; compinit -D -u; source <(./meltemi completion zsh)'
+zpty -w shell 'show() { print -r -- "<$BUFFER>"; zle kill-whole-line }; zle -N show; bindkey "^X" show; echo rea""dy'
+zpty -r shell output '*ready*'
+for line in "$@"; do
+  zpty -w -n shell "$line"$'\\t\\x18'
+  zpty -r shell output '*>*'
+  print -r -- "\${\${output##*<}%%>*}"
+done`;
+    const lines = new Map([
+      ['./meltemi proxy-s', './meltemi proxy-status'],
+      ['./meltemi logs --prev', './meltemi logs --previous'],
+      ['./meltemi get virt', './meltemi get virtualservices'],
+      ['./meltemi get pods -n ap', './meltemi get pods -n app1'],
+      ['./meltemi --cluster=cl', './meltemi --cluster=cluster'],
+      ['./meltemi exec -n app1 deploy/sl', './meltemi exec -n app1 deploy/sleep'],
+      ['./meltemi apply -f examples/helloworld/desti', './meltemi apply -f examples/helloworld/destinationrule.yaml'],
+    ]);
+    const result = await runCommand('zsh', ['-f', '-c', script, 'zsh', ...lines.keys()], {
+      env: { ...process.env, MELTEMI_DIR: mesh.directory },
+    });
+    assert.equal(result.code, 0, result.stderr);
+    assert.deepEqual(
+      result.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.trimEnd()),
+      [...lines.values()],
+    );
+  });
+
   test('analyze finds faults in files and what the live mesh lacks', async () => {
     const file = join(files, 'analysed.yaml');
     const text = readFileSync(join(REPOSITORY_ROOT, 'examples/helloworld/virtualservice.yaml'), 'utf8');
