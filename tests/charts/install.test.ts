@@ -102,6 +102,27 @@ test('an installation removes nothing of another one, in another namespace, and 
   ]);
 });
 
+test('what a namespace says about its network and who looks after it survives another revision', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  const consent = { 'topology.istio.io/controlPlaneClusters': 'cluster1' };
+  const remote = (more: JsonMap = {}): JsonMap => ({
+    profile: 'remote',
+    values: { global: { multiCluster: { clusterName: 'cluster2' }, ...more } },
+  });
+  const namespaces = plan(remote({ network: 'network2' })).namespaces.map(toKubeObject);
+  const objects = namespaces.map((object) => ({ ...object, metadata: { ...object.metadata, annotations: consent } }));
+  await applyObjects({ client, objects, namespace: 'istio-system', fieldManager: FIELD_MANAGER });
+  const found = async (): Promise<unknown> => {
+    const { labels, annotations } = (await client.get(NAMESPACES, { name: 'istio-system' })).metadata;
+    return { network: labels?.['topology.istio.io/network'], annotations };
+  };
+  await install(client, { ...remote(), revision: 'canary' });
+  assert.deepEqual(await found(), { network: 'network2', annotations: consent });
+  await install(client, remote({ network: 'network3' }));
+  assert.deepEqual(await found(), { network: 'network3', annotations: consent });
+});
+
 test('a dry run on an empty cluster says what would be, and writes nothing', async () => {
   await using cluster = await createTestCluster();
   await using client = await adminClient(cluster);

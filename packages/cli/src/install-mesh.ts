@@ -2,7 +2,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeltemiError } from '@meltemi/base';
 import { type AuthorityPair, createIntermediate, createRootCertificateAuthority } from '@meltemi/citadel/minting';
-import { INJECTION_WEBHOOK, READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, systemNamespace } from '@meltemi/control-plane';
+import {
+  CONTROL_PLANE_CLUSTERS_ANNOTATION,
+  INJECTION_WEBHOOK,
+  READER_SERVICE_ACCOUNT,
+  SYSTEM_NAMESPACE,
+  systemNamespace,
+} from '@meltemi/control-plane';
 import { createKubeClient, type KubeClient, SECRETS } from '@meltemi/kube';
 import { type MeshFile, type RunningEnvironment, type StartedCluster, writeFileAtomically } from '@meltemi/local';
 import { applyObjects } from './apply-objects.ts';
@@ -102,7 +108,8 @@ function planCluster(options: InstallMeshOptions, cluster: StartedCluster, isPri
   if (!isPrimary) {
     const spec = { profile: 'remote', values: { global: { multiCluster } } };
     const plan = planInstallation(readInstallSpec([{ origin: 'environment', spec }]));
-    return { ...plan, namespaces: [systemNamespace({ annotations: consentTo(options.mesh.controlPlane ?? '') })] };
+    const annotations = { [CONTROL_PLANE_CLUSTERS_ANNOTATION]: options.mesh.controlPlane ?? '' };
+    return { ...plan, namespaces: [systemNamespace({ annotations })] };
   }
   const env = isLoopback ? LOOPBACK_CONTROL_PLANE : {};
   const spec = {
@@ -120,10 +127,6 @@ function planCluster(options: InstallMeshOptions, cluster: StartedCluster, isPri
     },
   };
   return planInstallation(readInstallSpec([{ origin: 'environment', spec }]));
-}
-
-function consentTo(controlPlaneCluster: string): Readonly<Record<string, string>> {
-  return { 'topology.istio.io/controlPlaneClusters': controlPlaneCluster };
 }
 
 /**

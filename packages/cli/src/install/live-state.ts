@@ -1,5 +1,11 @@
-import type { ManifestObject } from '@meltemi/control-plane';
-import { type KubeClient, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS } from '@meltemi/kube';
+import { CONTROL_PLANE_CLUSTERS_ANNOTATION, type ManifestObject, NETWORK_LABEL } from '@meltemi/control-plane';
+import {
+  type KubeClient,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  NAMESPACES,
+  type Namespace,
+  VALIDATING_WEBHOOK_CONFIGURATIONS,
+} from '@meltemi/kube';
 import { type InstallPlan, plannedObjects } from './install-plan.ts';
 
 /** Tag that pods get when they name no revision. */
@@ -16,8 +22,8 @@ interface WebhookManifest extends ManifestObject {
 }
 
 /**
- * Fits a plan to what is in the cluster: validation that is binding stays so, and what the tag `default` has given to
- * another revision is not taken back.
+ * Fits a plan to what is in the cluster: validation that is binding stays so, what the tag `default` has given to another
+ * revision is not taken back, and a namespace that another revision shares keeps what it says about the cluster.
  */
 export async function withLiveState(client: KubeClient, plan: InstallPlan): Promise<readonly ManifestObject[]> {
   const [tag] = (await client.list(MUTATING_WEBHOOK_CONFIGURATIONS, { labelSelector: DEFAULT_TAG_SELECTOR })).items;
@@ -26,7 +32,9 @@ export async function withLiveState(client: KubeClient, plan: InstallPlan): Prom
   );
   const validator = validators.get(DEFAULT_VALIDATOR);
   const validates = validator?.metadata.labels?.['istio.io/rev'];
+  const namespaces = new Map((await client.list(NAMESPACES)).items.map((object) => [object.metadata.name, object]));
   return plannedObjects(plan).flatMap((object): readonly ManifestObject[] => {
+    if (object.kind === 'Namespace') return [withTopology(object, namespaces.get(object.metadata.name))];
     if (object.kind === 'MutatingWebhookConfiguration' && tag !== undefined) return [deactivated(object)];
     if (object.kind !== 'ValidatingWebhookConfiguration') return [object];
     const isTaken = validates !== undefined && (tag !== undefined || validates !== plan.spec.revision);
@@ -43,6 +51,24 @@ export async function withLiveState(client: KubeClient, plan: InstallPlan): Prom
       },
     ];
   });
+}
+
+function withTopology(object: ManifestObject, live: Namespace | undefined): ManifestObject {
+  const { labels, annotations, ...metadata } = object.metadata;
+  const network = labels?.[NETWORK_LABEL] ?? live?.metadata.labels?.[NETWORK_LABEL];
+  const consent =
+    annotations?.[CONTROL_PLANE_CLUSTERS_ANNOTATION] ?? live?.metadata.annotations?.[CONTROL_PLANE_CLUSTERS_ANNOTATION];
+  return {
+    ...object,
+    metadata: {
+      ...metadata,
+      labels: { ...labels, ...(network === undefined ? {} : { [NETWORK_LABEL]: network }) },
+      annotations: {
+        ...annotations,
+        ...(consent === undefined ? {} : { [CONTROL_PLANE_CLUSTERS_ANNOTATION]: consent }),
+      },
+    },
+  };
 }
 
 function deactivated(object: ManifestObject): ManifestObject {

@@ -1,9 +1,7 @@
 import type { Clock, Log, Random } from '@meltemi/base';
 import { createInformer, type KubeClient, NAMESPACES, type Namespace } from '@meltemi/kube';
+import { CONTROL_PLANE_CLUSTERS_ANNOTATION } from '../manifests/manifest-object.ts';
 import { untilAborted } from '../until-aborted.ts';
-
-/** Annotation of a remote cluster's system namespace: the clusters whose control planes may act in it, or `*`. */
-export const CONTROL_PLANE_CLUSTERS_ANNOTATION = 'topology.istio.io/controlPlaneClusters';
 
 /** What {@link whileConsented} works with. */
 export interface RemoteConsentOptions {

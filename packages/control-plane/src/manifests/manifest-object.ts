@@ -19,6 +19,10 @@ export const CONTROL_PLANE_NAME = 'istiod';
 export const READER_SERVICE_ACCOUNT = 'istio-reader-service-account';
 /** Configuration of the sidecar webhook. */
 export const INJECTION_WEBHOOK = 'istio-sidecar-injector';
+/** Label of a system namespace: the network that its cluster is on. */
+export const NETWORK_LABEL = 'topology.istio.io/network';
+/** Annotation of a remote cluster's system namespace: the clusters whose control planes may look after it; `*` for any. */
+export const CONTROL_PLANE_CLUSTERS_ANNOTATION = 'topology.istio.io/controlPlaneClusters';
 /** ConfigMap with the mesh's root certificates, in every namespace. */
 export const ROOT_CERTIFICATE_MAP = 'istio-ca-root-cert';
 /** EndpointSlice in a remote cluster with the control plane's address. */
@@ -60,7 +64,7 @@ export function systemNamespace(options: {
     kind: 'Namespace',
     metadata: {
       name: options.name ?? SYSTEM_NAMESPACE,
-      ...(options.network === undefined ? {} : { labels: { 'topology.istio.io/network': options.network } }),
+      ...(options.network === undefined ? {} : { labels: { [NETWORK_LABEL]: options.network } }),
       ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
     },
   };

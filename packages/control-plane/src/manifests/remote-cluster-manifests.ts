@@ -1,6 +1,11 @@
 import { BASE_CHART } from './charts/base-chart.ts';
 import { REMOTE_CHART } from './charts/remote-chart.ts';
-import { type ManifestObject, SYSTEM_NAMESPACE, systemNamespace } from './manifest-object.ts';
+import {
+  CONTROL_PLANE_CLUSTERS_ANNOTATION,
+  type ManifestObject,
+  SYSTEM_NAMESPACE,
+  systemNamespace,
+} from './manifest-object.ts';
 import { renderChart } from './template/evaluate.ts';
 import type { JsonMap } from './template/values-table.ts';
 
@@ -23,7 +28,7 @@ export interface RemoteClusterManifestOptions {
  */
 export function remoteClusterManifests(options: RemoteClusterManifestOptions): readonly ManifestObject[] {
   const { clusterName, controlPlaneCluster, network, values = {} } = options;
-  const annotations = { 'topology.istio.io/controlPlaneClusters': controlPlaneCluster };
+  const annotations = { [CONTROL_PLANE_CLUSTERS_ANNOTATION]: controlPlaneCluster };
   const global = { multiCluster: { clusterName }, ...(network === undefined ? {} : { network }) };
   const installation = { namespace: SYSTEM_NAMESPACE, releaseName: 'istiod-remote' };
   return [
