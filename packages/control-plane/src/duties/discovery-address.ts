@@ -1,5 +1,13 @@
 import { type Clock, type Log, messageOf, type Random, sleep } from '@meltemi/base';
-import { ENDPOINT_SLICES, isConflict, type KubeClient, MANAGED_BY_LABEL, SERVICE_NAME_LABEL } from '@meltemi/kube';
+import {
+  ENDPOINT_SLICES,
+  isConflict,
+  type KubeClient,
+  MANAGED_BY_LABEL,
+  type ObjectMeta,
+  SERVICE_NAME_LABEL,
+  SERVICES,
+} from '@meltemi/kube';
 import {
   CONTROL_PLANE_NAME,
   controlPlaneLabels,
@@ -17,7 +25,7 @@ const MAX_ADDRESSES = 100;
 /** What {@link keepDiscoveryAddresses} works with. */
 export interface DiscoveryAddressOptions {
   readonly clusterId: string;
-  readonly client: Pick<KubeClient, 'apply'>;
+  readonly client: Pick<KubeClient, 'apply' | 'find'>;
   readonly revision: string;
   readonly addresses: ReplicaAddresses;
   /** The namespace of the Service `istiod` in the remote cluster. */
@@ -29,12 +37,12 @@ export interface DiscoveryAddressOptions {
 
 /**
  * Keeps the addresses of all replicas behind the Service `istiod` of a remote cluster, until the signal aborts. They
- * stand in one object, so only one replica may do this at a time.
+ * stand in one object, which goes with the Service, so only one replica may do this at a time.
  *
  * An address that an installer has set, such as an east-west gateway's, is somebody else's field and stays.
  */
 export async function keepDiscoveryAddresses(options: DiscoveryAddressOptions, signal: AbortSignal): Promise<void> {
-  const { clusterId, client, addresses, clock, random, log } = options;
+  const { clusterId, addresses, clock, random, log } = options;
   let changed = new AbortController();
   const stopFollowing = addresses.onChange(() => changed.abort());
   try {
@@ -43,7 +51,10 @@ export async function keepDiscoveryAddresses(options: DiscoveryAddressOptions, s
       const ips = addresses.list().slice(0, MAX_ADDRESSES);
       let pauseMs = RECHECK_MS;
       try {
-        if (ips.length > 0) await client.apply(ENDPOINT_SLICES, buildSlice(ips, options), { ...APPLY, signal });
+        if (ips.length > 0 && !(await writeAddresses(ips, options, signal))) {
+          log.debug('There is no Service to write addresses behind', { cluster: clusterId });
+          pauseMs = RETRY_MS * (1 + random());
+        }
       } catch (error) {
         if (signal.aborted) return;
         if (isConflict(error)) {
@@ -63,20 +74,31 @@ export async function keepDiscoveryAddresses(options: DiscoveryAddressOptions, s
   }
 }
 
-const APPLY = { fieldManager: 'istiod', force: false };
+/** @returns Whether there is a Service to stand behind: an uninstalled one is not written for. */
+async function writeAddresses(
+  ips: readonly string[],
+  { client, revision, systemNamespace: namespace }: DiscoveryAddressOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const service = await client.find(SERVICES, { namespace, name: ofRevision(CONTROL_PLANE_NAME, revision) });
+  if (service === undefined) return false;
+  const slice = buildSlice(ips, revision, { ...service.metadata, namespace });
+  await client.apply(ENDPOINT_SLICES, slice, { fieldManager: 'istiod', force: false, signal });
+  return true;
+}
 
-function buildSlice(ips: readonly string[], options: DiscoveryAddressOptions) {
-  const { revision, systemNamespace: namespace } = options;
+function buildSlice(ips: readonly string[], revision: string, service: ObjectMeta & { namespace: string }) {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: {
       name: ofRevision(REMOTE_DISCOVERY_SLICE, revision),
-      namespace,
+      namespace: service.namespace,
+      ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: service.name, uid: service.uid ?? '' }],
       labels: {
         ...controlPlaneLabels(),
         'istio.io/rev': revision,
-        [SERVICE_NAME_LABEL]: ofRevision(CONTROL_PLANE_NAME, revision),
+        [SERVICE_NAME_LABEL]: service.name,
         [MANAGED_BY_LABEL]: 'control-plane.meltemi.dev',
       },
     },

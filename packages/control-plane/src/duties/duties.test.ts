@@ -10,6 +10,8 @@ import {
   type KubeObject,
   LEASES,
   NAMESPACES,
+  SERVICES,
+  type Service,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
@@ -286,10 +288,18 @@ function slice(name: string, endpoints: EndpointSlice['endpoints']): EndpointSli
   };
 }
 
+const ISTIOD: Service = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'istiod', namespace: 'istio-system', uid: 'istiod-uid' },
+  spec: {},
+};
+
 test('keepDiscoveryAddresses leads a remote cluster to every ready replica, and follows them', async () => {
   const local = new FakeKubeClient();
   const remote = new FakeKubeClient();
   const ready = (ip: string, isReady = true) => ({ addresses: [ip], conditions: { ready: isReady } });
+  remote.seed(SERVICES, ISTIOD);
   local.seed(ENDPOINT_SLICES, slice('istiod-1', [ready('10.0.0.2'), ready('10.0.0.9', false)]));
   const stop = new AbortController();
   const addresses = followReplicaAddresses(
@@ -309,6 +319,9 @@ test('keepDiscoveryAddresses leads a remote cluster to every ready replica, and 
   );
   const written = () => remote.objects(ENDPOINT_SLICES)[0]?.endpoints?.flatMap((endpoint) => endpoint.addresses);
   await eventually(() => assert.deepEqual(written(), ['10.0.0.1', '10.0.0.2']), DEADLINE_MS, 5);
+  assert.deepEqual(remote.objects(ENDPOINT_SLICES)[0]?.metadata.ownerReferences, [
+    { apiVersion: 'v1', kind: 'Service', name: 'istiod', uid: 'istiod-uid' },
+  ]);
   const key = { namespace: 'istio-system', name: 'istiod-1' };
   await local.patch(ENDPOINT_SLICES, key, { type: 'merge', body: { endpoints: [ready('10.0.0.3')] } });
   await eventually(() => assert.deepEqual(written(), ['10.0.0.1', '10.0.0.3']), DEADLINE_MS, 5);
@@ -319,6 +332,7 @@ test('keepDiscoveryAddresses leads a remote cluster to every ready replica, and 
 test('Of two control planes that a remote cluster names one writes there, and the other when that is gone', async () => {
   const remote = new FakeKubeClient();
   const consent = { 'topology.istio.io/controlPlaneClusters': '*' };
+  remote.seed(SERVICES, ISTIOD);
   remote.seed(NAMESPACES, {
     apiVersion: 'v1',
     kind: 'Namespace',
