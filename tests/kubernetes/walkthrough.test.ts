@@ -163,6 +163,92 @@ for (const plane of dataPlanes) {
           await eventually(() => succeed(['get', 'pods', '-n', 'app1', '--cluster', cluster]), 30_000, 300);
       });
       await bothVersionsAnswer();
+      await assertSteering(mesh);
+    });
+
+    test('a Job in the mesh ends when its application has ended', async () => {
+      const container = {
+        name: 'ask',
+        image: 'meltemi/sleep',
+        command: ['curl', '-fsS', 'helloworld.app1:5000/hello'],
+      };
+      const job = {
+        apiVersion: 'batch/v1',
+        kind: 'Job',
+        metadata: { name: 'ask' },
+        spec: { backoffLimit: 0, template: { spec: { restartPolicy: 'Never', containers: [container] } } },
+      };
+      await succeed(['apply', '-n', 'app1', '-f', '-'], JSON.stringify(job));
+      const done = await mesh.kubectl(['wait', '-n', 'app1', '--for=condition=Complete', 'job/ask', '--timeout=60s']);
+      assert.equal(done.code, 0, done.stderr);
+      const { items } = JSON.parse(
+        await succeed(['get', 'pods', '-n', 'app1', '-l', 'job-name=ask', '-o', 'json']),
+      ) as {
+        readonly items: readonly (PodFacts & { readonly status: { readonly phase: string } })[];
+      };
+      assert.deepEqual(
+        items.map(({ spec, status }) => [
+          spec.initContainers?.some(({ name }) => name === 'istio-proxy'),
+          status.phase,
+        ]),
+        [[true, 'Succeeded']],
+      );
+      assert.match(await succeed(['logs', '-n', 'app1', 'job/ask', '-c', 'ask']), /^Hello version: v[12]/);
+      await succeed(['delete', '-n', 'app1', 'job', 'ask']);
+    });
+
+    test('under load, an upgrade of the control plane by revision fails nothing', async () => {
+      const kubectl = async (...args: readonly string[]): Promise<string> => {
+        const result = await mesh.kubectl(args);
+        assert.equal(result.code, 0, `kubectl ${args.join(' ')}: ${result.stderr}`);
+        return result.stdout;
+      };
+      const meltemi = async (cluster: string, args: readonly string[], input = ''): Promise<void> => {
+        const result = await mesh.meltemi([...args, '--cluster', cluster], input);
+        assert.equal(result.code, 0, `meltemi ${args.join(' ')} in ${cluster}: ${result.stderr}${result.stdout}`);
+      };
+      const restart = async (cluster: string, deployment: string): Promise<void> => {
+        const target = ['-n', 'app1', `deploy/${deployment}`, '--context', cluster];
+        await kubectl('rollout', 'restart', ...target);
+        await kubectl('rollout', 'status', '--timeout=90s', ...target);
+      };
+      const image = 'meltemi/agent';
+      const spec = (clusterName: string) => ({
+        revision: 'canary',
+        ...(clusterName === 'cluster1' ? {} : { profile: 'remote' }),
+        values: {
+          pilot: { image: 'meltemi/control-plane', autoscaleEnabled: false },
+          global: { multiCluster: { clusterName }, proxy: { image }, proxy_init: { image } },
+        },
+      });
+      await underLoad(async () => {
+        for (const cluster of ['cluster1', 'cluster2']) {
+          const operator = { apiVersion: 'install.istio.io/v1alpha1', kind: 'IstioOperator', spec: spec(cluster) };
+          await meltemi(cluster, ['install', '-y', '-f', '-'], JSON.stringify(operator));
+          await meltemi(cluster, ['tag', 'set', 'default', '--revision', 'canary']);
+        }
+        await restart('cluster1', 'helloworld-v1');
+        await restart('cluster2', 'helloworld-v2');
+      });
+      // What sends the load would otherwise have lost its control plane.
+      await restart('cluster1', 'load');
+      await restart('cluster1', 'sleep');
+      await bothVersionsAnswer();
+      // The old one was applied by kubectl, and so is taken away by it.
+      const ofRevision = ['-n', 'istio-system', '-l', 'istio.io/rev=default', '--wait'];
+      const kinds = 'deployments,services,configmaps,mutatingwebhookconfigurations,validatingwebhookconfigurations';
+      await underLoad(async () => {
+        for (const cluster of ['cluster2', 'cluster1'])
+          await kubectl('delete', kinds, ...ofRevision, '--context', cluster);
+      });
+      const status = await succeed(['proxy-status']);
+      const servers = status
+        .trimEnd()
+        .split('\n')
+        .slice(1)
+        .map((line) => line.trim().split(/\s+/).at(-1) ?? '');
+      assert.ok(servers.length >= 4 && servers.every((name) => name.startsWith('istiod-canary-')), status);
+      await assertSteering(mesh);
     });
   });
 }
