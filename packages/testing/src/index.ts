@@ -1,3 +1,4 @@
 export * from './eventually.ts';
 export * from './manual-clock.ts';
 export * from './peers.ts';
+export * from './revocation-list.ts';

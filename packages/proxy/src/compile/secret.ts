@@ -16,6 +16,7 @@ import type { RuntimeCertificateSecret, RuntimeSecret, RuntimeTrustSecret } from
 import { at, CompileError, required } from './compile-error.ts';
 import { compileStringMatcher } from './matchers.ts';
 
+const REVOCATION_BLOCK = /-----BEGIN X509 CRL-----[\s\S]+?-----END X509 CRL-----/g;
 const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 function readText(source: DataSource | undefined, field: string): string {
@@ -104,6 +105,20 @@ function readTrustedCa(context: CertificateValidationContext): string {
   return pem;
 }
 
+/** Splits lists, since TLS takes one list per text, and would pass over all but the first; refuses what it would not take. */
+function readRevocationLists(context: CertificateValidationContext): readonly string[] {
+  const pem = readOptionalText(context.crl, 'crl');
+  if (pem === undefined) return [];
+  const lists = pem.match(REVOCATION_BLOCK) ?? [];
+  if (lists.length === 0) throw new CompileError('crl holds no revocation list');
+  try {
+    createSecureContext({ crl: lists });
+  } catch (error) {
+    throw new CompileError(`crl holds an unreadable revocation list: ${messageOf(error)}`);
+  }
+  return lists;
+}
+
 /** A pair that TLS would not take must not replace one that works. */
 function refuseUnusablePair({ certificateChainPem, privateKeyPem }: RuntimeCertificateSecret): void {
   try {
@@ -124,7 +139,7 @@ export function compileTrust(
     kind: 'trust',
     name,
     trustedCaPem: readTrustedCa(context),
-    crlPem: readOptionalText(context.crl, 'crl'),
+    crlPems: readRevocationLists(context),
     sanMatchers: withSans ? compileSanMatchers(context) : [],
   };
 }
@@ -166,6 +181,6 @@ export function nameInline<Kind extends RuntimeSecret>(secret: Kind): Kind {
   const content =
     secret.kind === 'certificate'
       ? [secret.certificateChainPem, secret.privateKeyPem]
-      : [secret.trustedCaPem, secret.crlPem];
+      : [secret.trustedCaPem, secret.crlPems];
   return { ...secret, name: `inline:${sha256Hex(JSON.stringify(content)).slice(0, 32)}` };
 }

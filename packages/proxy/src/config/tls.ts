@@ -58,7 +58,8 @@ export interface RuntimeTrustSecret {
   readonly kind: 'trust';
   readonly name: string;
   readonly trustedCaPem: string;
-  readonly crlPem: string | undefined;
+  /** Revocation lists, one an element; with any, each issuer of a peer's chain must have one. */
+  readonly crlPems: readonly string[];
   /** Added to those of the {@link RuntimeValidation} that names this secret. */
   readonly sanMatchers: readonly RuntimeSanMatcher[];
 }

@@ -12,6 +12,8 @@ export interface KeyPair {
 /** A certificate authority of a test. */
 export interface AuthorityFixture extends Disposable {
   readonly certificate: string;
+  /** With the authority's own key, as for revocation lists. */
+  readonly pair: { readonly certificatePem: string; readonly keyPem: string };
   /** @param names Subject alternative names as OpenSSL writes them: `URI:spiffe://…`, `DNS:a`. */
   issue(names: readonly string[]): KeyPair;
 }
@@ -27,6 +29,7 @@ export function createAuthorityFixture(name: string): AuthorityFixture {
   openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '30', '-subj', `/O=${name}`);
   return {
     certificate: read('ca.crt'),
+    pair: { certificatePem: read('ca.crt'), keyPem: read('ca.key') },
     issue(names) {
       writeFileSync(join(directory, 'san.cnf'), names.length === 0 ? '' : `subjectAltName=${names.join(',')}\n`);
       openssl('req', '-new', ...newKey, '-keyout', 'leaf.key', '-out', 'leaf.csr', '-subj', '/O=leaf');

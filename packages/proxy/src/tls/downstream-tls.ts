@@ -116,14 +116,14 @@ export class DownstreamTls {
     const sanMatchers = [...(tls.validation?.sanMatchers ?? []), ...(trust?.sanMatchers ?? [])];
     const trustHash = createHash('sha256')
       .update(
-        JSON.stringify([chainName, trust?.trustedCaPem, trust?.crlPem, sanMatchers, tls.requireClientCertificate]),
+        JSON.stringify([chainName, trust?.trustedCaPem, trust?.crlPems, sanMatchers, tls.requireClientCertificate]),
       )
       .digest('hex');
     const secureContext = createSecureContext({
       cert: certificates.map(({ certificateChainPem }) => certificateChainPem),
       key: certificates.map(({ privateKeyPem }) => privateKeyPem),
       ...(trust === undefined ? {} : { ca: trust.trustedCaPem }),
-      ...(trust?.crlPem === undefined ? {} : { crl: trust.crlPem }),
+      ...(trust === undefined || trust.crlPems.length === 0 ? {} : { crl: [...trust.crlPems] }),
       minVersion: tls.minVersion,
       maxVersion: tls.maxVersion,
       ...(tls.ciphers.length === 0 ? {} : { ciphers: tls.ciphers.join(':') }),

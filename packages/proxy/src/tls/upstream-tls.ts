@@ -90,7 +90,7 @@ export class UpstreamTls {
               key: certificates.map(({ privateKeyPem }) => privateKeyPem),
             }),
         ...(trust === undefined ? {} : { ca: trust.trustedCaPem }),
-        ...(trust?.crlPem === undefined ? {} : { crl: trust.crlPem }),
+        ...(trust === undefined || trust.crlPems.length === 0 ? {} : { crl: [...trust.crlPems] }),
         minVersion: tls.minVersion,
         maxVersion: tls.maxVersion,
         ...(tls.ciphers.length === 0 ? {} : { ciphers: tls.ciphers.join(':') }),

@@ -48,7 +48,7 @@ function uri(value: string): RuntimeSanMatcher {
 function secrets(pair: KeyPair, trusted: string): readonly RuntimeSecret[] {
   return [
     { kind: 'certificate', name: 'default', certificateChainPem: pair.certificate, privateKeyPem: pair.key },
-    { kind: 'trust', name: 'ROOTCA', trustedCaPem: trusted, crlPem: undefined, sanMatchers: [] },
+    { kind: 'trust', name: 'ROOTCA', trustedCaPem: trusted, crlPems: [], sanMatchers: [] },
   ];
 }
 
