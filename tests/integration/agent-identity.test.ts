@@ -140,7 +140,7 @@ test('the agent obtains a certificate with its token and serves it by SDS, state
   const identity = newIdentity(2000);
   open.push(
     await startSdsServer({
-      secrets: createWorkloadSecretSource(identity, Date.now),
+      secrets: createWorkloadSecretSource(identity, { nowMs: Date.now }),
       socketPath,
       log: silentLog,
     }),

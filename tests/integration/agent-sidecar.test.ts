@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -11,7 +11,8 @@ import { connect, type TLSSocket } from 'node:tls';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { type Agent, createAgent, parseProxyConfig, readSettings } from '@meltemi/agent';
 import { createLogLevels, silentLog, systemClock } from '@meltemi/base';
-import { eventually, findPeer, PEERS } from '@meltemi/testing';
+import { exportPrivateKey } from '@meltemi/citadel';
+import { createRevocationList, eventually, findPeer, PEERS } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 
 const START_MS = 20_000;
@@ -75,6 +76,7 @@ async function startSidecar(mesh: MeshDouble, { binary, env = {} }: SidecarOptio
     interfaceIps: [],
     paths: {
       rootCertificate: mesh.rootPath,
+      revocationLists: join(mesh.directory, 'ca-crl.pem'),
       token: mesh.tokenPath,
       sdsSocket: join(mesh.directory, 'sds'),
       podInfo: join(mesh.directory, 'podinfo'),
@@ -165,8 +167,13 @@ async function statusOf(port: number, path = '/healthz/ready'): Promise<number> 
   });
 }
 
-/** Connects as another workload of the mesh. */
-async function dial(mesh: MeshDouble, port: number): Promise<{ socket: TLSSocket; peer: X509Certificate }> {
+interface ClientPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A certificate of another workload of the mesh. */
+function issueClient(mesh: MeshDouble): ClientPair & { readonly leafPem: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issued = mesh.ca.issue({
     publicKey: publicKey.export({ format: 'der', type: 'spki' }),
@@ -174,24 +181,60 @@ async function dial(mesh: MeshDouble, port: number): Promise<{ socket: TLSSocket
     ttlMs: 3_600_000,
   });
   assert.ok(issued.ok);
-  const socket = connect({
+  const { certificatePem: leafPem, chain } = issued.value;
+  return {
+    leafPem,
+    cert: leafPem + chain.join(''),
+    key: privateKey.export({ format: 'pem', type: 'sec1' }).toString(),
+  };
+}
+
+function open(mesh: MeshDouble, port: number, { cert, key }: ClientPair): TLSSocket {
+  return connect({
     host: '127.0.0.1',
     port,
     ca: mesh.root.certificatePem,
-    cert: issued.value.certificatePem + issued.value.chain.join(''),
-    key: privateKey.export({ format: 'pem', type: 'sec1' }),
+    cert,
+    key,
     // The peer is a SPIFFE ID, not a host name; the chain is checked all the same.
     checkServerIdentity: () => undefined,
   });
+}
+
+/** Connects as another workload of the mesh. */
+async function dial(mesh: MeshDouble, port: number): Promise<{ socket: TLSSocket; peer: X509Certificate }> {
+  const socket = open(mesh, port, issueClient(mesh));
   await once(socket, 'secureConnect');
   // Read now: Node forgets the peer's certificate once a session ticket has arrived.
   return { socket, peer: new X509Certificate(socket.getPeerX509Certificate()?.raw ?? '') };
+}
+
+/** Whether a client is let in: with TLS 1.3 a refusal comes after the client's own handshake has ended. */
+function isServed(mesh: MeshDouble, port: number, client: ClientPair): Promise<boolean> {
+  const socket = open(mesh, port, client);
+  return new Promise((resolve) => {
+    socket.on('data', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
+    socket.write('GET / HTTP/1.1\r\nhost: sleep\r\n\r\n');
+  }).then((served) => {
+    socket.destroy();
+    return served === true;
+  });
 }
 
 async function ask(socket: TLSSocket): Promise<string> {
   socket.write('GET / HTTP/1.1\r\nhost: sleep\r\n\r\n');
   const [answer] = (await once(socket, 'data')) as [Buffer];
   return answer.toString();
+}
+
+/** Mounts lists of the mesh's issuers as kubelets do: at once. */
+function writeRevocations(mesh: MeshDouble, revokedPems: readonly string[]): void {
+  const { certificate, key } = mesh.ca.bundle();
+  const intermediate = { certificatePem: certificate.toString(), keyPem: exportPrivateKey(key) };
+  const path = join(mesh.directory, 'ca-crl.pem');
+  writeFileSync(`${path}.new`, createRevocationList(mesh.root) + createRevocationList(intermediate, revokedPems));
+  renameSync(`${path}.new`, path);
 }
 
 const envoy = findPeer('envoy');
@@ -239,6 +282,27 @@ for (const { name, binary, skip } of KINDS) {
       await drained;
     });
   }
+
+  test(`SEC-15 with ${name}, the handshake of a revoked client fails, and changed lists reach the running sidecar`, {
+    skip,
+  }, async () => {
+    await using mesh = await startMeshDouble();
+    const port = await freePort();
+    mesh.setListeners([mtlsListener(port)]);
+    await using sidecar = await startSidecar(mesh, { binary });
+    await eventually(async () => (await statusOf(sidecar.readinessPort)) === 200, START_MS);
+    const [revoked, other] = [issueClient(mesh), issueClient(mesh)];
+    assert.equal(await isServed(mesh, port, revoked), true);
+
+    writeRevocations(mesh, [revoked.leafPem]);
+    await eventually(async () => !(await isServed(mesh, port, revoked)), START_MS);
+    assert.equal(await isServed(mesh, port, other), true);
+    writeRevocations(mesh, [other.leafPem]);
+    await eventually(async () => !(await isServed(mesh, port, other)), START_MS);
+    assert.equal(await isServed(mesh, port, revoked), true);
+    rmSync(join(mesh.directory, 'ca-crl.pem'));
+    await eventually(() => isServed(mesh, port, other), START_MS);
+  });
 
   for (const delta of ['true', 'false']) {
     test(`SEC-67 with ${name}, a restarted control plane gets the stream back, no listener is drained and the DNS table is kept (delta: ${delta})`, {

@@ -213,7 +213,13 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
 
 /** A fresh intermediate under a root, ready to sign. */
 export function newBundle(root: AuthorityPair): SigningBundle {
-  const files = createIntermediate(root, { organization: 'Test', lifetimeMs: DAY_MS * 20, nowMs: Date.now() });
+  const files = createIntermediate(root, {
+    organization: 'Test',
+    // Another name than the root's: verifiers find revocation lists by the issuer's name.
+    commonName: 'intermediate',
+    lifetimeMs: DAY_MS * 20,
+    nowMs: Date.now(),
+  });
   const bundle = parseSigningBundle({
     signingCertificatePem: files['ca-cert.pem'],
     signingKeyPem: files['ca-key.pem'],

@@ -141,6 +141,7 @@ export async function startSidecar(options: {
   const directory = mkdtempSync(join(tmpdir(), 'meltemi-replicas-'));
   const paths = {
     rootCertificate: join(directory, 'root-cert.pem'),
+    revocationLists: join(directory, 'ca-crl.pem'),
     token: join(directory, 'token'),
     sdsSocket: join(directory, 'sds'),
     podInfo: join(directory, 'podinfo'),

@@ -22,6 +22,7 @@ import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
 import { createDrain, type DrainOptions } from './lifecycle/drain.ts';
 import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
+import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
 import { type AgentSettings, ANY_ADDRESS } from './settings.ts';
@@ -84,7 +85,9 @@ export function createAgent(options: AgentOptions): Agent {
       dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
       if (dns !== undefined) parts.push(dns);
       tasks.run('workload identity', identity.run(stopped.signal));
-      const secrets = createWorkloadSecretSource(identity, () => clock.nowMs());
+      const revocations = await followRevocationFile({ path: paths.revocationLists, log: log.scope('sds') });
+      parts.push(revocations);
+      const secrets = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
       parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
       const { subscribe } = dns ?? {};
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));

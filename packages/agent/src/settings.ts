@@ -79,6 +79,8 @@ export interface AgentAddresses {
 export interface AgentPaths {
   /** Roots that the control plane's certificate has to chain to; `SYSTEM` for those of the operating system. */
   readonly rootCertificate: string;
+  /** Certificate revocation lists; need not be there. */
+  readonly revocationLists: string;
   readonly token: string;
   readonly sdsSocket: string;
   readonly podInfo: string;
@@ -89,6 +91,7 @@ export interface AgentPaths {
 /** The mounts of an injected pod. */
 export const POD_PATHS: AgentPaths = {
   rootCertificate: '/var/run/secrets/istio/root-cert.pem',
+  revocationLists: '/var/run/secrets/istio/crl/ca-crl.pem',
   token: '/var/run/secrets/tokens/istio-token',
   sdsSocket: '/var/run/secrets/workload-spiffe-uds/socket',
   podInfo: '/etc/istio/pod',
@@ -109,6 +112,7 @@ export interface ProxyFlags {
 export function pathsBelow(root: string, paths: AgentPaths): AgentPaths {
   return {
     rootCertificate: join(root, paths.rootCertificate),
+    revocationLists: join(root, paths.revocationLists),
     token: join(root, paths.token),
     sdsSocket: join(root, paths.sdsSocket),
     podInfo: join(root, paths.podInfo),

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type Log, silentLog, systemClock } from '@meltemi/base';
 import { eventually } from '@meltemi/kube/testing';
-import { loadCaDirectory, watchCaDirectory } from './ca-directory.ts';
+import { createRevocationList } from '@meltemi/testing';
+import { loadCaDirectory, readRevocationFile, watchCaDirectory } from './ca-directory.ts';
 import { createCertificateAuthority } from './certificate-authority.ts';
 import {
   createIntermediate,
@@ -14,6 +15,7 @@ import {
   generateKeyLike,
   type PluggedInCertificates,
 } from './mint-authority.ts';
+import { createRevocations } from './revocations.ts';
 
 const DAY_MS = 86_400_000;
 const root = createRootCertificateAuthority({ organization: 'Test', lifetimeMs: 30 * DAY_MS, nowMs: Date.now() });
@@ -25,7 +27,12 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 function intermediate(under = root): PluggedInCertificates {
-  return createIntermediate(under, { organization: 'Test', lifetimeMs: 10 * DAY_MS, nowMs: Date.now() });
+  return createIntermediate(under, {
+    organization: 'Test',
+    commonName: 'intermediate',
+    lifetimeMs: 10 * DAY_MS,
+    nowMs: Date.now(),
+  });
 }
 
 function write(files: Readonly<Record<string, string>>, into = directory): void {
@@ -123,4 +130,40 @@ test('SEC-13 a new intermediate written to the mount signs within a second; a fo
     assert.match(errors.join('\n'), /the signing certificate in .* expired at 20\S+Z; put a valid/),
   );
   assert.equal(inForce(), nextFingerprint);
+});
+
+test('SEC-15 an incomplete ca-crl.pem leaves the last good lists in force; removed, there are none; at the start nothing is known', async () => {
+  const files = intermediate();
+  const listOf = (certificatePem: string, keyPem: string): string => createRevocationList({ certificatePem, keyPem });
+  const ofRoot = listOf(root.certificatePem, root.keyPem);
+  const complete = listOf(files['ca-cert.pem'], files['ca-key.pem']) + ofRoot;
+  mount({ ...files, 'ca-crl.pem': ofRoot }, 'v1');
+  for (const name of [...Object.keys(files), 'ca-crl.pem']) symlinkSync(join('..data', name), join(directory, name));
+  const bundle = await loadCaDirectory(directory);
+  assert.ok(bundle);
+  const ca = createCertificateAuthority({ bundle, clock: systemClock });
+  const errors: string[] = [];
+  const log: Log = { ...silentLog, error: (_message, fields) => void errors.push(String(fields?.['error'])) };
+  const revocations = createRevocations({ ca, path: 'ca-crl.pem', clock: systemClock, log });
+  revocations.offer(await readRevocationFile(directory));
+  assert.equal(revocations.pem(), undefined, 'what namespaces have from earlier stays');
+  assert.match(revocations.problem() ?? '', /lacks the list of issuer/);
+  let changes = 0;
+  revocations.onChange(() => (changes += 1));
+
+  using _watch = watchCaDirectory({ directory, ca, revocations, clock: systemClock, log });
+  mount({ ...files, 'ca-crl.pem': complete }, 'v2');
+  await eventually(() => assert.equal(revocations.pem(), complete));
+  assert.equal(revocations.problem(), undefined);
+  mount({ ...files, 'ca-crl.pem': ofRoot }, 'v3');
+  await eventually(() => assert.match(revocations.problem() ?? '', /lacks the list of issuer/));
+  assert.equal(revocations.pem(), complete);
+  assert.deepEqual(errors, [errors[0], errors[0]]);
+  const { 'cert-chain.pem': _chain, ...half } = files;
+  mount(half, 'v4');
+  await eventually(() => assert.match(errors.join('\n'), /incomplete signing CA bundle/));
+  assert.equal(revocations.pem(), complete);
+  mount(files, 'v5');
+  await eventually(() => assert.equal(revocations.pem(), ''));
+  assert.equal(changes, 3);
 });

@@ -3,10 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type ClockTimer, type Log, MeltemiError, messageOf } from '@meltemi/base';
 import type { CertificateAuthority } from './certificate-authority.ts';
+import type { Revocations } from './revocations.ts';
 import { parseSigningBundle, type SigningBundle, type SigningBundleFiles } from './signing-bundle.ts';
 
 /** Where the four parts lie, by the layouts of a mounted Secret. */
 const MESH_LAYOUT = { certificate: 'ca-cert.pem', key: 'ca-key.pem', chain: 'cert-chain.pem', root: 'root-cert.pem' };
+const REVOCATION_FILE = 'ca-crl.pem';
 const TLS_LAYOUT = { certificate: 'tls.crt', key: 'tls.key', root: 'ca.crt' };
 
 /** Pause after the last change of the directory before it is read: a mount changes file by file. */
@@ -26,6 +28,17 @@ export async function loadCaDirectory(directory: string): Promise<SigningBundle 
   throw new MeltemiError('CA_BUNDLE_INVALID', `Cannot use the signing CA in ${directory}: ${bundle.error}`);
 }
 
+/** Where a directory has its revocation lists. */
+export function revocationPath(directory: string): string {
+  return join(directory, REVOCATION_FILE);
+}
+
+/** The revocation lists beside the signing CA, as they are; the layout of TLS Secrets has none. */
+export async function readRevocationFile(directory: string): Promise<string | undefined> {
+  const isTlsLayout = (await readOptional(join(directory, TLS_LAYOUT.certificate))) !== undefined;
+  return isTlsLayout ? undefined : readOptional(revocationPath(directory));
+}
+
 /** What is wrong with a signing CA whose time is over, and what to do. */
 export function describeExpiry(directory: string, bundle: SigningBundle): string {
   const expiredAt = new Date(bundle.notAfterMs).toISOString();
@@ -36,6 +49,8 @@ export function describeExpiry(directory: string, bundle: SigningBundle): string
 export interface CaDirectoryWatchOptions {
   readonly directory: string;
   readonly ca: CertificateAuthority;
+  /** Offered what the directory has whenever it changes; `undefined`: nobody wants to know. */
+  readonly revocations?: Pick<Revocations, 'offer'> | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -46,23 +61,14 @@ export interface CaDirectoryWatchOptions {
  *
  * Kubelets swap a whole Secret by renaming the link `..data` in the directory, so the directory is watched, not its files.
  */
-export function watchCaDirectory({ directory, ca, clock, log }: CaDirectoryWatchOptions): Disposable {
+export function watchCaDirectory(options: CaDirectoryWatchOptions): Disposable {
+  const { directory, revocations, clock, log } = options;
   let timer: ClockTimer | undefined;
   const reload = async (): Promise<void> => {
     try {
-      const next = await loadCaDirectory(directory);
-      if (next === undefined)
-        throw new MeltemiError('CA_BUNDLE_INCOMPLETE', `${directory} holds no signing CA any more`);
-      if (
-        next.certificate.fingerprint256 === ca.bundle().certificate.fingerprint256 &&
-        next.rootPem === ca.bundle().rootPem
-      )
-        return;
-      if (next.notAfterMs <= clock.nowMs())
-        throw new MeltemiError('CA_BUNDLE_INVALID', describeExpiry(directory, next));
-      const replaced = ca.replaceBundle(next);
-      if (!replaced.ok) throw new MeltemiError('CA_BUNDLE_INVALID', replaced.error);
-      log.info('Signing CA replaced', { directory, serial: next.certificate.serialNumber });
+      await takeOver(options);
+      // After the CA: the lists are checked against it. A directory that cannot be used says nothing of lists either.
+      if (revocations !== undefined) revocations.offer(await readRevocationFile(directory));
     } catch (error) {
       log.error('Cannot take over the changed signing CA, the previous one stays in force', {
         directory,
@@ -82,6 +88,18 @@ export function watchCaDirectory({ directory, ca, clock, log }: CaDirectoryWatch
       watcher.close();
     },
   };
+}
+
+async function takeOver({ directory, ca, clock, log }: CaDirectoryWatchOptions): Promise<void> {
+  const next = await loadCaDirectory(directory);
+  if (next === undefined) throw new MeltemiError('CA_BUNDLE_INCOMPLETE', `${directory} holds no signing CA any more`);
+  const current = ca.bundle();
+  if (next.certificate.fingerprint256 === current.certificate.fingerprint256 && next.rootPem === current.rootPem)
+    return;
+  if (next.notAfterMs <= clock.nowMs()) throw new MeltemiError('CA_BUNDLE_INVALID', describeExpiry(directory, next));
+  const replaced = ca.replaceBundle(next);
+  if (!replaced.ok) throw new MeltemiError('CA_BUNDLE_INVALID', replaced.error);
+  log.info('Signing CA replaced', { directory, serial: next.certificate.serialNumber });
 }
 
 async function readCaDirectory(directory: string): Promise<SigningBundleFiles | undefined> {

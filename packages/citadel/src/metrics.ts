@@ -7,6 +7,8 @@ export interface CitadelMetrics {
   authenticationFailed(): void;
   signingFailed(code: SigningErrorCode): void;
   certificateIssued(): void;
+  /** Whether the lists that were offered last were refused, and when the first of those in force is out of date. */
+  setRevocations(state: { readonly isRefused: boolean; readonly endMs: number | undefined }): void;
   /** Unix milliseconds at which the root and the signing chain expire. */
   setExpiry(expiry: { readonly rootMs: number; readonly chainMs: number }): void;
 }
@@ -36,6 +38,14 @@ export function createCitadelMetrics(registry: Registry): CitadelMetrics {
     'citadel_server_cert_chain_expiry_timestamp',
     'Unix time, in seconds, when the signing chain expires',
   );
+  const listsRefused = gauge(
+    'meltemi_citadel_revocation_lists_refused',
+    '1 while ca-crl.pem is incomplete or unreadable, and the last good lists stay in force',
+  );
+  const listsExpiry = gauge(
+    'meltemi_citadel_revocation_lists_expiry_timestamp',
+    'Unix time, in seconds, when the first revocation list is out of date; 0 without lists',
+  );
   return {
     csrReceived: () => received.inc(),
     authenticationFailed: () => unauthenticated.inc(),
@@ -44,6 +54,10 @@ export function createCitadelMetrics(registry: Registry): CitadelMetrics {
       failed.inc({ error: code });
     },
     certificateIssued: () => issued.inc(),
+    setRevocations({ isRefused, endMs = 0 }) {
+      listsRefused.set(isRefused ? 1 : 0);
+      listsExpiry.set(Math.floor(endMs / 1000));
+    },
     setExpiry({ rootMs, chainMs }) {
       rootExpiry.set(Math.floor(rootMs / 1000));
       chainExpiry.set(Math.floor(chainMs / 1000));

@@ -5,9 +5,9 @@ import { type Clock, silentLog, systemClock, systemRandom } from '@meltemi/base'
 import { CONFIG_MAPS, NAMESPACES } from '@meltemi/kube';
 import { eventually, FakeKubeClient } from '@meltemi/kube/testing';
 import { createCertificateAuthority } from './certificate-authority.ts';
+import { createConfigMapDistributor, ROOT_CERT_CONFIG_MAP } from './config-map-distributor.ts';
 import { createSecretStore } from './kube-secret-store.ts';
 import { createRootCertificateAuthority } from './mint-authority.ts';
-import { createRootCertDistributor, ROOT_CERT_KEY } from './root-cert-distributor.ts';
 import { checkRoot, runRootRotator } from './root-rotator.ts';
 import { loadSelfSignedCa, SELF_SIGNED_SECRET_NAME, toRootSecret } from './self-signed-ca.ts';
 
@@ -33,9 +33,10 @@ test('SEC-12 a root at 79 % of its life stays; at 81 % it has a new certificate 
   const { ca, clock, check } = await startReplica(client, now);
   const old = ca.bundle();
   const stop = new AbortController();
-  await using distributor = createRootCertDistributor({
+  await using distributor = createConfigMapDistributor({
     client,
-    bundle: () => ca.bundle().rootPem,
+    configMap: ROOT_CERT_CONFIG_MAP,
+    content: () => ca.bundle().rootPem,
     clock,
     random: systemRandom,
     log: silentLog,
@@ -65,7 +66,7 @@ test('SEC-12 a root at 79 % of its life stays; at 81 % it has a new certificate 
   await eventually(() => {
     const written = client
       .objects(CONFIG_MAPS)
-      .map(({ metadata, data }) => [metadata.namespace, data?.[ROOT_CERT_KEY]]);
+      .map(({ metadata, data }) => [metadata.namespace, data?.[ROOT_CERT_CONFIG_MAP.key]]);
     assert.deepEqual(
       written,
       namespaces.map((name) => [name, ca.bundle().rootPem]),

@@ -70,6 +70,12 @@ export function fingerprintsOf(pem: string): ReadonlySet<string> {
   return new Set(splitCertificates(pem).map((certificate) => new X509Certificate(certificate).fingerprint256));
 }
 
+/** Every authority that a certificate of this CA is verified through, each once: the signing one, its chain, the roots. */
+export function issuersOf({ certificate, chain, rootPem }: SigningBundle): readonly X509Certificate[] {
+  const all = [certificate, ...[...chain, ...splitCertificates(rootPem)].map((pem) => new X509Certificate(pem))];
+  return [...new Map(all.map((issuer) => [issuer.fingerprint256, issuer])).values()];
+}
+
 /** Unix milliseconds at which the first of a bundle's certificates expires. */
 export function firstExpiryOf(pem: string): number {
   return Math.min(...splitCertificates(pem).map((certificate) => Date.parse(new X509Certificate(certificate).validTo)));

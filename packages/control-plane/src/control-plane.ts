@@ -102,6 +102,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
     ...selection,
     trustDomain: () => configuration.meshConfig.current().trustDomain,
     roots: certificates.roots,
+    revocations: certificates.revocations,
     leaderships,
   });
   const discovery = prepareDiscovery(run, configuration, clusters);
@@ -116,7 +117,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
   run.tasks.run('Looking after the own cluster', () => {
     const { client, clock, random, log, settings, signal } = run;
     const { clusterId, revision, namespace: systemNamespace } = settings;
-    const { roots } = certificates;
+    const { roots, revocations } = certificates;
     return runLocalDuties(
       {
         clusterId,
@@ -124,6 +125,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
         revision,
         systemNamespace,
         roots,
+        revocations,
         leaderships,
         ...selection,
         clock,
@@ -148,6 +150,7 @@ function loadCertificates(run: RunContext, trustDomain: string): Promise<MeshCer
     revision,
     customHosts: customHosts.split(',').filter((host) => host !== ''),
     multiRoot: settings.multiRoot,
+    takesRevocations: settings.takesRevocations,
     rotation: {
       checkIntervalMs: settings.rootCheckIntervalMs,
       gracePercent: settings.rootGracePercent,

@@ -3,11 +3,15 @@ import {
   type CertificateAuthority,
   controlPlaneDnsNames,
   createCertificateAuthority,
+  createRevocations,
   createServingCertificate,
   describeExpiry,
   loadCaDirectory,
   loadSelfSignedCa,
+  type Revocations,
   type RootRotatorOptions,
+  readRevocationFile,
+  revocationPath,
   runRootRotator,
   type SecretStore,
   type ServingCertificate,
@@ -25,6 +29,8 @@ export interface MeshCertificateOptions {
   readonly customHosts: readonly string[];
   /** Accepts roots that contain, or are contained in, those in force. */
   readonly multiRoot: boolean;
+  /** Reads the revocation lists beside a plugged-in CA. */
+  readonly takesRevocations: boolean;
   readonly rotation: Pick<RootRotatorOptions, 'checkIntervalMs' | 'gracePercent' | 'jitter'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -36,6 +42,8 @@ export interface MeshCertificates extends AsyncDisposable {
   readonly ca: CertificateAuthority;
   readonly serving: ServingCertificate;
   readonly roots: RootSource;
+  /** `undefined` without a plugged-in CA, and where they are turned off. */
+  readonly revocations: Revocations | undefined;
 }
 
 /** Loads the plugged-in signing CA, or the self-signed one, and issues the control plane's own certificate. */
@@ -53,7 +61,10 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
     log,
     dnsNames: controlPlaneDnsNames(namespace, revision, customHosts),
   });
-  const watcher = pluggedIn === undefined ? undefined : watchCaDirectory({ directory: caDirectory, ca, clock, log });
+  const revocations =
+    pluggedIn === undefined || !options.takesRevocations ? undefined : await loadRevocations(options, ca);
+  const watched = { directory: caDirectory, ca, revocations, clock, log };
+  const watcher = pluggedIn === undefined ? undefined : watchCaDirectory(watched);
   const stop = new AbortController();
   const rotating =
     pluggedIn === undefined
@@ -68,6 +79,7 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
     ca,
     serving,
     roots: { rootPem: () => ca.bundle().rootPem, onChange: (listener) => ca.onChange(listener) },
+    revocations,
     async [Symbol.asyncDispose]() {
       stop.abort();
       await rotating;
@@ -78,4 +90,13 @@ export async function loadMeshCertificates(options: MeshCertificateOptions): Pro
       );
     },
   };
+}
+
+async function loadRevocations(
+  { caDirectory, clock, log }: MeshCertificateOptions,
+  ca: CertificateAuthority,
+): Promise<Revocations> {
+  const revocations = createRevocations({ ca, path: revocationPath(caDirectory), clock, log });
+  revocations.offer(await readRevocationFile(caDirectory));
+  return revocations;
 }

@@ -70,6 +70,13 @@ export const CONTROL_PLANE_OPTIONS = {
     default: 'false',
     description: 'Takes over plugged-in roots while running when they contain, or are contained in, those in force',
   },
+  takesRevocations: {
+    flag: 'ca-crl',
+    env: 'PILOT_ENABLE_CA_CRL',
+    type: 'boolean',
+    default: 'true',
+    description: 'Distributes the revocation lists (ca-crl.pem) beside a plugged-in signing CA',
+  },
   rootCheckIntervalMs: {
     flag: 'root-check-interval',
     env: 'CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL',

@@ -18,20 +18,31 @@ export interface SecretResource {
   readonly resource: Any;
 }
 
-/** Makes SDS resources from each new secret; the trust bundle keeps its version while its content is the same. */
-export function createSecretResources(nowMs: () => number): (secret: WorkloadSecret) => readonly SecretResource[] {
-  let trustBundle: (SecretResource & { readonly pem: string }) | undefined;
-  return (secret) => {
-    const version = `${new Date(nowMs()).toISOString()}/${secret.generation}`;
-    if (trustBundle?.pem !== secret.rootPem) {
-      trustBundle = {
-        name: TRUST_BUNDLE_NAME,
-        version,
-        resource: packTrustBundle(secret.rootPem),
-        pem: secret.rootPem,
-      };
-    }
-    return [{ name: WORKLOAD_CERTIFICATE_NAME, version, resource: packCertificate(secret) }, trustBundle];
+/** Makes SDS resources of a secret, and of the revocation lists that peers are checked against. */
+export type ToSecretResources = (secret: WorkloadSecret, crlPem: string | undefined) => readonly SecretResource[];
+
+/** What was made of one input; it keeps its version while that stays the same. */
+interface Made {
+  readonly from: string;
+  readonly resource: SecretResource;
+}
+
+/** Makes SDS resources; each keeps its version while its content is the same. */
+export function createSecretResources(nowMs: () => number): ToSecretResources {
+  let made = 0;
+  let certificate: Made | undefined;
+  let trust: Made | undefined;
+  const make = (name: string, from: string, resource: Any): Made => {
+    made += 1;
+    return { from, resource: { name, version: `${new Date(nowMs()).toISOString()}/${made}`, resource } };
+  };
+  return (secret, crlPem) => {
+    const certified = String(secret.generation);
+    if (certificate?.from !== certified)
+      certificate = make(WORKLOAD_CERTIFICATE_NAME, certified, packCertificate(secret));
+    const trusted = JSON.stringify([secret.rootPem, crlPem]);
+    if (trust?.from !== trusted) trust = make(TRUST_BUNDLE_NAME, trusted, packTrustBundle(secret.rootPem, crlPem));
+    return [certificate.resource, trust.resource];
   };
 }
 
@@ -46,10 +57,16 @@ function packCertificate({ certificateChainPem, privateKeyPem }: WorkloadSecret)
   return create(AnySchema, { typeUrl: TYPE_URLS.secret, value: toBinary(SecretSchema, secret) });
 }
 
-function packTrustBundle(rootPem: string): Any {
+function packTrustBundle(rootPem: string, crlPem: string | undefined): Any {
   const secret = create(SecretSchema, {
     name: TRUST_BUNDLE_NAME,
-    type: { case: 'validationContext', value: { trustedCa: inlineBytes(rootPem) } },
+    type: {
+      case: 'validationContext',
+      value: {
+        trustedCa: inlineBytes(rootPem),
+        ...(crlPem === undefined ? {} : { crl: inlineBytes(crlPem) }),
+      },
+    },
   });
   return create(AnySchema, { typeUrl: TYPE_URLS.secret, value: toBinary(SecretSchema, secret) });
 }

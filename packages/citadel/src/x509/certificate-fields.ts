@@ -8,6 +8,8 @@ export interface CertificateFields {
   readonly subject: Uint8Array;
   readonly subjectKeyId: Uint8Array | undefined;
   readonly subjectAltNames: readonly SubjectAltName[];
+  /** Whether its key usage has cRLSign, or there is no key usage: verifiers refuse lists of others (RFC 5280 6.3.3). */
+  readonly signsRevocationLists: boolean;
 }
 
 /**
@@ -36,7 +38,14 @@ export function decodeCertificateFields(der: Uint8Array): Result<CertificateFiel
     // The value is an OCTET STRING within the extension's own; a key identifier is shorter than 128 bytes.
     subjectKeyId: keyId?.subarray(2),
     subjectAltNames: subjectAltNames.value,
+    signsRevocationLists: hasRevocationUsage(extensions.value.get(OID.keyUsage)),
   });
+}
+
+/** @param value A BIT STRING of which the last byte of the header counts unused bits. */
+function hasRevocationUsage(value: Uint8Array | undefined): boolean {
+  const CRL_SIGN = 0x02;
+  return value === undefined || ((value[3] ?? 0) & CRL_SIGN) !== 0;
 }
 
 function decodeExtensions(content: Uint8Array | undefined): Result<ReadonlyMap<string, Uint8Array>> {

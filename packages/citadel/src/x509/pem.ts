@@ -19,11 +19,16 @@ export function decodePem(label: string, text: string): Uint8Array | undefined {
 
 /** The certificates of a bundle in order, each its own PEM text with one trailing newline; anything else is left out. */
 export function splitCertificates(bundle: string): readonly string[] {
-  const certificates: string[] = [];
+  return splitPem('CERTIFICATE', bundle);
+}
+
+/** The blocks with this label in order, each its own PEM text with one trailing newline; anything else is left out. */
+export function splitPem(label: string, bundle: string): readonly string[] {
+  const blocks: string[] = [];
   for (const match of bundle.matchAll(BLOCK)) {
-    if (match[1] === 'CERTIFICATE') certificates.push(`${match[0].replaceAll('\r', '')}\n`);
+    if (match[1] === label) blocks.push(`${match[0].replaceAll('\r', '')}\n`);
   }
-  return certificates;
+  return blocks;
 }
 
 function decodeBlock(block: string): Uint8Array {

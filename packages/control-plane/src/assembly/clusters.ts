@@ -1,3 +1,4 @@
+import type { Revocations } from '@meltemi/citadel';
 import { createKubeClient, type KubeClient } from '@meltemi/kube';
 import {
   type AggregateRegistry,
@@ -42,6 +43,7 @@ export interface ClusterParts {
   readonly discoversNamespace: (labels: Readonly<Record<string, string>>) => boolean;
   readonly onSelectionChange: (listener: () => void) => () => void;
   readonly roots: RootSource;
+  readonly revocations: Revocations | undefined;
   readonly leaderships: Leaderships;
 }
 
@@ -107,12 +109,13 @@ interface RemoteDutyParts {
 
 function lookAfter({ clusterId, client, signal }: AttachedCluster, { run, parts, addresses }: RemoteDutyParts): void {
   const { clock, random, log, settings, tasks } = run;
-  const { roots, leaderships, discoversNamespace, onSelectionChange } = parts;
+  const { roots, revocations, leaderships, discoversNamespace, onSelectionChange } = parts;
   const duties = {
     clusterId,
     client,
     revision: settings.revision,
     roots,
+    revocations,
     leaderships,
     candidate: leaderships.candidate,
     discoversNamespace,

@@ -83,6 +83,13 @@ async function startGrpcServers(
   };
   setExpiry();
   certificates.ca.onChange(setExpiry);
+  const { revocations } = certificates;
+  if (revocations !== undefined) {
+    const tell = (): void =>
+      metrics.setRevocations({ isRefused: revocations.problem() !== undefined, endMs: revocations.notAfterMs() });
+    tell();
+    revocations.onChange(tell);
+  }
   const certificateService = createCertificateService({
     ca: certificates.ca,
     authenticators: discovery.authenticators,

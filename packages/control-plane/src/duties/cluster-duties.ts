@@ -1,13 +1,14 @@
 import type { Clock, Log, Random } from '@meltemi/base';
+import type { Revocations } from '@meltemi/citadel';
 import { type KubeClient, type LeaderElectionOptions, type LeaseTiming, runLeaderElection } from '@meltemi/kube';
 import { untilAborted } from '../until-aborted.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { keepInjectionBundle } from './injection-bundle.ts';
 import { LEASE_NAMES, type Leadership } from './leadership.ts';
 import { tellDoubleClaims } from './namespace-claims.ts';
+import { keepTrust } from './namespace-config-maps.ts';
 import { whileConsented } from './remote-consent.ts';
 import type { ReplicaAddresses } from './replica-addresses.ts';
-import { keepRootCertificates } from './root-certificates.ts';
 import type { RootSource } from './root-source.ts';
 import { keepValidationBundle } from './validation-bundle.ts';
 
@@ -18,6 +19,8 @@ export interface ClusterDutyOptions {
   readonly revision: string;
   readonly systemNamespace: string;
   readonly roots: RootSource;
+  /** `undefined` without a plugged-in CA. */
+  readonly revocations: Pick<Revocations, 'pem' | 'onChange'> | undefined;
   /** Which namespaces the mesh takes in; the roots are written to no others. */
   readonly discoversNamespace: (labels: Readonly<Record<string, string>>) => boolean;
   readonly onSelectionChange: (listener: () => void) => () => void;
@@ -60,7 +63,7 @@ export async function runLocalDuties(options: LocalDutyOptions, signal: AbortSig
     await webhooks.whileLeading(signal, (term) => keepValidationBundle(options, term));
   };
   await Promise.all([
-    namespaces.whileLeading(signal, (term) => keepRootCertificates(options, term)),
+    namespaces.whileLeading(signal, (term) => keepTrust(options, term)),
     namespaces.whileLeading(signal, (term) => tellDoubleClaims(options, term)),
     webhooks.whileLeading(signal, (term) => keepInjectionBundle(options, term)),
     validation(),
@@ -68,7 +71,7 @@ export async function runLocalDuties(options: LocalDutyOptions, signal: AbortSig
 }
 
 /**
- * Does the same in a remote cluster, as long as that names this control plane: the mesh's roots in every namespace, the
+ * Does the same in a remote cluster, as long as that names this control plane: the mesh's roots and revocation lists in every namespace, the
  * certificate of the sidecar webhook, and the replicas' addresses. Ends when the signal aborts.
  *
  * Where it names others too, one control plane at a time does it, by elections in that cluster: each has roots and
@@ -82,7 +85,7 @@ export async function runRemoteDuties(options: RemoteDutyOptions, signal: AbortS
   await Promise.all([
     namespaces.whileLeading(signal, (term) =>
       whileConsented(options, term, (consented, consent) => {
-        const lead = (elected: AbortSignal): Promise<void> => keepRootCertificates(options, elected);
+        const lead = (elected: AbortSignal): Promise<void> => keepTrust(options, elected);
         const election = { options, lease: LEASE_NAMES.namespaces, revision: shared, lead };
         return consent === 'sole' ? lead(consented) : whileElected(election, consented);
       }),

@@ -22,9 +22,9 @@ import { type RemoteDutyOptions, runRemoteDuties } from './cluster-duties.ts';
 import { keepDiscoveryAddresses } from './discovery-address.ts';
 import { createLeadership, leaseTiming } from './leadership.ts';
 import { tellDoubleClaims } from './namespace-claims.ts';
+import { keepTrust } from './namespace-config-maps.ts';
 import { readConsent } from './remote-consent.ts';
 import { followReplicaAddresses } from './replica-addresses.ts';
-import { keepRootCertificates } from './root-certificates.ts';
 import { buildBundlePatch, keepValidationBundle } from './validation-bundle.ts';
 
 const DEADLINE_MS = 5000;
@@ -50,7 +50,7 @@ function rootSource(first: string): {
   };
 }
 
-test('keepRootCertificates writes the roots to every namespace with workloads, puts back what is changed, and follows new roots', async () => {
+test('keepTrust writes the roots to every namespace with workloads, puts back what is changed, and follows new roots', async () => {
   const client = new FakeKubeClient();
   const namespace = (name: string): { apiVersion: string; kind: string; metadata: { name: string } } => ({
     apiVersion: 'v1',
@@ -61,11 +61,12 @@ test('keepRootCertificates writes the roots to every namespace with workloads, p
   const roots = rootSource('one');
   const stop = new AbortController();
   const selection = rootSource('');
-  const running = keepRootCertificates(
+  const running = keepTrust(
     {
       ...COMMON,
       client,
       roots,
+      revocations: undefined,
       discoversNamespace: (labels) => labels['mesh'] !== selection.rootPem(),
       onSelectionChange: selection.onChange,
     },
@@ -352,6 +353,7 @@ test('Of two control planes that a remote cluster names one writes there, and th
       revision: 'default',
       systemNamespace: 'istio-system',
       roots: rootSource(controlPlaneCluster),
+      revocations: undefined,
       discoversNamespace: () => true,
       onSelectionChange: () => () => undefined,
       leaderships: { namespaces: always, webhooks: always },

@@ -25,6 +25,8 @@ export const NETWORK_LABEL = 'topology.istio.io/network';
 export const CONTROL_PLANE_CLUSTERS_ANNOTATION = 'topology.istio.io/controlPlaneClusters';
 /** ConfigMap with the mesh's root certificates, in every namespace. */
 export const ROOT_CERTIFICATE_MAP = 'istio-ca-root-cert';
+/** ConfigMap with the revocation lists of a plugged-in CA, in every namespace. */
+export const REVOCATION_MAP = 'istio-ca-crl';
 /** EndpointSlice in a remote cluster with the control plane's address. */
 export const REMOTE_DISCOVERY_SLICE = 'istiod-remote';
 /** Lease by which one control plane at a time looks after the namespaces of a cluster; by Istio's name. */

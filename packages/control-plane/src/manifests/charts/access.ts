@@ -4,6 +4,7 @@ import {
   READER_SERVICE_ACCOUNT,
   REMOTE_DISCOVERY_SLICE,
   REMOTE_WEBHOOK_LEASE,
+  REVOCATION_MAP,
   ROOT_CERTIFICATE_MAP,
 } from '../manifest-object.ts';
 import {
@@ -35,15 +36,15 @@ const TOKEN_REVIEW_RULE: Node = {
 };
 
 /**
- * The root certificates go to every namespace. Creation cannot be limited to a name; lists and watches are, by the
+ * Root certificates and revocation lists go to every namespace. Creation cannot be limited to a name; lists and watches are, by the
  * field selector `metadata.name`.
  */
-const ROOT_CERTIFICATE_RULES: readonly Node[] = [
+const TRUST_RULES: readonly Node[] = [
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {
     apiGroups: [''],
     resources: ['configmaps'],
-    resourceNames: [ROOT_CERTIFICATE_MAP],
+    resourceNames: [ROOT_CERTIFICATE_MAP, REVOCATION_MAP],
     verbs: ['list', 'watch', 'patch'],
   },
 ];
@@ -111,7 +112,7 @@ export function controlPlaneAccessNodes(options: { readonly annotations?: string
         ...CONFIGURATION_RULES,
         ...STATUS_RULES,
         TOKEN_REVIEW_RULE,
-        ...ROOT_CERTIFICATE_RULES,
+        ...TRUST_RULES,
         ...webhookRules('mutatingwebhookconfigurations', [include('injectorName')]),
         ...webhookRules('validatingwebhookconfigurations', [clusterName('istio-validator'), DEFAULT_VALIDATOR]),
         // Configuration that is not taken is told beside it.
@@ -147,7 +148,7 @@ export function readerAccessNodes(): readonly Node[] {
       rules: [
         ...DISCOVERY_RULES,
         TOKEN_REVIEW_RULE,
-        ...ROOT_CERTIFICATE_RULES,
+        ...TRUST_RULES,
         ...webhookRules('mutatingwebhookconfigurations', [include('injectorName')]),
         when(value('reader.secrets'), { apiGroups: [''], resources: ['secrets'], verbs: READ }),
         ...CONFIGURATION_RULES.map((rule) => when(value('reader.configuration'), rule)),

@@ -3,15 +3,15 @@ import { test } from 'node:test';
 import { silentLog, systemClock, systemRandom } from '@meltemi/base';
 import { CONFIG_MAPS, NAMESPACES } from '@meltemi/kube';
 import { eventually, FakeKubeClient } from '@meltemi/kube/testing';
-import { createRootCertDistributor, ROOT_CERT_CONFIG_MAP, ROOT_CERT_KEY } from './root-cert-distributor.ts';
+import { createConfigMapDistributor, ROOT_CERT_CONFIG_MAP } from './config-map-distributor.ts';
 
 function namespace(name: string, phase = 'Active') {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name }, status: { phase } };
 }
 
 async function pemIn(client: FakeKubeClient, name: string): Promise<string | undefined> {
-  const found = await client.find(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP, namespace: name });
-  return found?.data?.[ROOT_CERT_KEY];
+  const found = await client.find(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP.name, namespace: name });
+  return found?.data?.[ROOT_CERT_CONFIG_MAP.key];
 }
 
 test('SEC-16 a deleted root ConfigMap is restored, and a new namespace has one within 5 s', async () => {
@@ -25,9 +25,10 @@ test('SEC-16 a deleted root ConfigMap is restored, and a new namespace has one w
   );
   let bundle = 'root-1';
   const stop = new AbortController();
-  const distributor = createRootCertDistributor({
+  const distributor = createConfigMapDistributor({
     client,
-    bundle: () => bundle,
+    configMap: ROOT_CERT_CONFIG_MAP,
+    content: () => bundle,
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
@@ -38,10 +39,10 @@ test('SEC-16 a deleted root ConfigMap is restored, and a new namespace has one w
     assert.equal(await pemIn(client, 'kube-system'), 'root-1');
     assert.equal(await pemIn(client, 'kube-public'), undefined);
     assert.equal(await pemIn(client, 'ending'), undefined);
-    const written = await client.get(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP, namespace: 'app1' });
+    const written = await client.get(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP.name, namespace: 'app1' });
     assert.equal(written.metadata.labels?.['istio.io/config'], 'true');
 
-    await client.delete(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP, namespace: 'app1' });
+    await client.delete(CONFIG_MAPS, { name: ROOT_CERT_CONFIG_MAP.name, namespace: 'app1' });
     await eventually(async () => assert.equal(await pemIn(client, 'app1'), 'root-1'));
 
     await client.create(NAMESPACES, namespace('app2'));
@@ -49,8 +50,8 @@ test('SEC-16 a deleted root ConfigMap is restored, and a new namespace has one w
 
     await client.patch(
       CONFIG_MAPS,
-      { name: ROOT_CERT_CONFIG_MAP, namespace: 'app2' },
-      { type: 'merge', body: { data: { [ROOT_CERT_KEY]: 'forged' } } },
+      { name: ROOT_CERT_CONFIG_MAP.name, namespace: 'app2' },
+      { type: 'merge', body: { data: { [ROOT_CERT_CONFIG_MAP.key]: 'forged' } } },
     );
     await eventually(async () => assert.equal(await pemIn(client, 'app2'), 'root-1'));
 
