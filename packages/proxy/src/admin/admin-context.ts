@@ -1,7 +1,7 @@
 import type { Clock, Log, LogLevels } from '@meltemi/base';
 import type { Bootstrap } from '@meltemi/xds/types/envoy/config/bootstrap/v3/bootstrap_pb.js';
 import type { StatsTag } from '../bootstrap/bootstrap-settings.ts';
-import type { DrainScope } from '../config/messages.ts';
+import type { DrainScope, RuntimeStatsMatcher } from '../config/messages.ts';
 import type { Configuration } from '../lifecycle/configuration.ts';
 import type { ServerState } from '../lifecycle/init-manager.ts';
 import type { MainStats } from '../lifecycle/main-stats.ts';
@@ -15,7 +15,9 @@ export interface AdminContext {
   readonly configuration: Configuration;
   readonly pool: WorkerPool;
   readonly stats: MainStats;
+  readonly statsMatcher: RuntimeStatsMatcher | undefined;
   readonly statsTags: readonly StatsTag[];
+  readonly usesDefaultStatsTags: boolean;
   readonly state: () => ServerState;
   readonly warmingClusters: () => readonly string[];
   readonly clock: Clock;

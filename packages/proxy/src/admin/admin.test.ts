@@ -49,6 +49,24 @@ test('admin answers probes, refuses GET on mutations as Envoy does, and lists it
   assert.equal((await recording.admin('/stats?filter=(')).status, 400);
 });
 
+test("stats that the bootstrap excludes are not shown, the main thread's among them, nor are its own tags", async () => {
+  const bootstrap = {
+    ...bootstrapOf(0, 10_080),
+    stats_config: {
+      use_all_default_tags: false,
+      stats_tags: [{ tag_name: 'manager', regex: '^((.+?)_manager\\.)' }],
+      stats_matcher: { exclusion_list: { patterns: [{ prefix: 'server.' }, { suffix: 'added' }] } },
+    },
+  };
+  await using recording = await startRecordingProxy(bootstrap);
+  const { body } = await recording.admin('/stats');
+  assert.doesNotMatch(body, /^server\.|added: /m);
+  assert.match(body, /^listener_manager\.workers_started: 1$/m);
+  const { body: prometheus } = await recording.admin('/stats/prometheus');
+  assert.doesNotMatch(prometheus, /envoy_server|added/);
+  assert.match(prometheus, /^envoy_workers_started\{manager="listener"\} 1$/m);
+});
+
 test('admin takes paths as they are sent: what passes for metrics in front of it is no other command here', async () => {
   const port = await freePort();
   await using recording = await startRecordingProxy(bootstrapOf(port, 10_080));

@@ -1,6 +1,6 @@
 import type { MergedStat } from '../lifecycle/worker-stats.ts';
 import type { AdminContext } from './admin-context.ts';
-import { collectKnownNames, createStatTagger, type StatTagger } from './stat-tags.ts';
+import { collectKnownNames, createStatTagger, type KnownNames, type StatTagger } from './stat-tags.ts';
 import { listStats } from './stats-list.ts';
 
 /** One tagger per context: what it has seen is kept between scrapes. */
@@ -9,7 +9,8 @@ const taggers = new WeakMap<AdminContext, Promise<StatTagger>>();
 function taggerOf(context: AdminContext): Promise<StatTagger> {
   let tagger = taggers.get(context);
   if (tagger === undefined) {
-    tagger = createStatTagger(context.statsTags, () => collectKnownNames(context.configuration));
+    const knownNames = (): KnownNames => collectKnownNames(context.configuration);
+    tagger = createStatTagger(context.statsTags, context.usesDefaultStatsTags ? knownNames : undefined);
     taggers.set(context, tagger);
   }
   return tagger;

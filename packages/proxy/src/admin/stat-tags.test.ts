@@ -53,3 +53,23 @@ test('expressions of the bootstrap come first: the first group is cut out, the s
     labels: { mesh: 'one', cluster_name: 'outbound|80||c.b.svc.cluster.local' },
   });
 });
+
+test('without the default tags only the expressions count, and each of them sees the whole name', async () => {
+  const regex = (name: string, text: string) => ({ name, regex: text, fixedValue: undefined });
+  const tag = await createStatTagger(
+    [
+      regex('cluster_name', '^cluster\\.((.+?);\\.)'),
+      regex('service', '^cluster\\.outbound\\|\\d+\\|\\|(([a-z]+)\\.)'),
+      regex('response_code', '_rq(_([0-9]{3}))$'),
+    ],
+    undefined,
+  );
+  assert.deepEqual(tag('cluster.outbound|80||c.b.svc;.upstream_rq_200'), {
+    name: 'cluster.upstream_rq',
+    labels: { cluster_name: 'outbound|80||c.b.svc', service: 'c', response_code: '200' },
+  });
+  assert.deepEqual(tag('cluster.backend.upstream_cx_total'), {
+    name: 'cluster.backend.upstream_cx_total',
+    labels: {},
+  });
+});

@@ -97,10 +97,17 @@ function tagResponseCode(name: string, labels: Record<string, string>): string {
   return `${name.slice(0, -3)}xx`;
 }
 
+/** A label's value, and which part of the name it stands in. */
+interface FoundTag {
+  readonly value: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 interface TagExpression {
   readonly label: string;
-  /** @returns The name without the label's part and the value, or `undefined` when the expression does not fit. */
-  readonly extract: (name: string) => { readonly rest: string; readonly value: string } | undefined;
+  /** @returns `undefined` when the expression does not fit. */
+  readonly find: (name: string) => FoundTag | undefined;
 }
 
 async function compileExpressions(tags: readonly StatsTag[]): Promise<TagExpression[]> {
@@ -111,24 +118,38 @@ async function compileExpressions(tags: readonly StatsTag[]): Promise<TagExpress
     const compiled = RE2JS.compile(regex ?? '');
     return {
       label: name.replaceAll('.', '_'),
-      extract(text) {
+      find(text) {
         const matcher = compiled.matcher(text);
         if (!matcher.find() || matcher.groupCount() === 0) return undefined;
         const cut = matcher.group(1) ?? '';
         if (cut === '') return undefined;
         const value = matcher.groupCount() > 1 ? (matcher.group(2) ?? cut) : cut;
-        return { rest: text.slice(0, matcher.start(1)) + text.slice(matcher.end(1)), value };
+        return { value, start: matcher.start(1), end: matcher.end(1) };
       },
     };
   });
 }
 
+/** The name without the parts that became labels, which may lie inside one another. */
+function cutOut(name: string, parts: readonly FoundTag[]): string {
+  let rest = '';
+  let position = 0;
+  for (const { start, end } of parts.toSorted((left, right) => left.start - right.start)) {
+    if (start > position) rest += name.slice(position, start);
+    position = Math.max(position, end);
+  }
+  return rest + name.slice(position);
+}
+
 /**
- * Creates a tagger: expressions of the bootstrap first, then Envoy's own trees.
+ * Creates a tagger: expressions of the bootstrap first, then Envoy's own trees. Every expression sees the whole name.
  *
- * @param knownNames Read when a name is seen for the first time.
+ * @param knownNames Read when a name is seen for the first time; `undefined` leaves Envoy's own trees out.
  */
-export async function createStatTagger(tags: readonly StatsTag[], knownNames: () => KnownNames): Promise<StatTagger> {
+export async function createStatTagger(
+  tags: readonly StatsTag[],
+  knownNames: (() => KnownNames) | undefined,
+): Promise<StatTagger> {
   const expressions = await compileExpressions(tags);
   const fixed = Object.fromEntries(
     tags.filter(({ fixedValue }) => fixedValue !== undefined).map(({ name, fixedValue }) => [name, fixedValue ?? '']),
@@ -138,14 +159,15 @@ export async function createStatTagger(tags: readonly StatsTag[], knownNames: ()
     const known = cache.get(name);
     if (known !== undefined) return known;
     const labels: Record<string, string> = { ...fixed };
-    let rest = name;
-    for (const { label, extract } of expressions) {
-      const found = extract(rest);
+    const parts: FoundTag[] = [];
+    for (const { label, find } of expressions) {
+      const found = find(name);
       if (found === undefined) continue;
       labels[label] = withoutMark(found.value);
-      rest = found.rest;
+      parts.push(found);
     }
-    rest = tagResponseCode(tagByTree(rest, knownNames(), labels), labels);
+    let rest = cutOut(name, parts);
+    if (knownNames !== undefined) rest = tagResponseCode(tagByTree(rest, knownNames(), labels), labels);
     const tagged = { name: rest, labels };
     cache.set(name, tagged);
     return tagged;

@@ -1,11 +1,26 @@
 import type { MergedHistogram, MergedStat } from '../lifecycle/worker-stats.ts';
+import { flatStatName } from '../stats/stat-name.ts';
 import { type AdminContext, compileFilter, isSet } from './admin-context.ts';
 
-/** A stat's name in text form; labels become parts, as Envoy writes stats that carry tags of their own. */
+/** A stat's name in text form. */
 export function flatName({ name, labels }: MergedStat): string {
-  if (labels === undefined) return name;
-  const parts = Object.entries(labels).map(([key, value]) => `${key}.${value}`);
-  return ['istiocustom', name, ...parts].join('.');
+  return flatStatName(name, labels);
+}
+
+/** One matcher per context. */
+const matchers = new WeakMap<AdminContext, Promise<(name: string) => boolean>>();
+
+/** The workers keep no stat that is not wanted; the main thread's are few and are left out here. */
+function matcherOf(context: AdminContext): Promise<(name: string) => boolean> {
+  let matcher = matchers.get(context);
+  if (matcher === undefined) {
+    // Loaded here: the main thread has no other use for regular expressions of RE2.
+    matcher = import('../stats/stats-matcher.ts').then(({ compileStatsMatcher }) =>
+      compileStatsMatcher(context.statsMatcher),
+    );
+    matchers.set(context, matcher);
+  }
+  return matcher;
 }
 
 const toStat = (kind: 'counter' | 'gauge', name: string, value: number): MergedStat => ({
@@ -19,13 +34,14 @@ const toStat = (kind: 'counter' | 'gauge', name: string, value: number): MergedS
 /** All stats of the process: the main thread's and the sums over the workers, filtered as the query asks. */
 export async function listStats(context: AdminContext, query: URLSearchParams): Promise<MergedStat[]> {
   const accepts = await compileFilter(query.get('filter'));
+  const exists = await matcherOf(context);
   const usedOnly = isSet(query, 'usedonly');
   const wantedType = (query.get('type') ?? 'All').toLowerCase();
-  const all = [
+  const ofMainThread = [
     ...[...context.stats.counters()].map(([name, value]) => toStat('counter', name, value)),
     ...[...context.stats.gauges()].map(([name, value]) => toStat('gauge', name, value)),
-    ...context.pool.stats.merge(),
-  ];
+  ].filter(({ name }) => exists(name));
+  const all = [...ofMainThread, ...context.pool.stats.merge()];
   return all
     .filter((stat) => wantedType === 'all' || wantedType === `${stat.kind}s`)
     .filter((stat) => !usedOnly || (stat.histogram === undefined ? stat.value !== 0 : stat.histogram.count > 0))

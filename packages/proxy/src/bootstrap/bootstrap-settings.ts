@@ -5,13 +5,13 @@ import {
   ApiConfigSource_ApiType,
   type ConfigSource,
 } from '@meltemi/xds/types/envoy/config/core/v3/config_source_pb.js';
-import type { StatsMatcher } from '@meltemi/xds/types/envoy/config/metrics/v3/stats_pb.js';
+import type { StatsConfig, StatsMatcher } from '@meltemi/xds/types/envoy/config/metrics/v3/stats_pb.js';
 import { compileAddress } from '../compile/address.ts';
 import { at, compiling } from '../compile/compile-error.ts';
 import { durationMsOr } from '../compile/duration.ts';
 import { compileStringMatcher } from '../compile/matchers.ts';
 import type { RuntimeHostAddress } from '../config/endpoints.ts';
-import type { RuntimeStatsMatcher } from '../config/messages.ts';
+import type { RuntimeHistogramSettings, RuntimeStatsMatcher } from '../config/messages.ts';
 
 /** What the main thread itself does with a bootstrap, in its own words. */
 export interface BootstrapSettings {
@@ -23,6 +23,9 @@ export interface BootstrapSettings {
   readonly statsMatcher: RuntimeStatsMatcher | undefined;
   /** Regular expressions that take labels out of stat names, in the order of the bootstrap. */
   readonly statsTags: readonly StatsTag[];
+  /** `use_all_default_tags`: names are taken apart by Envoy's own rules as well. */
+  readonly usesDefaultStatsTags: boolean;
+  readonly histogramSettings: readonly RuntimeHistogramSettings[];
   /** SO_MARK for all upstream sockets (`upstream_bind_config`). */
   readonly upstreamMark: number | undefined;
 }
@@ -76,6 +79,16 @@ function readStatsMatcher(matcher: StatsMatcher | undefined): RuntimeStatsMatche
   }
 }
 
+/** Rules without bounds, which set the memory of Envoy's histograms, say nothing here. */
+function readHistogramSettings(config: StatsConfig | undefined): RuntimeHistogramSettings[] {
+  return (config?.histogramBucketSettings ?? [])
+    .map(({ match, buckets }, index) => ({
+      match: at(`[${index}].match`, () => compileStringMatcher(match)),
+      bounds: buckets.toSorted((left, right) => left - right),
+    }))
+    .filter(({ bounds }) => bounds.length > 0);
+}
+
 function readUpstreamMark(bootstrap: Bootstrap): number | undefined {
   const options = bootstrap.clusterManager?.upstreamBindConfig?.socketOptions ?? [];
   const mark = options.find(({ level, name }) => level === BigInt(SOL_SOCKET) && name === BigInt(SO_MARK));
@@ -95,6 +108,7 @@ export function readBootstrapSettings(bootstrap: Bootstrap): BootstrapSettings {
         ? undefined
         : at('admin.address', () => compileAddress(bootstrap.admin?.address)),
     statsMatcher: at('stats_config.stats_matcher', () => readStatsMatcher(bootstrap.statsConfig?.statsMatcher)),
+    histogramSettings: at('stats_config.histogram_bucket_settings', () => readHistogramSettings(bootstrap.statsConfig)),
   }));
   if (!compiled.ok) throw new MeltemiError('PROXY_BOOTSTRAP_INVALID', `Cannot use the bootstrap: ${compiled.error}`);
   return {
@@ -107,6 +121,7 @@ export function readBootstrapSettings(bootstrap: Bootstrap): BootstrapSettings {
       regex: tagValue.case === 'regex' ? tagValue.value : undefined,
       fixedValue: tagValue.case === 'fixedValue' ? tagValue.value : undefined,
     })),
+    usesDefaultStatsTags: bootstrap.statsConfig?.useAllDefaultTags ?? true,
     upstreamMark: readUpstreamMark(bootstrap),
   };
 }

@@ -25,6 +25,14 @@ export type RuntimeStatsMatcher =
   | { readonly kind: 'inclusion' | 'exclusion'; readonly patterns: readonly RuntimeStringMatcher[] }
   | { readonly kind: 'reject_all' };
 
+/** Bounds of the buckets of some histograms (`histogram_bucket_settings`). */
+export interface RuntimeHistogramSettings {
+  /** Of flat names. */
+  readonly match: RuntimeStringMatcher;
+  /** Ascending, not empty. */
+  readonly bounds: readonly number[];
+}
+
 /** `workerData` of a worker: what does not change while it lives. */
 export interface WorkerInit {
   readonly workerIndex: number;
@@ -40,8 +48,8 @@ export interface WorkerInit {
   readonly drainStrategy: 'gradual' | 'immediate';
   readonly drainTimeMs: number;
   readonly statsMatcher: RuntimeStatsMatcher | undefined;
-  /** Milliseconds, ascending; undefined: Envoy's. */
-  readonly histogramBounds: readonly number[] | undefined;
+  /** Where none matches, Envoy's bounds count. */
+  readonly histogramSettings: readonly RuntimeHistogramSettings[];
   /** Seeds the worker's random numbers, with its index added, so that tests repeat; undefined: they differ each time. */
   readonly randomSeed: number | undefined;
 }

@@ -1,4 +1,5 @@
-import { type Counter, type Gauge, type Histogram, type StatsStore, statNamePart } from './stats-store.ts';
+import { statNamePart } from './stat-name.ts';
+import type { Counter, Gauge, Histogram, StatsStore } from './stats-store.ts';
 import { StatusCounters } from './status-counters.ts';
 
 /** `cluster.<name>.*` of one worker. */

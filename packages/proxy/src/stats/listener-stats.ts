@@ -1,4 +1,5 @@
-import { type Counter, type Gauge, type StatsStore, statNamePart } from './stats-store.ts';
+import { statNamePart } from './stat-name.ts';
+import type { Counter, Gauge, StatsStore } from './stats-store.ts';
 
 /** `listener.<address>.*` of one worker. */
 export class ListenerStats {

@@ -1,14 +1,9 @@
-import type { RuntimeStatsMatcher, StatDefinition } from '../config/runtime-config.ts';
-import { compileStringMatcher } from '../decide/string-match.ts';
+import type { RuntimeHistogramSettings, RuntimeStatsMatcher, StatDefinition } from '../config/runtime-config.ts';
+import { flatStatName } from './stat-name.ts';
+import { compileHistogramBounds, compileStatsMatcher, MAX_HISTOGRAM_BOUNDS } from './stats-matcher.ts';
 
 /** Cells a page has; a page is shared with the main thread as it fills. */
 export const CELLS_PER_PAGE = 4096;
-
-/** Envoy's bounds, milliseconds or bytes. */
-export const DEFAULT_HISTOGRAM_BOUNDS: readonly number[] = [
-  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
-  3_600_000,
-];
 
 /** Counts up. One writer: the worker that made it. */
 export class Counter {
@@ -85,16 +80,8 @@ export interface StatsListener {
 /** How a {@link StatsStore} names, buckets and announces. */
 export interface StatsStoreOptions {
   readonly matcher: RuntimeStatsMatcher | undefined;
-  readonly histogramBounds: readonly number[] | undefined;
+  readonly histogramSettings: readonly RuntimeHistogramSettings[];
   readonly listener: StatsListener;
-}
-
-function compileMatcher(matcher: RuntimeStatsMatcher | undefined): (name: string) => boolean {
-  if (matcher === undefined) return () => true;
-  if (matcher.kind === 'reject_all') return () => false;
-  const tests = matcher.patterns.map(compileStringMatcher);
-  const includes = matcher.kind === 'inclusion';
-  return (name) => tests.some((test) => test(name)) === includes;
 }
 
 /**
@@ -105,20 +92,20 @@ function compileMatcher(matcher: RuntimeStatsMatcher | undefined): (name: string
  */
 export class StatsStore {
   readonly #accepts: (name: string) => boolean;
-  readonly #bounds: readonly number[];
+  readonly #boundsOf: (name: string) => readonly number[];
   readonly #listener: StatsListener;
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
   readonly #histograms = new Map<string, Histogram>();
-  readonly #unseen = new Float64Array(2 + 64);
+  readonly #unseen = new Float64Array(3 + MAX_HISTOGRAM_BOUNDS);
   #page = -1;
   #cells: Float64Array = new Float64Array(0);
   #used = CELLS_PER_PAGE;
   #fresh: StatDefinition[] = [];
 
-  constructor({ matcher, histogramBounds, listener }: StatsStoreOptions) {
-    this.#accepts = compileMatcher(matcher);
-    this.#bounds = (histogramBounds ?? DEFAULT_HISTOGRAM_BOUNDS).slice(0, 63);
+  constructor({ matcher, histogramSettings, listener }: StatsStoreOptions) {
+    this.#accepts = compileStatsMatcher(matcher);
+    this.#boundsOf = compileHistogramBounds(histogramSettings);
     this.#listener = listener;
   }
 
@@ -126,7 +113,7 @@ export class StatsStore {
     const key = keyOf(name, labels);
     const known = this.#counters.get(key);
     if (known !== undefined) return known;
-    const { cells, index } = this.#allocate(name, 'counter', labels, 1);
+    const { cells, index } = this.#allocate(name, 'counter', labels);
     const counter = new Counter(cells, index);
     this.#counters.set(key, counter);
     return counter;
@@ -136,7 +123,7 @@ export class StatsStore {
     const key = keyOf(name, labels);
     const known = this.#gauges.get(key);
     if (known !== undefined) return known;
-    const { cells, index } = this.#allocate(name, 'gauge', labels, 1);
+    const { cells, index } = this.#allocate(name, 'gauge', labels);
     const gauge = new Gauge(cells, index);
     this.#gauges.set(key, gauge);
     return gauge;
@@ -146,8 +133,9 @@ export class StatsStore {
     const key = keyOf(name, labels);
     const known = this.#histograms.get(key);
     if (known !== undefined) return known;
-    const { cells, index } = this.#allocate(name, 'histogram', labels, 3 + this.#bounds.length);
-    const histogram = new Histogram(cells, index, this.#bounds);
+    const bounds = this.#boundsOf(flatStatName(name, labels));
+    const { cells, index } = this.#allocate(name, 'histogram', labels, bounds);
+    const histogram = new Histogram(cells, index, bounds);
     this.#histograms.set(key, histogram);
     return histogram;
   }
@@ -156,21 +144,15 @@ export class StatsStore {
     name: string,
     kind: StatDefinition['kind'],
     labels: Readonly<Record<string, string>> | undefined,
-    cellCount: number,
+    bounds?: readonly number[],
   ): { cells: Float64Array; index: number } {
-    if (!this.#accepts(name)) return { cells: this.#unseen, index: 0 };
+    if (!this.#accepts(flatStatName(name, labels))) return { cells: this.#unseen, index: 0 };
+    const cellCount = bounds === undefined ? 1 : 3 + bounds.length;
     if (this.#used + cellCount > CELLS_PER_PAGE) this.#addPage();
     const index = this.#used;
     this.#used += cellCount;
     if (this.#fresh.length === 0) queueMicrotask(() => this.#announce());
-    this.#fresh.push({
-      name,
-      kind,
-      labels,
-      page: this.#page,
-      index,
-      bounds: kind === 'histogram' ? this.#bounds : undefined,
-    });
+    this.#fresh.push({ name, kind, labels, page: this.#page, index, bounds });
     return { cells: this.#cells, index };
   }
 
@@ -191,9 +173,4 @@ export class StatsStore {
 
 function keyOf(name: string, labels: Readonly<Record<string, string>> | undefined): string {
   return labels === undefined ? name : `${name}\0${JSON.stringify(labels)}`;
-}
-
-/** A part of a dotted stat name, in which `:` cannot stand. */
-export function statNamePart(text: string): string {
-  return text.replaceAll(':', '_');
 }

@@ -71,7 +71,7 @@ export function workerInitFixture(fields: Partial<WorkerInit> = {}): WorkerInit 
     drainStrategy: 'immediate',
     drainTimeMs: 1000,
     statsMatcher: undefined,
-    histogramBounds: undefined,
+    histogramSettings: [],
     randomSeed: 1,
     ...fields,
   };

@@ -36,7 +36,7 @@ test('a request that waits for its connection while the pool begins to drain is 
     host: new Host(config, locality, 0),
     breakers: new Breakers(new Int32Array(new SharedArrayBuffer(64)), 0, 'default', THRESHOLDS),
     stats: new ClusterStats(
-      new StatsStore({ matcher: undefined, histogramBounds: undefined, listener: { onPage() {}, onDefinitions() {} } }),
+      new StatsStore({ matcher: undefined, histogramSettings: [], listener: { onPage() {}, onDefinitions() {} } }),
       'a',
     ),
     timers: nodeTimers,

@@ -70,7 +70,7 @@ class WorkerDataPlane implements DataPlane {
     const { init, timers, random, log } = options;
     this.stats = new StatsStore({
       matcher: init.statsMatcher,
-      histogramBounds: init.histogramBounds,
+      histogramSettings: init.histogramSettings,
       listener: options.statsListener,
     });
     this.#ticketKeys = Buffer.from(init.ticketKeys);
