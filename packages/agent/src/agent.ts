@@ -13,6 +13,7 @@ import {
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { readPodInfo } from './bootstrap/pod-info.ts';
+import { buildStatsSettings } from './bootstrap/stats-settings.ts';
 import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
@@ -103,7 +104,7 @@ export function createAgent(options: AgentOptions): Agent {
         log: log.scope('status'),
       });
       parts.push(statusServer);
-      await writeBootstrap(settings, bootstrapPath, adsSocketPath, statusServer.port);
+      await writeBootstrap(options, bootstrapPath, adsSocketPath, statusServer.port);
       parts.push(dataPlane);
       await dataPlane.start();
     },
@@ -166,26 +167,36 @@ async function readBootstrapOverride({ bootstrapOverride, env }: AgentSettings):
 }
 
 async function writeBootstrap(
-  settings: AgentSettings,
+  { settings, log }: AgentOptions,
   path: string,
   adsSocketPath: string,
   agentPort: number,
 ): Promise<void> {
-  const { proxyConfig, prometheusPort, readinessPort } = settings;
+  const { proxyConfig, prometheusPort, readinessPort, instanceIps, exitOnZeroConnections } = settings;
+  const podInfo = await readPodInfo(settings.paths.podInfo);
   const node = buildNode({
     type: settings.nodeType,
     env: settings.env,
-    podInfo: await readPodInfo(settings.paths.podInfo),
+    podInfo,
     domain: settings.domain,
     serviceCluster: settings.serviceCluster,
-    instanceIps: settings.instanceIps,
+    instanceIps,
     applicationAddress: settings.addresses.application,
     proxyConfig: proxyConfig.document,
     prometheusPort,
     statusPort: readinessPort,
   });
+  const stats = buildStatsSettings({
+    annotations: podInfo.annotations,
+    proxyConfig: proxyConfig.document,
+    instanceIps,
+    exitsOnZeroConnections: exitOnZeroConnections,
+  });
+  for (const warning of stats.warnings) log.warn('Cannot follow an annotation of the pod', { warning });
   const bootstrap = buildBootstrap({
     node,
+    // Our own proxy has no compressor.
+    stats: settings.proxyBinary === undefined ? { ...stats, compression: [] } : stats,
     adminPort: proxyConfig.adminPort,
     agentPort,
     prometheusPort,

@@ -2,6 +2,7 @@ export * from './agent.ts';
 export * from './bootstrap/bootstrap.ts';
 export * from './bootstrap/node.ts';
 export * from './bootstrap/proxy-config.ts';
+export * from './bootstrap/stats-settings.ts';
 export * from './errors.ts';
 export * from './identity/ca-client.ts';
 export * from './identity/control-plane-channel.ts';

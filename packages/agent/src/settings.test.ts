@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { parseProxyConfig } from './bootstrap/proxy-config.ts';
+import { buildStatsSettings } from './bootstrap/stats-settings.ts';
 import { resolveRootPath } from './identity/root-path.ts';
 import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from './settings.ts';
 
@@ -53,6 +54,12 @@ function bootstrapText({ addresses, instanceIps }: AgentSettings): string {
   return JSON.stringify(
     buildBootstrap({
       node,
+      stats: buildStatsSettings({
+        annotations: {},
+        proxyConfig: {},
+        instanceIps,
+        exitsOnZeroConnections: false,
+      }),
       adminPort: 15_000,
       agentPort: 15_020,
       prometheusPort: 15_090,

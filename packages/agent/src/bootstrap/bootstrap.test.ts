@@ -9,6 +9,7 @@ import { type BootstrapInput, buildBootstrap } from './bootstrap.ts';
 import { buildNode } from './node.ts';
 import { parseDownwardPairs } from './pod-info.ts';
 import { parseProxyConfig } from './proxy-config.ts';
+import { buildStatsSettings } from './stats-settings.ts';
 
 const NODE = buildNode({
   type: 'sidecar',
@@ -34,6 +35,12 @@ const NODE = buildNode({
 
 const INPUT: BootstrapInput = {
   node: NODE,
+  stats: buildStatsSettings({
+    annotations: {},
+    proxyConfig: {},
+    instanceIps: ['10.11.1.7'],
+    exitsOnZeroConnections: false,
+  }),
   adminPort: 15_000,
   agentPort: 15_020,
   prometheusPort: 15_090,

@@ -1,6 +1,6 @@
 import type { BootstrapNode } from './node.ts';
 import { buildPrometheusListener, buildReadinessListener } from './static-listeners.ts';
-import { STATS_TAGS } from './stats-tags.ts';
+import type { StatsSettings } from './stats-settings.ts';
 
 /** Everything that the bootstrap depends on. */
 export interface BootstrapInput {
@@ -16,6 +16,7 @@ export interface BootstrapInput {
   readonly adsSocketPath: string;
   /** Delta discovery, or state of the world. */
   readonly deltaDiscovery: boolean;
+  readonly stats: StatsSettings;
   /** SO_MARK of every upstream socket, where capture rules go by it. */
   readonly soMark: number | undefined;
   /** Where kubelets and Prometheus call. Default: every address. */
@@ -37,7 +38,7 @@ const SO_MARK = 36;
  * Everything but admin, metrics, readiness and the two local gRPC clusters comes by discovery.
  */
 export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
-  const { node, adminPort, prometheusPort, readinessPort } = input;
+  const { node, adminPort, prometheusPort, readinessPort, stats } = input;
   const { listenAddress = '0.0.0.0', localAddress = '127.0.0.1' } = input;
   return {
     node,
@@ -45,7 +46,7 @@ export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
     dynamic_resources: buildDynamicResources(input),
     static_resources: {
       listeners: [
-        buildPrometheusListener(listenAddress, prometheusPort),
+        buildPrometheusListener(listenAddress, prometheusPort, stats.compression),
         buildReadinessListener(listenAddress, readinessPort),
       ],
       clusters: [
@@ -55,7 +56,8 @@ export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
         buildPipeCluster('xds-grpc', input.adsSocketPath),
       ],
     },
-    stats_config: { use_all_default_tags: false, stats_tags: STATS_TAGS },
+    stats_config: stats.config,
+    ...stats.intervals,
     layered_runtime: {
       layers: [
         { name: 'static', static_layer: { 're2.max_program_size.error_level': 32_768 } },
@@ -83,7 +85,7 @@ function buildDynamicResources({ deltaDiscovery }: BootstrapInput): BootstrapDoc
 
 function buildLocalCluster(name: string, address: string, port: number): BootstrapDocument {
   return {
-    name,
+    ...named(name),
     type: 'STATIC',
     connect_timeout: '0.250s',
     lb_policy: 'ROUND_ROBIN',
@@ -93,7 +95,7 @@ function buildLocalCluster(name: string, address: string, port: number): Bootstr
 
 function buildPipeCluster(name: string, path: string): BootstrapDocument {
   return {
-    name,
+    ...named(name),
     type: 'STATIC',
     connect_timeout: '1s',
     typed_extension_protocol_options: {
@@ -104,6 +106,11 @@ function buildPipeCluster(name: string, path: string): BootstrapDocument {
     },
     load_assignment: assign(name, { pipe: { path } }),
   };
+}
+
+/** In statistics a name ends with a semicolon, by which `stats_tags` finds its end. */
+function named(name: string): BootstrapDocument {
+  return { name, alt_stat_name: `${name};` };
 }
 
 function assign(clusterName: string, address: BootstrapDocument): BootstrapDocument {

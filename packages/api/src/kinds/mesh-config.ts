@@ -130,6 +130,7 @@ export const meshConfigMessages = {
     readinessProbe: 'struct',
     proxyStatsMatcher: 'ProxyStatsMatcher',
     extraStatTags: 'string[]',
+    statsCompression: 'bool',
     tracing: 'struct',
     tracingServiceName: ['APP_LABEL_AND_NAMESPACE', 'CANONICAL_NAME_ONLY', 'CANONICAL_NAME_AND_NAMESPACE'],
     envoyAccessLogService: 'struct',

@@ -40,12 +40,13 @@ export interface AnnotationRule {
   readonly deprecated?: string;
   /** Why the annotation changes nothing yet: pods that have it are admitted with a warning. */
   readonly unimplemented?: string;
+  /** Why it changes nothing where Meltemi's own proxy runs: pods that have it are admitted with a warning. */
+  readonly onlyEnvoy?: string;
 }
 
 const NUMBER = 'whole number';
 const FLAG = '`true` or `false`';
 const QUANTITY = 'quantity';
-const BOOTSTRAP = "the agent's bootstrap does not read it";
 
 /** Annotations about what traffic goes through the sidecar. */
 const TRAFFIC: Readonly<Record<string, AnnotationRule>> = {
@@ -198,56 +199,61 @@ const STATISTICS: Readonly<Record<string, AnnotationRule>> = {
   'sidecar.istio.io/statsInclusionPrefixes': {
     check: notEmpty,
     values: 'prefixes',
-    effect: 'Keeps statistics whose name begins so.',
-    unimplemented: BOOTSTRAP,
+    effect:
+      'Keeps statistics whose name begins so, besides those that are always kept. `{pod_ip}` is an address of the pod.',
+    fallback: 'ProxyConfig `proxyStatsMatcher.inclusionPrefixes`',
   },
   'sidecar.istio.io/statsInclusionSuffixes': {
     check: notEmpty,
     values: 'suffixes',
     effect: 'Keeps statistics whose name ends so.',
-    unimplemented: BOOTSTRAP,
+    fallback: 'ProxyConfig `proxyStatsMatcher.inclusionSuffixes`',
   },
   'sidecar.istio.io/statsInclusionRegexps': {
     check: notEmpty,
-    values: 'patterns',
-    effect: 'Keeps statistics whose name matches.',
-    unimplemented: BOOTSTRAP,
+    values: 'patterns of RE2, without commas',
+    effect: 'Keeps statistics whose whole name matches.',
+    fallback: 'ProxyConfig `proxyStatsMatcher.inclusionRegexps`',
   },
   'sidecar.istio.io/statsHistogramBuckets': {
     check: histogramBuckets,
     values: 'JSON: upper bounds by prefix',
-    effect: 'The buckets of histograms.',
-    unimplemented: BOOTSTRAP,
+    effect: "The buckets of histograms; the names of Istio's own begin with `istiocustom`.",
+    fallback: "Envoy's, from 0.5 to 3600000",
   },
   'sidecar.istio.io/statsHistogramBins': {
     check: histogramBins,
     values: 'JSON: number of bins by prefix',
-    effect: 'How finely histograms are kept.',
-    unimplemented: BOOTSTRAP,
+    effect: 'How much memory a histogram of Envoy begins with.',
+    fallback: '100',
+    onlyEnvoy: "histograms of Meltemi's own proxy have a fixed size",
   },
   'sidecar.istio.io/statsFlushInterval': {
     check: duration,
-    values: 'duration',
-    effect: 'How often statistics are flushed.',
-    unimplemented: BOOTSTRAP,
+    values: 'duration below 5m',
+    effect: 'How often Envoy brings the histograms that it shows up to date.',
+    fallback: '5s',
+    onlyEnvoy: "Meltemi's own proxy shows statistics as they are when they are asked for",
   },
   'sidecar.istio.io/statsEvictionInterval': {
     check: duration,
-    values: 'duration',
-    effect: 'How often unused statistics are dropped.',
-    unimplemented: BOOTSTRAP,
+    values: 'duration, a multiple of the flush interval',
+    effect: "Statistics of Istio's filters that did not change in so long a time are dropped.",
+    fallback: 'never',
+    onlyEnvoy: "Meltemi's own proxy keeps statistics as long as it runs",
   },
   'sidecar.istio.io/statsCompression': {
-    check: oneOf('gzip', 'br', 'zstd', 'true', 'false'),
-    values: '`gzip`, `br`, `zstd`, `true` or `false`',
-    effect: 'Compresses scraped statistics.',
-    unimplemented: BOOTSTRAP,
+    check: oneOf('gzip', 'brotli', 'br', 'zstd', 'true', 'false'),
+    values: '`gzip`, `brotli`, `zstd`, `true` or `false`',
+    effect: 'How metrics on port 15090 may be compressed, if who scrapes them asks for it; `true` is all three.',
+    fallback: 'ProxyConfig `statsCompression`, which is `true` unless set',
+    onlyEnvoy: "Meltemi's own proxy does not compress",
   },
   'sidecar.istio.io/extraStatTags': {
     check: notEmpty,
     values: 'tag names',
-    effect: 'Attributes that become labels of statistics.',
-    unimplemented: BOOTSTRAP,
+    effect:
+      'Parts `name=.=value;.;` of names of statistics, as plugins write them, become labels. Added to those of ProxyConfig `extraStatTags`.',
   },
 };
 

@@ -71,7 +71,7 @@ function ruleOf(name: string): AnnotationRule | undefined {
 
 function isDoubtful(name: string): boolean {
   const rule = ruleOf(name);
-  if (rule !== undefined) return rule.unimplemented !== undefined || rule.deprecated !== undefined;
+  if (rule !== undefined) return (rule.unimplemented ?? rule.onlyEnvoy ?? rule.deprecated) !== undefined;
   return OURS.test(name) && !Object.hasOwn(WRITTEN_ANNOTATIONS, name);
 }
 
@@ -79,6 +79,9 @@ function toWarning(name: string): string {
   const rule = ruleOf(name);
   if (rule?.unimplemented !== undefined) {
     return `${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but does not work yet: ${rule.unimplemented}`;
+  }
+  if (rule?.onlyEnvoy !== undefined) {
+    return `${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but only Envoy follows it: ${rule.onlyEnvoy}`;
   }
   if (rule?.deprecated !== undefined) return `annotation ${name} is deprecated; use ${rule.deprecated}`;
   const near = nearestName(name, Object.keys(READ_ANNOTATIONS));

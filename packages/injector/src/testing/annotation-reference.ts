@@ -37,10 +37,11 @@ export function formatAnnotationReference(): string {
   return [HEAD, ...read, WRITTEN_HEAD, ...pairs(WRITTEN_ANNOTATIONS), LABELS_HEAD, ...pairs(LABELS)].join('');
 }
 
-function describe({ effect, deprecated, unimplemented }: AnnotationRule): string {
+function describe({ effect, deprecated, unimplemented, onlyEnvoy }: AnnotationRule): string {
   const notes = [
     ...(deprecated === undefined ? [] : [`Deprecated: use ${deprecated}.`]),
     ...(unimplemented === undefined ? [] : [`**Without effect yet**: ${unimplemented}.`]),
+    ...(onlyEnvoy === undefined ? [] : [`**Envoy only**: ${onlyEnvoy}.`]),
   ];
   return [effect, ...notes].join(' ');
 }
