@@ -10,6 +10,7 @@ import { buildSigningRequest } from '@meltemi/agent';
 import {
   CONFIG_MAPS,
   ENDPOINT_SLICES,
+  EVENTS,
   type KubeClient,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   NAMESPACES,
@@ -268,6 +269,12 @@ test('MC-16 states in /debug/clusterz and in the metrics agree, whatever they ar
   await agree({ broken: 'refused', cluster2: 'synced', cluster3: 'timeout' });
   const [row] = (await mesh.debug<readonly ClusterStatus[]>('/debug/clusterz')).filter(({ id }) => id === 'cluster3');
   assert.match(row?.lastError ?? '', /ECONNREFUSED|connect/i);
+  // Written with the rights of the control plane's account.
+  await eventually(async () => {
+    const { items } = await mesh.client.list(EVENTS, { namespace: 'istio-system' });
+    const told = items.find(({ involvedObject: { kind, name } }) => kind === 'Secret' && name === 'broken');
+    assert.match(told?.message ?? '', /^Remote cluster not taken from its secret: broken: /);
+  }, DEADLINE_MS);
   for (const name of ['broken', absent.secret.metadata.name])
     await mesh.client.delete(SECRETS, { namespace: 'istio-system', name });
   await agree({ cluster2: 'synced' });

@@ -18,6 +18,7 @@ import { parseAcceptedCredentials } from '../accepted-credentials.ts';
 import { runRemoteDuties } from '../duties/cluster-duties.ts';
 import { followReplicaAddresses, type ReplicaAddresses } from '../duties/replica-addresses.ts';
 import type { RootSource } from '../duties/root-source.ts';
+import { createRefusalEvents } from '../remote-refusals.ts';
 import { UnknownClusters } from '../unknown-clusters.ts';
 import type { Leaderships } from './leaderships.ts';
 import type { RunContext } from './run-context.ts';
@@ -84,6 +85,7 @@ export function prepareClusters(run: RunContext, parts: ClusterParts): Clusters 
       return { client: remote, registry: registryOf(id, remote) };
     },
     onAttach: (cluster) => lookAfter(cluster, { run, parts, addresses }),
+    onRefuse: createRefusalEvents({ client, clock, log: log.scope('remote'), tasks: run.tasks, signal: run.signal }),
     allow: parseAcceptedCredentials(settings.insecureKubeconfigOptions),
     syncTimeoutMs: settings.remoteClusterTimeoutMs,
     clock,

@@ -46,6 +46,8 @@ export interface RemoteClustersOptions {
   readonly connect: (clusterId: string, access: ClusterAccess) => Omit<RemoteConnection, 'stop'>;
   /** Called for each connection when it has become the cluster's one. */
   readonly onAttach?: (cluster: AttachedCluster) => void;
+  /** Called once for each kubeconfig that is not taken, and again when the reason or the kubeconfig changes. */
+  readonly onRefuse?: (refusal: RemoteRefusal) => void;
   /** Risky kubeconfig fields that the operator accepts. Default: none. */
   readonly allow?: ReadonlySet<RiskyKubeconfigField>;
   /** Clusters beyond this number are refused. Default 1,000. */
@@ -83,11 +85,17 @@ interface Member {
 }
 
 /** Why a cluster is not taken from a holder. */
-interface Refusal {
+export interface RemoteRefusal {
   readonly id: string;
-  readonly holder: string;
+  readonly holder: Pick<RemoteHolder, 'name' | 'secret'>;
+  /** Never quotes the kubeconfig. */
   readonly reason: string;
+  /** Digest of the kubeconfig that was refused. */
+  readonly hash: string;
 }
+
+/** What the log says of a refusal, and whoever else tells of it. */
+export const REFUSAL_WORDS = 'Remote cluster not taken from its secret';
 
 /** Creates the controller; no I/O happens before `start`. */
 export function createRemoteClusters(options: RemoteClustersOptions): RemoteClusters {
@@ -98,7 +106,7 @@ class RemoteSecretController implements RemoteClusters {
   readonly #options: RemoteClustersOptions;
   readonly #members = new Map<string, Member>();
   /** Clusters that are not taken, by holder and id. */
-  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusals = new Map<string, RemoteRefusal>();
   /** Let go of once the start is over. */
   #startGates: Promise<void>[] | undefined = [];
   /** Holders are handled one after the other: parsing a kubeconfig is asynchronous. */
@@ -121,11 +129,11 @@ class RemoteSecretController implements RemoteClusters {
     const members = [...this.#members.values()].map((member) => this.#describe(member));
     const refused = [...this.#refusals.values()]
       // What a member's newer kubeconfig is refused for is told with the member.
-      .filter(({ id, holder }) => this.#members.get(id)?.secretName !== holder)
+      .filter(({ id, holder }) => this.#members.get(id)?.secretName !== holder.name)
       .map(
         ({ id, holder, reason }): RemoteClusterInfo => ({
           id,
-          secretName: holder,
+          secretName: holder.name,
           syncStatus: 'refused',
           server: '',
           lastError: reason,
@@ -180,57 +188,59 @@ class RemoteSecretController implements RemoteClusters {
   }
 
   /** The whole holder is the event: clusters that it no longer names go first. */
-  async #applyHolder({ name, kubeconfigs }: RemoteHolder): Promise<void> {
+  async #applyHolder(applied: RemoteHolder): Promise<void> {
+    const { name, kubeconfigs } = applied;
     if (this.#stop.signal.aborted) return;
     for (const [key, { holder, id }] of this.#refusals)
-      if (holder === name && !kubeconfigs.has(id)) this.#refusals.delete(key);
+      if (holder.name === name && !kubeconfigs.has(id)) this.#refusals.delete(key);
     let detached = false;
     for (const member of this.#members.values()) {
       if (member.secretName !== name || kubeconfigs.has(member.id)) continue;
       await this.#detach(member);
       detached = true;
     }
-    for (const [id, kubeconfig] of kubeconfigs) await this.#applyKey(id, name, kubeconfig);
+    for (const [id, kubeconfig] of kubeconfigs) await this.#applyKey(id, applied, kubeconfig);
     if (!detached) return;
     // A cluster that another holder names as well was refused so far, and is free now.
     for (const other of this.#options.source.holders()) {
       if (other.name === name) continue;
       for (const [id, kubeconfig] of other.kubeconfigs)
-        if (!this.#members.has(id)) await this.#applyKey(id, other.name, kubeconfig);
+        if (!this.#members.has(id)) await this.#applyKey(id, other, kubeconfig);
     }
   }
 
-  async #applyKey(id: string, holder: string, kubeconfig: RemoteKubeconfig): Promise<void> {
+  async #applyKey(id: string, holder: RemoteHolder, kubeconfig: RemoteKubeconfig): Promise<void> {
     const { localClusterId, log, maxClusters = MAX_REMOTE_CLUSTERS } = this.#options;
     const member = this.#members.get(id);
+    const hash = sha256Hex(kubeconfig.text);
+    const refuse = (reason: string): void => this.#refuse({ id, holder, reason, hash });
     if (id === localClusterId) {
-      this.#refuse(id, holder, "the cluster is this control plane's own; remove the key");
+      refuse("the cluster is this control plane's own; remove the key");
       return;
     }
-    if (member !== undefined && member.secretName !== holder) {
-      this.#refuse(id, holder, `${member.secretName} names this cluster already; remove one of them`);
+    if (member !== undefined && member.secretName !== holder.name) {
+      refuse(`${member.secretName} names this cluster already; remove one of them`);
       return;
     }
     if (member === undefined && this.#members.size >= maxClusters) {
-      this.#refuse(id, holder, `there are ${maxClusters} remote clusters already, which is the limit`);
+      refuse(`there are ${maxClusters} remote clusters already, which is the limit`);
       return;
     }
-    const hash = sha256Hex(kubeconfig.text);
     if (member?.hash === hash) {
-      this.#refusals.delete(refusalKey(id, holder));
+      this.#refusals.delete(refusalKey(id, holder.name));
       return;
     }
     const access = await this.#readKubeconfig(kubeconfig);
     if (typeof access === 'string') {
-      this.#refuse(id, holder, access);
+      refuse(access);
       return;
     }
-    this.#refusals.delete(refusalKey(id, holder));
+    this.#refusals.delete(refusalKey(id, holder.name));
     if (member === undefined) {
-      log.info('Attaching remote cluster', { cluster: id, secret: holder, server: access.server });
+      log.info('Attaching remote cluster', { cluster: id, secret: holder.name, server: access.server });
       const added: Member = {
         id,
-        secretName: holder,
+        secretName: holder.name,
         hash,
         active: undefined,
         candidate: undefined,
@@ -241,7 +251,7 @@ class RemoteSecretController implements RemoteClusters {
       this.#reportMember(added);
       return;
     }
-    log.info('Credentials of remote cluster changed', { cluster: id, secret: holder, server: access.server });
+    log.info('Credentials of remote cluster changed', { cluster: id, secret: holder.name, server: access.server });
     member.hash = hash;
     await this.#close(member.candidate);
     this.#connect(member, access);
@@ -254,11 +264,17 @@ class RemoteSecretController implements RemoteClusters {
     return parsed.ok ? parsed.value : messageOf(parsed.error);
   }
 
-  #refuse(id: string, holder: string, reason: string): void {
-    const key = refusalKey(id, holder);
-    if (this.#refusals.get(key)?.reason === reason) return;
-    if (this.#refusals.size < MAX_REMOTE_CLUSTERS) this.#refusals.set(key, { id, holder, reason });
-    this.#options.log.warn('Remote cluster not taken from its secret', { cluster: id, secret: holder, reason });
+  #refuse(refusal: RemoteRefusal): void {
+    const { log, onRefuse } = this.#options;
+    const { id, holder, reason, hash } = refusal;
+    const key = refusalKey(id, holder.name);
+    const known = this.#refusals.get(key);
+    if (known?.reason === reason && known.hash === hash) return;
+    const isRemembered = known !== undefined || this.#refusals.size < MAX_REMOTE_CLUSTERS;
+    if (isRemembered) this.#refusals.set(key, refusal);
+    log.warn(REFUSAL_WORDS, { cluster: id, secret: holder.name, reason });
+    // What is not remembered would be told again and again.
+    if (isRemembered) onRefuse?.(refusal);
   }
 
   /** Begins to read a cluster; when that is complete, the connection replaces the one that serves. */

@@ -5,10 +5,19 @@ export interface RemoteKubeconfig {
   readonly context?: string | undefined;
 }
 
+/** Which Secret a holder is. */
+export interface HoldingSecret {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | undefined;
+}
+
 /** One thing that names remote clusters: a Secret, or a file. It is told as a whole, whatever changed in it. */
 export interface RemoteHolder {
   /** As people know it: `<namespace>/<name>` of a Secret, the path of a file. */
   readonly name: string;
+  /** The Secret that it is, if it is one: where people look when a cluster is missing. */
+  readonly secret?: HoldingSecret;
   readonly kubeconfigs: ReadonlyMap<string, RemoteKubeconfig>;
 }
 

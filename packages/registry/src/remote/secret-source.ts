@@ -41,6 +41,7 @@ export function createSecretSource({ client, namespace, clock, random, log }: Se
 function toHolder({ metadata, data = {} }: Secret): RemoteHolder {
   return {
     name: keyText(metadata),
+    secret: { namespace: metadata.namespace ?? '', name: metadata.name, uid: metadata.uid },
     kubeconfigs: new Map(
       Object.entries(data).map(([id, value]) => [id, { text: Buffer.from(value, 'base64').toString('utf8') }]),
     ),
