@@ -10,6 +10,8 @@ export interface WorkQueueOptions {
   readonly random: Random;
   /** Bounds of the pause before a failed key is tried again. Default 100 ms and 30 s. */
   readonly backoff?: { readonly baseMs: number; readonly maxMs: number };
+  /** In place of the back-off: the pause after the n-th failure of a key in a row, counted from 1. */
+  readonly pauseMs?: (failureCount: number) => number;
 }
 
 /** Keys whose work is to be done, one after the other; a key that waits already is not added twice. */
@@ -28,10 +30,10 @@ const DEFAULT_BACKOFF = { baseMs: 100, maxMs: 30_000 };
  * always seen. Disposing waits for the work in hand.
  */
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
-  const { work, onError, clock, random, backoff = DEFAULT_BACKOFF } = options;
+  const { work, onError, clock } = options;
   const waiting = new Set<string>();
   const timers = new Map<string, { readonly timer: ClockTimer; readonly dueMs: number }>();
-  const failures = new Map<string, ReturnType<typeof createBackoff>>();
+  const failures = new Map<string, Pauses>();
   let running: Promise<void> | undefined;
   let closed = false;
 
@@ -45,7 +47,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       await work(key);
       failures.delete(key);
     } catch (error) {
-      const pauses = failures.get(key) ?? createBackoff({ ...backoff, random });
+      const pauses = failures.get(key) ?? createPauses(options);
       failures.set(key, pauses);
       const retryMs = pauses.nextMs();
       onError(key, error, retryMs);
@@ -94,6 +96,22 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       waiting.clear();
       for (const key of timers.keys()) dropTimer(key);
       await idle();
+    },
+  };
+}
+
+/** The pauses of one key that fails again and again. */
+interface Pauses {
+  nextMs(): number;
+}
+
+function createPauses({ backoff = DEFAULT_BACKOFF, pauseMs, random }: WorkQueueOptions): Pauses {
+  if (pauseMs === undefined) return createBackoff({ ...backoff, random });
+  let failureCount = 0;
+  return {
+    nextMs() {
+      failureCount += 1;
+      return pauseMs(failureCount);
     },
   };
 }

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { type Log, silentLog, systemClock, systemRandom } from '@meltemi/base';
 import {
+  KubeError,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   type MutatingWebhookConfiguration,
   type NewObject,
   type Webhook,
 } from '@meltemi/kube';
 import { eventually, FakeKubeClient } from '@meltemi/kube/testing';
+import { ManualClock } from '@meltemi/testing';
 import { createCaBundlePatcher, WEBHOOK_NAME_SUFFIX } from './ca-bundle-patcher.ts';
 
 /** The webhooks of a revision, as an installation leaves them. */
@@ -71,4 +73,53 @@ test('every injection webhook of the revision gets the roots, now and when they 
     stop.abort();
     await patcher[Symbol.asyncDispose]();
   }
+});
+
+test('a patch that fails is tried five times after 100 ms and then once a minute, for ever; a new bundle is tried at once', async () => {
+  const client = new FakeKubeClient();
+  client.seed(MUTATING_WEBHOOK_CONFIGURATIONS, installed('default', 'istio-sidecar-injector'));
+  const clock = new ManualClock();
+  const triedMs: number[] = [];
+  client.patch = async () => {
+    triedMs.push(clock.monotonicMs());
+    throw new KubeError('the API server is away', { statusCode: 503 });
+  };
+  // A failure is logged when its next try is planned, so that the clock may move on.
+  let failures = 0;
+  const log: Log = { ...silentLog, warn: () => void (failures += 1) };
+  let bundle = 'root-1';
+  const stop = new AbortController();
+  await using patcher = createCaBundlePatcher({
+    client,
+    revision: 'default',
+    bundle: () => bundle,
+    clock,
+    random: systemRandom,
+    log,
+  });
+  const failed = (count: number): Promise<void> => eventually(() => assert.equal(failures, count));
+  const settle = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  await patcher.start(stop.signal);
+  for (let count = 1; count <= 6; count++) {
+    await failed(count);
+    clock.advance(99);
+    await settle();
+    assert.equal(failures, count, `no try before its time after failure ${count}`);
+    clock.advance(1);
+  }
+  for (let count = 6; count <= 10; count++) {
+    clock.advance(count === 6 ? 59_899 : 59_999);
+    await settle();
+    assert.equal(failures, count, 'no try before the minute is over');
+    clock.advance(1);
+    await failed(count + 1);
+  }
+  const minutes = [1, 2, 3, 4, 5].map((minute) => 500 + minute * 60_000);
+  assert.deepEqual(triedMs, [0, 100, 200, 300, 400, 500, ...minutes]);
+  clock.advance(1000);
+  bundle = 'root-2';
+  patcher.refresh();
+  await failed(12);
+  assert.equal(triedMs.at(-1), 301_500);
+  stop.abort();
 });

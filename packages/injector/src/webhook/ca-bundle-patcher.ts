@@ -10,6 +10,11 @@ import {
 /** End of the names of all injection webhooks; what comes before says which pods each is for. */
 export const WEBHOOK_NAME_SUFFIX = 'sidecar-injector.istio.io';
 
+/** A hiccup of the API server is over soon; then patience, for ever: without the roots no pod of the cluster is injected. */
+const FAST_RETRIES = 5;
+const FAST_RETRY_MS = 100;
+const SLOW_RETRY_MS = 60_000;
+
 /** What {@link createCaBundlePatcher} works with. */
 export interface CaBundlePatcherOptions {
   readonly client: KubeClient;
@@ -24,7 +29,10 @@ export interface CaBundlePatcherOptions {
 
 /** Keeps the roots in one cluster's injection webhooks up to date. */
 export interface CaBundlePatcher extends AsyncDisposable {
-  /** Begins to follow the cluster; resolves when what was there has been looked at. Retries for ever. */
+  /**
+   * Begins to follow the cluster; resolves when what was there has been looked at. What fails is tried again for ever: five
+   * times after 100 ms, then once a minute, and at once when the configuration or the bundle changes.
+   */
   start(signal: AbortSignal): Promise<void>;
   /** The bundle changed. */
   refresh(): void;
@@ -53,6 +61,7 @@ export function createCaBundlePatcher(options: CaBundlePatcherOptions): CaBundle
       log.warn('Cannot patch a webhook, trying again', { name, error: messageOf(error), retryMs }),
     clock,
     random,
+    pauseMs: (failureCount) => (failureCount <= FAST_RETRIES ? FAST_RETRY_MS : SLOW_RETRY_MS),
   });
   const add = ({ metadata }: MutatingWebhookConfiguration): void => queue.add(metadata.name);
   informer.subscribe({ onAdd: add, onUpdate: add });
