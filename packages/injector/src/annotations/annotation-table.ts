@@ -287,8 +287,7 @@ const STATUS: Readonly<Record<string, AnnotationRule>> = {
   'readiness.status.sidecar.istio.io/applicationPorts': {
     check: ports,
     values: 'ports',
-    effect: 'Ports that the application must listen on.',
-    unimplemented: "readiness does not depend on the application's ports; give its container a readiness probe",
+    effect: "Accepted and unused, as in Istio: the sidecar's readiness does not depend on the application's ports.",
   },
   'prometheus.istio.io/merge-metrics': {
     check: flag,

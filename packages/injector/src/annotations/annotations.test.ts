@@ -173,8 +173,10 @@ const BY_THE_AGENT: Readonly<Record<string, string>> = {
   [`${SIDECAR}/extraStatTags`]: 'request_host',
 };
 
+/** Values are checked, and that is all, as in Istio. */
+const UNUSED: Readonly<Record<string, string>> = { [`${READINESS}/applicationPorts`]: '80' };
+
 const UNIMPLEMENTED: Readonly<Record<string, string>> = {
-  [`${READINESS}/applicationPorts`]: '80',
   'ambient.istio.io/redirection': 'enabled',
   'ambient.istio.io/bypass-inbound-capture': 'true',
   'ambient.istio.io/dns-capture': 'true',
@@ -189,7 +191,7 @@ const CONFIG = {
 test('every annotation of the table has its effect on the pod, or says that it has none yet', () => {
   for (const [name, rule] of Object.entries(READ_ANNOTATIONS)) {
     const row = EFFECTS[name];
-    const isElsewhere = name in BY_THE_AGENT || rule.unimplemented !== undefined;
+    const isElsewhere = name in BY_THE_AGENT || name in UNUSED || rule.unimplemented !== undefined;
     assert.ok(row !== undefined || isElsewhere, `${name} has no row here`);
     if (row === undefined) continue;
     const [value, check] = row;
@@ -209,7 +211,7 @@ test('every annotation of the table has its effect on the pod, or says that it h
 test('annotations without effect are admitted with a warning that says why', () => {
   const mark = 'sidecar injection: MELTEMI-UNIMPLEMENTED annotation';
   for (const [name, { unimplemented, onlyEnvoy }] of Object.entries(READ_ANNOTATIONS)) {
-    const value = UNIMPLEMENTED[name] ?? BY_THE_AGENT[name];
+    const value = UNIMPLEMENTED[name] ?? BY_THE_AGENT[name] ?? UNUSED[name];
     if (unimplemented === undefined && value === undefined) continue;
     const { warnings } = admit(withAnnotations({ [name]: value ?? assert.fail(name) }));
     const expected = [
