@@ -14,6 +14,8 @@ interface Step {
 }
 
 const staticSteps: readonly Step[] = [
+  // Does nothing unless their definitions have changed since.
+  { name: 'generated types', command: [node, 'tools/generate-protos.ts'], remedy: 'npm ci' },
   { name: 'format', command: [bin('biome'), 'check', '--error-on-warnings', '.'], remedy: 'npm run format' },
   {
     name: 'lint',
@@ -40,8 +42,8 @@ function runStep(step: Step): Promise<boolean> {
     child.stderr.on('data', (chunk) => (output += String(chunk)));
     child.on('close', (code) => {
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      if (code === 0) console.log(`ok      ${step.name.padEnd(14)} ${seconds} s`);
-      else console.log(`FAILED  ${step.name.padEnd(14)} ${seconds} s; ${step.remedy}\n${output}`);
+      if (code === 0) console.log(`ok      ${step.name.padEnd(15)} ${seconds} s`);
+      else console.log(`FAILED  ${step.name.padEnd(15)} ${seconds} s; ${step.remedy}\n${output}`);
       resolve(code === 0);
     });
   });

@@ -62,6 +62,30 @@ function stripValidation(source: string): string {
   }
 }
 
+/** Fields that Envoy has and the package's files, which are older, do not; by file and message. */
+const NEWER_FIELDS: readonly { readonly path: string; readonly message: string; readonly field: string }[] = [
+  {
+    path: 'envoy/config/bootstrap/v3/bootstrap.proto',
+    message: 'Bootstrap',
+    field: 'google.protobuf.Duration stats_eviction_interval = 42;',
+  },
+  {
+    path: 'envoy/config/metrics/v3/stats.proto',
+    message: 'HistogramBucketSettings',
+    field: 'google.protobuf.UInt32Value bins = 3;',
+  },
+];
+
+function addNewerFields(path: string, source: string): string {
+  let text = source;
+  for (const { message, field } of NEWER_FIELDS.filter((newer) => newer.path === path)) {
+    const head = `message ${message} {\n`;
+    if (!text.includes(head) || text.includes(field)) throw new Error(`Cannot add "${field}" to ${path}`);
+    text = text.replace(head, `${head}  ${field}\n\n`);
+  }
+  return text;
+}
+
 /** The seeds and everything they import, as import path -> file. */
 function closure(seeds: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
@@ -122,7 +146,7 @@ try {
   for (const [path, file] of closure([...seeds, ...own.map((file) => relative(ownProtos, file))])) {
     const copy = join(work, 'proto', path);
     mkdirSync(dirname(copy), { recursive: true });
-    writeFileSync(copy, stripValidation(readFileSync(file, 'utf8')));
+    writeFileSync(copy, addNewerFields(path, stripValidation(readFileSync(file, 'utf8'))));
   }
   writeFileSync(join(work, 'buf.yaml'), 'version: v2\nmodules: [{path: proto}]\n');
   const plugin = join(root, 'node_modules/.bin/protoc-gen-es');

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip, zstdDecompress } from 'node:zlib';
 import { buildBootstrap, buildStatsSettings } from '@meltemi/agent';
 import { createProxy, DEFAULT_PROXY_SETTINGS, readBootstrap } from '@meltemi/proxy';
 import { eventually, needPeer } from '@meltemi/testing';
@@ -13,8 +16,20 @@ interface Plane extends AsyncDisposable {
   admin(path: string): Promise<string>;
 }
 
+/** A plane that has served requests. */
+interface ServingPlane extends Plane {
+  /** What a scrape is answered with, and its text when it is unpacked. */
+  scrape(acceptEncoding: string | undefined): Promise<readonly (string | undefined)[]>;
+}
+
 const REQUESTS = 3;
 const SYNC_MS = 15_000;
+const METRICS = 'a_metric{and="its label"} 1\n'.repeat(100);
+const DECODERS: Readonly<Record<string, (bytes: Buffer) => Promise<Buffer>>> = {
+  br: promisify(brotliDecompress),
+  gzip: promisify(gunzip),
+  zstd: promisify(zstdDecompress),
+};
 const ANNOTATIONS = {
   statsInclusionPrefixes: 'cluster.agent,http.{pod_ip}_',
   statsInclusionSuffixes: 'downstream_rq_2xx',
@@ -26,22 +41,27 @@ const ANNOTATIONS = {
   extraStatTags: 'request_host',
 };
 
-function bootstrapFor(ports: { readonly admin: number; readonly agent: number; readonly readiness: number }): object {
+interface Ports {
+  readonly agent: number;
+  readonly readiness: number;
+  /** Where metrics are scraped; behind it stands the agent's double. */
+  readonly prometheus: number;
+}
+
+function bootstrapFor(ports: Ports): object {
   const annotations = Object.entries(ANNOTATIONS).map(([name, value]) => [`sidecar.istio.io/${name}`, value]);
   const { dynamic_resources: _, ...bootstrap } = buildBootstrap({
     node: { id: 'sidecar~127.0.0.1~a.b~c', cluster: 'a', metadata: {} },
-    stats: {
-      ...buildStatsSettings({
-        annotations: Object.fromEntries(annotations),
-        proxyConfig: {},
-        instanceIps: ['127.0.0.1'],
-        exitsOnZeroConnections: false,
-      }),
-      compression: [],
-    },
-    adminPort: ports.admin,
+    stats: buildStatsSettings({
+      annotations: Object.fromEntries(annotations),
+      proxyConfig: {},
+      instanceIps: ['127.0.0.1'],
+      exitsOnZeroConnections: false,
+    }),
+    // Where scrapes go; admin itself is where the planes are told.
+    adminPort: ports.agent,
     agentPort: ports.agent,
-    prometheusPort: 0,
+    prometheusPort: ports.prometheus,
     readinessPort: ports.readiness,
     sdsSocketPath: '/nowhere/sds',
     adsSocketPath: '/nowhere/ads',
@@ -53,7 +73,10 @@ function bootstrapFor(ports: { readonly admin: number; readonly agent: number; r
 }
 
 async function listen(t: TestContext): Promise<number> {
-  const server = createServer((_, response) => response.end('ready'));
+  const server = createServer((incoming, response) => {
+    response.setHeader('content-type', 'text/plain');
+    response.end(incoming.url === '/stats/prometheus' ? METRICS : 'ready');
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
@@ -73,7 +96,8 @@ async function freePort(): Promise<number> {
 }
 
 async function startOwnProxy(bootstrap: object): Promise<Plane> {
-  const overlayText = JSON.stringify(bootstrap);
+  const admin = { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } };
+  const overlayText = JSON.stringify({ ...bootstrap, admin });
   const read = await readBootstrap({ path: undefined, overlayText, allowUnknownFields: true });
   const proxy = createProxy({
     bootstrap: read.bootstrap,
@@ -91,9 +115,9 @@ async function startOwnProxy(bootstrap: object): Promise<Plane> {
 }
 
 /** Starts a plane and sends it the requests that it counts. */
-async function startPlane(t: TestContext, start: (bootstrap: object) => Promise<Plane>): Promise<Plane> {
-  const readiness = await freePort();
-  const plane = await start(bootstrapFor({ admin: 0, agent: await listen(t), readiness }));
+async function startPlane(t: TestContext, start: (bootstrap: object) => Promise<Plane>): Promise<ServingPlane> {
+  const [readiness, prometheus] = [await freePort(), await freePort()];
+  const plane = await start(bootstrapFor({ agent: await listen(t), readiness, prometheus }));
   t.after(() => plane[Symbol.asyncDispose]());
   await eventually(async () => (await plane.admin('/ready')) === 'LIVE\n', SYNC_MS);
   for (let index = 0; index < REQUESTS; index += 1) {
@@ -102,7 +126,21 @@ async function startPlane(t: TestContext, start: (bootstrap: object) => Promise<
     assert.equal(await response.text(), 'ready');
   }
   await eventually(async () => /_rq_time_count\{.*\} 3$/m.test(await plane.admin('/stats/prometheus')), SYNC_MS);
-  return plane;
+  return {
+    ...plane,
+    scrape: (acceptEncoding) => scrape(prometheus, acceptEncoding),
+    [Symbol.asyncDispose]: () => plane[Symbol.asyncDispose](),
+  };
+}
+
+async function scrape(port: number, acceptEncoding: string | undefined): Promise<readonly (string | undefined)[]> {
+  const headers = acceptEncoding === undefined ? {} : { 'accept-encoding': acceptEncoding };
+  const outgoing = request({ host: '127.0.0.1', port, path: '/stats/prometheus', headers, agent: false });
+  const [incoming] = (await once(outgoing.end(), 'response')) as [IncomingMessage];
+  const body = await buffer(incoming);
+  const encoding = incoming.headers['content-encoding'];
+  const text = encoding === undefined ? body : await DECODERS[encoding]?.(body);
+  return [encoding, incoming.headers.vary, text?.toString()];
 }
 
 const namesOf = (stats: string): readonly string[] =>
@@ -162,5 +200,14 @@ test("the pod's annotations about statistics do the same in Envoy and in our pro
     const expected = shown(await linesOf(theirs, metric));
     assert.notDeepEqual(expected, [], metric);
     assert.deepEqual(shown(await linesOf(ours, metric)), expected);
+  }
+  const wishes = [
+    ...[undefined, 'identity', 'gzip', 'br', 'zstd', 'deflate', '*'],
+    ...['gzip, br, zstd', 'zstd, gzip', 'br;q=0.1, gzip;q=0.9', 'gzip;q=0, zstd', 'identity, gzip;q=0.5'],
+  ];
+  for (const wish of wishes) {
+    const expected = await theirs.scrape(wish);
+    assert.equal(expected[2], METRICS);
+    assert.deepEqual(await ours.scrape(wish), expected, wish);
   }
 });

@@ -195,8 +195,7 @@ async function writeBootstrap(
   for (const warning of stats.warnings) log.warn('Cannot follow an annotation of the pod', { warning });
   const bootstrap = buildBootstrap({
     node,
-    // Our own proxy has no compressor.
-    stats: settings.proxyBinary === undefined ? { ...stats, compression: [] } : stats,
+    stats,
     adminPort: proxyConfig.adminPort,
     agentPort,
     prometheusPort,

@@ -247,7 +247,6 @@ const STATISTICS: Readonly<Record<string, AnnotationRule>> = {
     values: '`gzip`, `brotli`, `zstd`, `true` or `false`',
     effect: 'How metrics on port 15090 may be compressed, if who scrapes them asks for it; `true` is all three.',
     fallback: 'ProxyConfig `statsCompression`, which is `true` unless set',
-    onlyEnvoy: "Meltemi's own proxy does not compress",
   },
   'sidecar.istio.io/extraStatTags': {
     check: notEmpty,

@@ -12,6 +12,10 @@ import { file_envoy_config_listener_v3_listener } from '@meltemi/xds/types/envoy
 import { file_envoy_config_route_v3_route } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
 import { file_envoy_extensions_access_loggers_file_v3_file } from '@meltemi/xds/types/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from '@meltemi/xds/types/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
+import { file_envoy_extensions_compression_brotli_compressor_v3_brotli } from '@meltemi/xds/types/envoy/extensions/compression/brotli/compressor/v3/brotli_pb.js';
+import { file_envoy_extensions_compression_gzip_compressor_v3_gzip } from '@meltemi/xds/types/envoy/extensions/compression/gzip/compressor/v3/gzip_pb.js';
+import { file_envoy_extensions_compression_zstd_compressor_v3_zstd } from '@meltemi/xds/types/envoy/extensions/compression/zstd/compressor/v3/zstd_pb.js';
+import { file_envoy_extensions_filters_http_compressor_v3_compressor } from '@meltemi/xds/types/envoy/extensions/filters/http/compressor/v3/compressor_pb.js';
 import { file_envoy_extensions_filters_http_cors_v3_cors } from '@meltemi/xds/types/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { file_envoy_extensions_filters_http_fault_v3_fault } from '@meltemi/xds/types/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { file_envoy_extensions_filters_http_grpc_stats_v3_config } from '@meltemi/xds/types/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
@@ -42,6 +46,10 @@ export const typeRegistry: Registry = createRegistry(
   file_envoy_config_route_v3_route,
   file_envoy_extensions_access_loggers_file_v3_file,
   file_envoy_extensions_access_loggers_stream_v3_stream,
+  file_envoy_extensions_compression_brotli_compressor_v3_brotli,
+  file_envoy_extensions_compression_gzip_compressor_v3_gzip,
+  file_envoy_extensions_compression_zstd_compressor_v3_zstd,
+  file_envoy_extensions_filters_http_compressor_v3_compressor,
   file_envoy_extensions_filters_http_cors_v3_cors,
   file_envoy_extensions_filters_http_fault_v3_fault,
   file_envoy_extensions_filters_http_grpc_stats_v3_config,

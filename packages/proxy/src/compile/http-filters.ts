@@ -1,6 +1,7 @@
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyIs } from '@bufbuild/protobuf/wkt';
 import { FilterConfigSchema as RouteFilterConfigSchema } from '@meltemi/xds/types/envoy/config/route/v3/route_components_pb.js';
+import { CompressorSchema } from '@meltemi/xds/types/envoy/extensions/filters/http/compressor/v3/compressor_pb.js';
 import {
   type CorsPolicy,
   CorsPolicySchema,
@@ -13,6 +14,7 @@ import type { HttpFilter } from '@meltemi/xds/types/envoy/extensions/filters/net
 import type { RuntimeCorsPolicy, RuntimeFault, RuntimeHttpFilter } from '../config/http-filter.ts';
 import type { RuntimeFilterOverrides } from '../config/route.ts';
 import { at, CompileError } from './compile-error.ts';
+import { compileCompressor } from './compressor.ts';
 import { durationMsOr } from './duration.ts';
 import {
   compileAlpn,
@@ -88,6 +90,7 @@ const HTTP_FILTERS: ExtensionTable<HttpFilterContext, FilterBody> = new Map([
     (router): FilterBody => ({ kind: 'router', suppressEnvoyHeaders: router.suppressEnvoyHeaders }),
   ),
   extension(HTTPFaultSchema, (fault): FilterBody => ({ kind: 'fault', fault: compileFault(fault) })),
+  extension(CompressorSchema, (config): FilterBody => ({ kind: 'compressor', compressor: compileCompressor(config) })),
   extension(CorsSchema, (): FilterBody => ({ kind: 'cors' })),
   extension(GrpcStatsSchema, (): FilterBody => ({ kind: 'grpc_stats' })),
   extension(

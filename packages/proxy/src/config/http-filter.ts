@@ -1,3 +1,4 @@
+import type { ContentEncoding } from '../decide/content-encoding.ts';
 import type { RuntimeFraction, RuntimeHeaderMatcher, RuntimeStringMatcher } from './matchers.ts';
 
 /** Failures injected on purpose. */
@@ -56,6 +57,16 @@ export interface RuntimePeerMetadata {
   readonly additionalLabels: readonly string[];
 }
 
+/** Which responses are compressed, and how. */
+export interface RuntimeCompressor {
+  readonly encoding: ContentEncoding;
+  /** Bytes. */
+  readonly minContentLength: number;
+  /** Lower case, without parameters. */
+  readonly contentTypes: readonly string[];
+  readonly disableOnEtag: boolean;
+}
+
 /** An HTTP filter with its configured name (which per-route settings go by). `router` is the last one. */
 export type RuntimeHttpFilter = { readonly name: string; readonly disabled: boolean } & (
   | { readonly kind: 'router'; readonly suppressEnvoyHeaders: boolean }
@@ -73,4 +84,5 @@ export type RuntimeHttpFilter = { readonly name: string; readonly disabled: bool
       };
     }
   | { readonly kind: 'grpc_stats' }
+  | { readonly kind: 'compressor'; readonly compressor: RuntimeCompressor }
 );

@@ -5,6 +5,7 @@ import { Http1ServerConnection, REQUEST_HEADER_TIMEOUT } from '../../codec/http1
 import type { RequestHead } from '../../codec/message-heads.ts';
 import type { CodecError, RequestHandler, RequestSink, ResponseWriter } from '../../codec/streams.ts';
 import type { RuntimeHttpConnectionManager, RuntimeHttpFilter } from '../../config/runtime-config.ts';
+import type { ContentEncoding } from '../../decide/content-encoding.ts';
 import { compileCidrs } from '../../decide/ip.ts';
 import { ResponseFlag } from '../../decide/response-flags.ts';
 import { RouteTable } from '../../decide/route-table.ts';
@@ -14,6 +15,7 @@ import { HttpStats } from '../../stats/http-stats.ts';
 import { type AccessLogger, compileAccessLogs } from '../access-log/access-log.ts';
 import type { NetworkSession, SessionOptions } from '../network-session.ts';
 import { type DownstreamConnection, NOTHING_SERVED } from '../stream-record.ts';
+import { createCompressorFilter } from './compressor.ts';
 import { createCorsFilter } from './cors.ts';
 import { createFaultFilter } from './fault.ts';
 import type { HttpFilter } from './http-filter.ts';
@@ -39,9 +41,18 @@ function createFilter(filter: RuntimeHttpFilter, manager: HttpConnectionManager)
       return createIstioStatsFilter(filter.name, filter.stats, manager.context);
     case 'istio_alpn':
       return createIstioAlpnFilter(filter.name, filter.overrides);
+    case 'compressor':
+      return createCompressorFilter(filter.name, filter.compressor, encodingsOf(manager.config));
     default:
       return assertNever(filter, 'HTTP filter');
   }
+}
+
+/** The encodings of all compressors, in the order of the filters. */
+function encodingsOf({ httpFilters }: RuntimeHttpConnectionManager): readonly ContentEncoding[] {
+  return httpFilters.flatMap((filter) =>
+    filter.kind === 'compressor' && !filter.disabled ? [filter.compressor.encoding] : [],
+  );
 }
 
 /** HTTP on one filter chain: what is compiled once and shared by all of the chain's connections. */

@@ -1,3 +1,5 @@
+import type { Transform } from 'node:stream';
+import { messageOf } from '@meltemi/base/pure';
 import { HeaderMap } from '../../codec/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../codec/message-heads.ts';
 import type { RequestSink, ResponseWriter } from '../../codec/streams.ts';
@@ -51,6 +53,8 @@ export class HttpStream implements RequestSink, StreamRecord {
   #requestTimer: TimerHandle | undefined;
   #nextFilter = 0;
   #headSent = false;
+  /** What the response's body goes through. */
+  #encoder: Transform | undefined;
   #done = false;
   #tunnel = false;
 
@@ -195,7 +199,8 @@ export class HttpStream implements RequestSink, StreamRecord {
   }
 
   onDownstreamWritable(): void {
-    this.#router.onDownstreamWritable();
+    if (this.#encoder === undefined) this.#router.onDownstreamWritable();
+    else this.#encoder.resume();
   }
 
   pauseRequest(): void {
@@ -223,13 +228,35 @@ export class HttpStream implements RequestSink, StreamRecord {
   /** @returns False when the sender should wait for `onDownstreamWritable`. */
   sendData(chunk: Buffer): boolean {
     if (this.#done) return true;
-    this.bytesSent += chunk.length;
     this.#idleTimer?.touch();
-    return this.#writer.sendData(chunk);
+    return this.#encoder === undefined ? this.#write(chunk) : this.#encoder.write(chunk);
   }
 
   sendEnd(): void {
     if (this.#done) return;
+    if (this.#encoder === undefined) this.#end();
+    else this.#encoder.end();
+  }
+
+  /** Sends the response's body through an encoder; called by a filter that sees the response's head. */
+  encodeBody(encoder: Transform): void {
+    this.#encoder = encoder;
+    encoder.on('data', (chunk: Buffer) => {
+      if (!this.#done && !this.#write(chunk)) encoder.pause();
+    });
+    encoder.on('drain', () => this.#router.onDownstreamWritable());
+    encoder.on('end', () => {
+      if (!this.#done) this.#end();
+    });
+    encoder.on('error', (error) => this.resetDownstream(`response_encoding: ${messageOf(error)}`));
+  }
+
+  #write(chunk: Buffer): boolean {
+    this.bytesSent += chunk.length;
+    return this.#writer.sendData(chunk);
+  }
+
+  #end(): void {
     this.#finish();
     this.#writer.sendEnd();
   }
@@ -547,6 +574,7 @@ export class HttpStream implements RequestSink, StreamRecord {
     this.#idleTimer?.stop();
     this.#durationTimer?.cancel();
     this.#requestTimer?.cancel();
+    this.#encoder?.destroy();
     const { manager } = this;
     this.durationMs = this.elapsedMs;
     manager.stats.rqActive.add(-1);
