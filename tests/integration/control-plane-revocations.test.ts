@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createIntermediate, createRootCertificateAuthority } from '@meltemi/citadel';
-import { CONFIG_MAPS, type KubeClient, SECRETS } from '@meltemi/kube';
+import { CONFIG_MAPS, EVENTS, type KubeClient, SECRETS } from '@meltemi/kube';
 import { createRevocationList, eventually } from '@meltemi/testing';
 import { DEADLINE_MS, fetchPage, startHarness, startRemote } from './control-plane-harness.ts';
 
@@ -50,6 +50,11 @@ test('SEC-15 complete lists beside a plugged-in CA reach every namespace of ever
     write(ofRoot);
     await eventually(async () => assert.equal(await refused(), '1'), DEADLINE_MS);
     assert.equal(await listsIn(mesh.client, 'app1'), lists);
+    await eventually(async () => {
+      const { items } = await mesh.client.list(EVENTS, { namespace: 'istio-system' });
+      const told = items.find(({ involvedObject: { kind, name } }) => kind === 'Secret' && name === 'cacerts');
+      assert.match(told?.message ?? '', /refused, .* it lacks the list of issuer O=Test, CN=intermediate/);
+    }, DEADLINE_MS);
     const next = createRevocationList(intermediate, [files['ca-cert.pem']]) + ofRoot;
     write(next);
     for (const [client, namespace] of places)

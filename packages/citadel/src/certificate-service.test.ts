@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata, Server, type ServiceError, status } from '@grpc/grpc-js';
 import { type Log, silentLog, systemClock } from '@meltemi/base';
+import { createRevocationList } from '@meltemi/testing';
 import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
@@ -19,7 +20,8 @@ import { createKubernetesTokenAuthenticator, type TokenReviewStatus } from './au
 import { createCertificateAuthority } from './certificate-authority.ts';
 import { createCertificateService } from './certificate-service.ts';
 import { createCitadelMetrics } from './metrics.ts';
-import { createIntermediate, createRootCertificateAuthority } from './mint-authority.ts';
+import { createIntermediate, createRootCertificateAuthority, exportPrivateKey } from './mint-authority.ts';
+import { createRevocations } from './revocations.ts';
 import { controlPlaneDnsNames, createServingCertificate } from './serving-certificate.ts';
 import { createServingCredentials } from './serving-credentials.ts';
 import { parseSigningBundle, type SigningBundle } from './signing-bundle.ts';
@@ -86,6 +88,7 @@ const logged: string[] = [];
 const log: Log = { ...silentLog, warn: (message, fields) => void logged.push(`${message} ${JSON.stringify(fields)}`) };
 
 const ca = createCertificateAuthority({ bundle: newBundle(), clock: systemClock });
+const revocations = createRevocations({ ca, path: 'ca-crl.pem', clock: systemClock, log });
 const registry = new Registry();
 const serving = createServingCertificate({
   ca,
@@ -106,7 +109,7 @@ before(async () => {
       podsOf: (id) => (id === 'cluster1' ? podReader : undefined),
     }),
     authenticators: [
-      createClientCertificateAuthenticator(),
+      createClientCertificateAuthenticator(revocations.isRevoked),
       createKubernetesTokenAuthenticator({
         clusters: {
           find: (id) => (['cluster1', 'cluster2'].includes(id) ? review : undefined),
@@ -351,6 +354,29 @@ test('a client certificate of the mesh renews itself, one of a foreign CA does n
   assert.ok(forged.ok);
   const error = await refusal({ client: { keyPem: request.keyPem, chainPem: forged.value.certificatePem } });
   assert.equal(error.code, status.UNAUTHENTICATED);
+});
+
+test('a client certificate that is revoked does not renew itself, while others do', async () => {
+  const clients = await Promise.all(
+    [makeCsr(), makeCsr()].map(async ({ csrPem, keyPem }) => {
+      const { certChain } = await call({ token: 'app1:sleep@istio-ca', csrPem });
+      return { leafPem: certChain[0] ?? '', client: { keyPem, chainPem: certChain.slice(0, -1).join('') } };
+    }),
+  );
+  const { certificate, key } = ca.bundle();
+  const intermediate = { certificatePem: certificate.toString(), keyPem: exportPrivateKey(key) };
+  const [revoked, other] = clients;
+  assert.ok(revoked && other);
+  revocations.offer(
+    createRevocationList(intermediate, [certificate.toString(), revoked.leafPem]) + createRevocationList(root),
+  );
+  assert.equal(revocations.problem(), undefined);
+  const error = await refusal({ client: revoked.client });
+  assert.equal(error.code, status.UNAUTHENTICATED);
+  assert.match(logged.join('\n'), /the client certificate is revoked/);
+  assert.deepEqual(namesOf((await call({ client: other.client })).certChain[0]), [SLEEP]);
+  revocations.offer(undefined);
+  assert.deepEqual(namesOf((await call({ client: revoked.client })).certChain[0]), [SLEEP]);
 });
 
 test('SEC-13 the serving certificate is renewed under a new intermediate without closing the port', async () => {

@@ -1,9 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
 import { err, ok, type Result } from '@meltemi/base';
 import { issuersOf, type SigningBundle } from './signing-bundle.ts';
-import { decodeCertificateFields } from './x509/certificate-fields.ts';
+import { type CertificateFields, decodeCertificateFields } from './x509/certificate-fields.ts';
 import { decodePem, splitPem } from './x509/pem.ts';
-import { decodeRevocationList, isRevocationListBy, type RevocationList } from './x509/revocation-list.ts';
+import { decodeRevocationList, isRevocationListBy, type RevocationList, serialKey } from './x509/revocation-list.ts';
 
 /** Revocation lists that cover every issuer of the mesh's certificates. */
 export interface RevocationBundle {
@@ -11,6 +11,8 @@ export interface RevocationBundle {
   readonly pem: string;
   /** Unix milliseconds at which the first list has to be replaced; `undefined` when none says so. */
   readonly notAfterMs: number | undefined;
+  /** By issuer, DER in hexadecimal: which serial numbers are revoked. */
+  readonly revoked: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 const LABEL = 'X509 CRL';
@@ -42,7 +44,33 @@ export function parseRevocationBundle(text: string, signing: SigningBundle): Res
     if (problem !== undefined) return err(problem);
   }
   const ends = lists.flatMap(({ notAfterMs }) => notAfterMs ?? []);
-  return ok({ pem: blocks.join(''), notAfterMs: ends.length === 0 ? undefined : Math.min(...ends) });
+  return ok({
+    pem: blocks.join(''),
+    notAfterMs: ends.length === 0 ? undefined : Math.min(...ends),
+    revoked: gatherRevoked(lists),
+  });
+}
+
+/** Whether a certificate stands in the lists, in that of its issuer's name. */
+export function isRevokedBy(
+  { revoked }: Pick<RevocationBundle, 'revoked'>,
+  { issuer, serialNumber }: Pick<CertificateFields, 'issuer' | 'serialNumber'>,
+): boolean {
+  return revoked.get(issuerKey(issuer))?.has(serialKey(serialNumber)) ?? false;
+}
+
+function gatherRevoked(lists: readonly RevocationList[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const revoked = new Map<string, ReadonlySet<string>>();
+  for (const { issuer, revokedSerials } of lists) {
+    const key = issuerKey(issuer);
+    // Several authorities may bear one name.
+    revoked.set(key, new Set([...revokedSerials, ...(revoked.get(key) ?? [])]));
+  }
+  return revoked;
+}
+
+function issuerKey(issuer: Uint8Array): string {
+  return Buffer.from(issuer).toString('hex');
 }
 
 function findProblem(lists: readonly RevocationList[], issuer: X509Certificate): string | undefined {

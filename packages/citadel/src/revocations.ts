@@ -1,6 +1,7 @@
 import type { Clock, Log } from '@meltemi/base';
 import type { CertificateAuthority } from './certificate-authority.ts';
-import { parseRevocationBundle, type RevocationBundle } from './revocation-bundle.ts';
+import { isRevokedBy, parseRevocationBundle, type RevocationBundle } from './revocation-bundle.ts';
+import type { CertificateFields } from './x509/certificate-fields.ts';
 
 /** The revocation lists in force beside a plugged-in CA. */
 export interface Revocations {
@@ -9,6 +10,8 @@ export interface Revocations {
    * came before, so that whatever namespaces have from earlier stays.
    */
   pem(): string | undefined;
+  /** Whether the lists in force revoke a certificate. */
+  isRevoked(certificate: Pick<CertificateFields, 'issuer' | 'serialNumber'>): boolean;
   /** Why the lists that were offered last are not in force. */
   problem(): string | undefined;
   /** Unix milliseconds at which the first list in force has to be replaced. */
@@ -32,7 +35,7 @@ export interface RevocationOptions {
   readonly log: Log;
 }
 
-const NONE: RevocationBundle = { pem: '', notAfterMs: undefined };
+const NONE: RevocationBundle = { pem: '', notAfterMs: undefined, revoked: new Map() };
 
 /** Creates the keeper of revocation lists; nothing is in force before the first offer. */
 export function createRevocations({ ca, path, clock, log }: RevocationOptions): Revocations {
@@ -55,6 +58,7 @@ export function createRevocations({ ca, path, clock, log }: RevocationOptions): 
   };
   return {
     pem: () => inForce?.pem,
+    isRevoked: (certificate) => inForce !== undefined && isRevokedBy(inForce, certificate),
     problem: () => problem,
     notAfterMs: () => inForce?.notAfterMs,
     offer(text) {

@@ -14,6 +14,7 @@ import { runLocalDuties } from './duties/cluster-duties.ts';
 import { createPermissions } from './duties/permissions.ts';
 import { loadMeshCertificates, type MeshCertificates } from './mesh-certificates.ts';
 import type { ControlPlaneSettings } from './options.ts';
+import { tellRefusedRevocations } from './revocation-events.ts';
 
 /** How long work that nobody waits for may take after the stop. */
 const LAST_TASKS_MS = 2_000;
@@ -94,6 +95,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
   const leaderships = enterElections(run);
   const configuration = await readConfiguration(run);
   const certificates = run.own(await loadCertificates(run, configuration.meshConfig.current().trustDomain));
+  if (certificates.revocations !== undefined) tellRefusedRevocations(run, certificates.revocations);
   const { meshConfig } = configuration;
   const discoversNamespace = (labels: Readonly<Record<string, string>>): boolean =>
     isDiscovered(meshConfig.current(), labels);
@@ -105,7 +107,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
     revocations: certificates.revocations,
     leaderships,
   });
-  const discovery = prepareDiscovery(run, configuration, clusters);
+  const discovery = prepareDiscovery(run, configuration, clusters, certificates.revocations);
   startStatuses(run, { configuration, clusters, discovery, leaderships });
   let isReady = false;
   const parts: ServedParts = { configuration, clusters, discovery, certificates, isReady: () => isReady };

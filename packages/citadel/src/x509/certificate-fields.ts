@@ -4,6 +4,10 @@ import { decodeSubjectAltNames, type SubjectAltName } from './subject-alt-name.t
 
 /** The parts of a certificate that `node:crypto` does not give, or gives only as printable text. */
 export interface CertificateFields {
+  /** The value of the INTEGER, as it stands in revocation lists too. */
+  readonly serialNumber: Uint8Array;
+  /** DER. */
+  readonly issuer: Uint8Array;
   /** DER, to be copied into certificates that this one signs. */
   readonly subject: Uint8Array;
   readonly subjectKeyId: Uint8Array | undefined;
@@ -25,8 +29,10 @@ export function decodeCertificateFields(der: Uint8Array): Result<CertificateFiel
   if (!body.ok) return body;
   // The version is absent in v1 certificates; everything after it keeps its place.
   const fields = body.value[0]?.tag === 0xa0 ? body.value.slice(1) : body.value;
-  const subject = fields[4];
-  if (subject === undefined || subject.tag !== DER_TAG.sequence) return err('the certificate has no subject');
+  const [serialNumber, , issuer, , subject] = fields;
+  if (serialNumber?.tag !== DER_TAG.integer) return err('the certificate has no serial number');
+  if (issuer?.tag !== DER_TAG.sequence) return err('the certificate has no issuer');
+  if (subject?.tag !== DER_TAG.sequence) return err('the certificate has no subject');
   const extensions = decodeExtensions(fields.find((field) => field.tag === 0xa3)?.content);
   if (!extensions.ok) return extensions;
   const keyId = extensions.value.get(OID.subjectKeyIdentifier);
@@ -34,6 +40,8 @@ export function decodeCertificateFields(der: Uint8Array): Result<CertificateFiel
   const subjectAltNames = altNames === undefined ? ok([]) : decodeSubjectAltNames(altNames);
   if (!subjectAltNames.ok) return subjectAltNames;
   return ok({
+    serialNumber: serialNumber.content,
+    issuer: issuer.raw,
     subject: subject.raw,
     // The value is an OCTET STRING within the extension's own; a key identifier is shorter than 128 bytes.
     subjectKeyId: keyId?.subarray(2),

@@ -11,12 +11,14 @@ import {
 } from '@meltemi/base/pure';
 import { findSignatureAlgorithm, type SignatureAlgorithm } from './signature-algorithm.ts';
 
-/** What is looked at in a certificate revocation list (RFC 5280 5.1); the entries are for whoever verifies peers. */
+/** What is looked at in a certificate revocation list (RFC 5280 5.1). */
 export interface RevocationList {
   /** The issuer's name, DER. */
   readonly issuer: Uint8Array;
   /** Unix milliseconds of `nextUpdate`, after which verifiers refuse every certificate of the issuer. */
   readonly notAfterMs: number | undefined;
+  /** In hexadecimal, as bytes of the INTEGERs. */
+  readonly revokedSerials: ReadonlySet<string>;
   readonly signedBytes: Uint8Array;
   readonly signature: Uint8Array;
   readonly algorithm: SignatureAlgorithm;
@@ -34,15 +36,18 @@ export function decodeRevocationList(der: Uint8Array): Result<RevocationList> {
   const fields = readDerChildren(body.raw, DER_TAG.sequence);
   if (!fields.ok) return fields;
   // The version is absent in v1 lists; everything after it keeps its place.
-  const [, issuer, , next] = fields.value[0]?.tag === DER_TAG.integer ? fields.value.slice(1) : fields.value;
+  const [, issuer, , ...rest] = fields.value[0]?.tag === DER_TAG.integer ? fields.value.slice(1) : fields.value;
   if (issuer?.tag !== DER_TAG.sequence) return err('the list has no issuer');
   const extensions = refuseCriticalExtensions(fields.value.find(({ tag }) => tag === 0xa0));
   if (!extensions.ok) return extensions;
+  const revoked = decodeRevokedSerials(rest.find(({ tag }) => tag === DER_TAG.sequence));
+  if (!revoked.ok) return revoked;
   const known = decodeAlgorithm(algorithm);
   if (!known.ok) return known;
   return ok({
     issuer: issuer.raw,
-    notAfterMs: next === undefined ? undefined : parseTime(next),
+    notAfterMs: rest[0] === undefined ? undefined : parseTime(rest[0]),
+    revokedSerials: revoked.value,
     signedBytes: body.raw,
     // The first byte counts unused bits, which signatures have none of.
     signature: signature.content.subarray(1),
@@ -55,6 +60,26 @@ export function isRevocationListBy(list: RevocationList, issuer: X509Certificate
   const { digest, keyType } = list.algorithm;
   const { publicKey } = issuer;
   return publicKey.asymmetricKeyType === keyType && verify(digest, list.signedBytes, publicKey, list.signature);
+}
+
+/** A serial number as it stands in {@link RevocationList.revokedSerials}. */
+export function serialKey(serialNumber: Uint8Array): string {
+  return Buffer.from(serialNumber).toString('hex');
+}
+
+/** @param entries Absent when nothing is revoked. */
+function decodeRevokedSerials(entries: DerElement | undefined): Result<ReadonlySet<string>> {
+  const serials = new Set<string>();
+  const elements = entries === undefined ? ok([]) : readDerElements(entries.content);
+  if (!elements.ok) return elements;
+  for (const entry of elements.value) {
+    const parts = readDerElements(entry.content);
+    if (!parts.ok) return parts;
+    const serial = parts.value[0];
+    if (serial?.tag !== DER_TAG.integer) return err('an entry of the list has no serial number');
+    serials.add(serialKey(serial.content));
+  }
+  return ok(serials);
 }
 
 function decodeAlgorithm(algorithm: DerElement): Result<SignatureAlgorithm> {

@@ -2,6 +2,7 @@ import {
   type Authenticator,
   createClientCertificateAuthenticator,
   createKubernetesTokenAuthenticator,
+  type Revocations,
 } from '@meltemi/citadel';
 import type { MeshSnapshot } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
@@ -28,11 +29,12 @@ export function prepareDiscovery(
   run: RunContext,
   { meshConfig, store }: Configuration,
   { aggregate, local, remotes, unknown }: Clusters,
+  revocations: Pick<Revocations, 'isRevoked'> | undefined,
 ): Discovery {
   const { client, clock, log, settings } = run;
   const { clusterId, domainSuffix } = settings;
   const authenticators = [
-    createClientCertificateAuthenticator(),
+    createClientCertificateAuthenticator(revocations?.isRevoked),
     createKubernetesTokenAuthenticator({
       clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes, unknown }),
       localClusterId: clusterId,
