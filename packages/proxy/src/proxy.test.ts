@@ -89,6 +89,28 @@ test('a static listener and cluster are served by real workers', async () => {
   );
 });
 
+test("a metric of Istio's filters is dropped when it does not change for the eviction interval, and begins anew", async () => {
+  await using upstream = await startUpstream('up');
+  const port = await freePort();
+  const istioStats = { name: 'istio.stats', typed_config: { '@type': 'type.googleapis.com/stats.PluginConfig' } };
+  const chain = httpChain({ route_config: routeJson('local', 'backend') }, [istioStats]);
+  const bootstrap = {
+    ...staticBootstrap([listenerJson('http', port, chain)], [staticCluster('backend', upstream.port)]),
+    stats_flush_interval: '0.3s',
+    stats_eviction_interval: '0.6s',
+  };
+  await using recording = await startRecordingProxy(bootstrap, { concurrency: 1 }, WORKER);
+  const requests = async (): Promise<string | undefined> =>
+    /^istio_requests_total\{.*\} (\d+)$/m.exec((await recording.admin('/stats/prometheus')).body)?.[1];
+  await get(port);
+  await recording.eventually(async () => (await requests()) === '1');
+  await recording.eventually(async () => (await requests()) === undefined);
+  await get(port);
+  await recording.eventually(async () => (await requests()) === '1');
+  const odd = { ...bootstrap, stats_eviction_interval: '0.5s' };
+  await assert.rejects(startRecordingProxy(odd), /stats_eviction_interval: a multiple of stats_flush_interval/);
+});
+
 test("an agent's static listeners reach admin metrics and the agent's readiness through the ordinary data path", async () => {
   await using agent = await startUpstream('agent');
   const [metricsPort, readinessPort, adminPort] = [await freePort(), await freePort(), await freePort()];

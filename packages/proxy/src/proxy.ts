@@ -29,6 +29,7 @@ import { refreshLocalEndpoints } from './lifecycle/local-endpoints.ts';
 import { createMainStats, DECLARED_COUNTERS } from './lifecycle/main-stats.ts';
 import { createPublisher } from './lifecycle/publisher.ts';
 import { declareServerGauges } from './lifecycle/server-gauges.ts';
+import { createStatsEviction } from './lifecycle/stats-eviction.ts';
 import { createWarming } from './lifecycle/warming.ts';
 import { createWorkerPool } from './lifecycle/worker-pool.ts';
 import type { ProxySettings } from './settings.ts';
@@ -139,6 +140,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       publishSoon();
     },
   });
+  const eviction = createStatsEviction(bootstrapSettings.statsEvictionMs, { stats: pool.stats, clock });
   const lingering = createLingeringClusters(configuration, clock, () => publishSoon());
   const publisher = createPublisher({ configuration, warming, lingering, pool, stats, log: log.scope('config') });
   const publish = async (): Promise<readonly ConfigProblem[]> => {
@@ -248,6 +250,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       init.begin();
       discovery.refreshSubscriptions();
       discovery.start();
+      eviction.start();
       stats.gauge('listener_manager.workers_started', () => 1);
       log.info('proxy started', { workers: settings.concurrency, node: node.id, admin: admin?.port });
     },
@@ -262,6 +265,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       init.close();
       warming.close();
       lingering.close();
+      eviction.close();
       dnsHosts.close();
       discovery.close();
       await disposeAll([pool, ...(admin === undefined ? [] : [admin])], (message) => log.warn(message));

@@ -238,9 +238,8 @@ const STATISTICS: Readonly<Record<string, AnnotationRule>> = {
   'sidecar.istio.io/statsEvictionInterval': {
     check: duration,
     values: 'duration, a multiple of the flush interval',
-    effect: "Statistics of Istio's filters that did not change in so long a time are dropped.",
+    effect: "Metrics of Istio's filters that did not change in so long a time are dropped.",
     fallback: 'never',
-    onlyEnvoy: "Meltemi's own proxy keeps statistics as long as it runs",
   },
   'sidecar.istio.io/statsCompression': {
     check: oneOf('gzip', 'brotli', 'br', 'zstd', 'true', 'false'),

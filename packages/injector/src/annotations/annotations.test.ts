@@ -223,7 +223,7 @@ test('annotations without effect are admitted with a warning that says why', () 
   const statistics = Object.keys(BY_THE_AGENT).filter((name) => READ_ANNOTATIONS[name]?.onlyEnvoy !== undefined);
   assert.deepEqual(
     statistics,
-    ['statsHistogramBins', 'statsFlushInterval', 'statsEvictionInterval'].map((name) => `${SIDECAR}/${name}`),
+    ['statsHistogramBins', 'statsFlushInterval'].map((name) => `${SIDECAR}/${name}`),
   );
   assert.equal(admit(withAnnotations({ [`${SIDECAR}/logLevel`]: 'debug' })).warnings, undefined);
   assert.equal(admit(withAnnotations({ [`${SIDECAR}/bootstrapOverride`]: 'my-bootstrap' })).warnings, undefined);

@@ -8,7 +8,7 @@ import {
 import type { StatsConfig, StatsMatcher } from '@meltemi/xds/types/envoy/config/metrics/v3/stats_pb.js';
 import { compileAddress } from '../compile/address.ts';
 import { at, compiling } from '../compile/compile-error.ts';
-import { durationMsOr } from '../compile/duration.ts';
+import { durationMs, durationMsOr } from '../compile/duration.ts';
 import { compileStringMatcher } from '../compile/matchers.ts';
 import type { RuntimeHostAddress } from '../config/endpoints.ts';
 import type { RuntimeHistogramSettings, RuntimeStatsMatcher } from '../config/messages.ts';
@@ -26,6 +26,8 @@ export interface BootstrapSettings {
   /** `use_all_default_tags`: names are taken apart by Envoy's own rules as well. */
   readonly usesDefaultStatsTags: boolean;
   readonly histogramSettings: readonly RuntimeHistogramSettings[];
+  /** How long a metric of Istio's filters may stay unchanged; `undefined`: for ever. */
+  readonly statsEvictionMs: number | undefined;
   /** SO_MARK for all upstream sockets (`upstream_bind_config`). */
   readonly upstreamMark: number | undefined;
 }
@@ -39,6 +41,7 @@ export interface StatsTag {
 }
 
 const DEFAULT_INITIAL_FETCH_TIMEOUT_MS = 15_000;
+const DEFAULT_STATS_FLUSH_MS = 5000;
 const SOL_SOCKET = 1;
 const SO_MARK = 36;
 
@@ -89,6 +92,17 @@ function readHistogramSettings(config: StatsConfig | undefined): RuntimeHistogra
     .filter(({ bounds }) => bounds.length > 0);
 }
 
+/** Statistics are not flushed here, but Envoy evicts them only then: what it refuses is refused. */
+function readStatsEviction(bootstrap: Bootstrap): number | undefined {
+  const { statsFlush, statsEvictionInterval } = bootstrap;
+  if (statsEvictionInterval === undefined) return undefined;
+  const flush = bootstrap.statsFlushInterval;
+  const evictionMs = durationMs(statsEvictionInterval);
+  if (statsFlush.case !== 'statsFlushOnAdmin' && evictionMs % durationMsOr(flush, DEFAULT_STATS_FLUSH_MS) !== 0)
+    throw invalid('stats_eviction_interval', 'a multiple of stats_flush_interval is needed');
+  return evictionMs;
+}
+
 function readUpstreamMark(bootstrap: Bootstrap): number | undefined {
   const options = bootstrap.clusterManager?.upstreamBindConfig?.socketOptions ?? [];
   const mark = options.find(({ level, name }) => level === BigInt(SOL_SOCKET) && name === BigInt(SO_MARK));
@@ -122,6 +136,7 @@ export function readBootstrapSettings(bootstrap: Bootstrap): BootstrapSettings {
       fixedValue: tagValue.case === 'fixedValue' ? tagValue.value : undefined,
     })),
     usesDefaultStatsTags: bootstrap.statsConfig?.useAllDefaultTags ?? true,
+    statsEvictionMs: readStatsEviction(bootstrap),
     upstreamMark: readUpstreamMark(bootstrap),
   };
 }

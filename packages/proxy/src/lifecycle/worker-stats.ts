@@ -29,6 +29,11 @@ export interface WorkerStats {
   merge(): MergedStat[];
   /** Sets counters and histograms to 0 from the reader's point of view; the cells are the workers' alone. */
   resetCounters(): void;
+  /**
+   * Hides metrics with labels of their own that have not changed since the last call; one that changes later begins at 0.
+   * Their cells stay: they are the workers' alone.
+   */
+  evictUnused(): void;
 }
 
 interface Accumulator {
@@ -41,12 +46,20 @@ function isSharedGauge({ name, kind }: StatDefinition): boolean {
   return kind === 'gauge' && /\.(membership_\w+|outlier_detection\.ejections_active|rds\.\w+)$/.test(name);
 }
 
+const isEvictable = ({ labels, kind }: StatDefinition): boolean => labels !== undefined && kind !== 'gauge';
+
+const isSame = (cells: readonly number[], others: readonly number[] | undefined): boolean =>
+  others !== undefined && cells.every((cell, index) => cell === others[index]);
+
 /** Creates the reader's side of the workers' stats. */
 export function createWorkerStats(): WorkerStats {
   const pages = new Map<string, Float64Array>();
   const definitions = new Map<number, StatDefinition[]>();
   /** What the counters stood at when they were reset, by stat. */
   let baseline = new Map<string, readonly number[]>();
+  /** What evictable stats stood at when the last eviction looked. */
+  const lastSeen = new Map<string, readonly number[]>();
+  const evicted = new Set<string>();
 
   const keyOf = ({ name, kind, labels }: StatDefinition): string =>
     labels === undefined ? `${kind} ${name}` : `${kind} ${name} ${stableJson(labels)}`;
@@ -74,6 +87,14 @@ export function createWorkerStats(): WorkerStats {
     return sums;
   };
 
+  /** A stat that counts again is back. */
+  const isEvicted = (key: string, { cells }: Accumulator): boolean => {
+    if (!evicted.has(key)) return false;
+    if (isSame(cells, lastSeen.get(key))) return true;
+    evicted.delete(key);
+    return false;
+  };
+
   const toStat = (key: string, { definition, cells }: Accumulator): MergedStat => {
     const base = definition.kind === 'gauge' ? undefined : baseline.get(key);
     const values = base === undefined ? cells : cells.map((value, index) => value - (base[index] ?? 0));
@@ -94,11 +115,24 @@ export function createWorkerStats(): WorkerStats {
     },
     merge() {
       return [...sum()]
+        .filter(([key, accumulator]) => !isEvicted(key, accumulator))
         .map(([key, accumulator]) => toStat(key, accumulator))
         .sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0));
     },
     resetCounters() {
       baseline = new Map([...sum()].map(([key, { cells }]) => [key, cells]));
+    },
+    evictUnused() {
+      for (const [key, { definition, cells }] of sum()) {
+        if (!isEvictable(definition)) continue;
+        if (isSame(cells, lastSeen.get(key))) {
+          evicted.add(key);
+          baseline.set(key, cells);
+        } else {
+          evicted.delete(key);
+          lastSeen.set(key, cells);
+        }
+      }
     },
   };
 }
