@@ -68,3 +68,19 @@ test('a list with a bad signature, one by a namesake, and what cannot be read ar
   assert.match(refusal(`${ofIntermediate}${ofRoot}${bytes}`), /list 3 cannot be read/);
   assert.match(refusal(' '.repeat(1_000_001)), /larger than 1000000 bytes/);
 });
+
+test('issuers of one name need lists that name their keys, since verifiers find lists by name', () => {
+  const namesakes = createIntermediate(root, MINT);
+  const namesake = { certificatePem: namesakes['ca-cert.pem'], keyPem: namesakes['ca-key.pem'] };
+  const parsed = parseSigningBundle({
+    signingCertificatePem: namesakes['ca-cert.pem'],
+    signingKeyPem: namesakes['ca-key.pem'],
+    chainPem: namesakes['cert-chain.pem'],
+    rootPem: root.certificatePem,
+  });
+  assert.ok(parsed.ok);
+  const listsWith = (namesKey: boolean): string =>
+    [namesake, root].map((authority) => createRevocationList(authority, [], { namesKey })).join('');
+  assert.match(refusal(listsWith(false), parsed.value), /in the name of O=Test .* needs an authority key identifier/);
+  assert.ok(parseRevocationBundle(listsWith(true), parsed.value).ok);
+});

@@ -80,8 +80,12 @@ function findProblem(lists: readonly RevocationList[], issuer: X509Certificate):
   if (!fields.value.signsRevocationLists)
     return `issuer ${who} may not sign revocation lists: its key usage lacks cRLSign, so that proxies would refuse all peers`;
   const named = lists.filter((list) => Buffer.compare(list.issuer, fields.value.subject) === 0);
-  if (named.some((list) => isRevocationListBy(list, issuer))) return undefined;
-  return named.length === 0
-    ? `it lacks the list of issuer ${who}; every certificate of the chain and every root needs one`
-    : `no list in the name of issuer ${who} bears its signature`;
+  if (named.length === 0)
+    return `it lacks the list of issuer ${who}; every certificate of the chain and every root needs one`;
+  const own = named.filter((list) => isRevocationListBy(list, issuer));
+  if (own.length === 0) return `no list in the name of issuer ${who} bears its signature`;
+  // Verifiers would take either, and refuse every peer when it is the wrong one.
+  return own.length === named.length || own.every(({ namesKey }) => namesKey)
+    ? undefined
+    : `there are lists of several issuers in the name of ${who}: each needs an authority key identifier`;
 }

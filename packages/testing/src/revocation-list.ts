@@ -10,17 +10,20 @@ export interface RevokingAuthority {
   readonly keyPem: string;
 }
 
+const CONFIGURATION = '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\ndefault_md=sha256\n';
+const KEY_EXTENSION = 'crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid:always\n';
+
 /**
- * Makes a certificate revocation list with the program openssl.
+ * Makes a certificate revocation list, due to be replaced in 30 days, with the program openssl.
  *
  * @param revokedPems The certificates that are revoked.
- * @param days Days until the next list is due. Default 30.
+ * @param options.namesKey Whether the list names the authority's key, not its name alone. Default true.
  * @returns PEM.
  */
 export function createRevocationList(
   { certificatePem, keyPem }: RevokingAuthority,
   revokedPems: readonly string[] = [],
-  days = 30,
+  { namesKey = true }: { readonly namesKey?: boolean } = {},
 ): string {
   const directory = mkdtempSync(join(tmpdir(), 'meltemi-crl-'));
   const files: Readonly<Record<string, string>> = {
@@ -30,12 +33,12 @@ export function createRevocationList(
     'index.txt': revokedPems
       .map((pem) => `R\t351231235959Z\t250101000000Z\t${new X509Certificate(pem).serialNumber}\tunknown\t/O=leaf\n`)
       .join(''),
-    'openssl.cnf': '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\ndefault_md=sha256\n',
+    'openssl.cnf': namesKey ? CONFIGURATION + KEY_EXTENSION : CONFIGURATION,
   };
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
     const keys = ['-cert', 'ca.pem', '-keyfile', 'ca.key', '-config', 'openssl.cnf'];
-    const args = ['ca', '-gencrl', ...keys, '-crldays', String(days), '-out', 'list.pem'];
+    const args = ['ca', '-gencrl', ...keys, '-crldays', '30', '-out', 'list.pem'];
     execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
     return readFileSync(join(directory, 'list.pem'), 'utf8');
   } finally {

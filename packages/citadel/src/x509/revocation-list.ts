@@ -9,6 +9,7 @@ import {
   readDerChildren,
   readDerElements,
 } from '@meltemi/base/pure';
+import { OID } from './object-identifiers.ts';
 import { findSignatureAlgorithm, type SignatureAlgorithm } from './signature-algorithm.ts';
 
 /** What is looked at in a certificate revocation list (RFC 5280 5.1). */
@@ -19,6 +20,8 @@ export interface RevocationList {
   readonly notAfterMs: number | undefined;
   /** In hexadecimal, as bytes of the INTEGERs. */
   readonly revokedSerials: ReadonlySet<string>;
+  /** Whether it names its issuer's key, which tells authorities of one name apart. */
+  readonly namesKey: boolean;
   readonly signedBytes: Uint8Array;
   readonly signature: Uint8Array;
   readonly algorithm: SignatureAlgorithm;
@@ -38,7 +41,7 @@ export function decodeRevocationList(der: Uint8Array): Result<RevocationList> {
   // The version is absent in v1 lists; everything after it keeps its place.
   const [, issuer, , ...rest] = fields.value[0]?.tag === DER_TAG.integer ? fields.value.slice(1) : fields.value;
   if (issuer?.tag !== DER_TAG.sequence) return err('the list has no issuer');
-  const extensions = refuseCriticalExtensions(fields.value.find(({ tag }) => tag === 0xa0));
+  const extensions = decodeExtensionNames(fields.value.find(({ tag }) => tag === 0xa0));
   if (!extensions.ok) return extensions;
   const revoked = decodeRevokedSerials(rest.find(({ tag }) => tag === DER_TAG.sequence));
   if (!revoked.ok) return revoked;
@@ -48,6 +51,7 @@ export function decodeRevocationList(der: Uint8Array): Result<RevocationList> {
     issuer: issuer.raw,
     notAfterMs: rest[0] === undefined ? undefined : parseTime(rest[0]),
     revokedSerials: revoked.value,
+    namesKey: extensions.value.has(OID.authorityKeyIdentifier),
     signedBytes: body.raw,
     // The first byte counts unused bits, which signatures have none of.
     signature: signature.content.subarray(1),
@@ -93,20 +97,22 @@ function decodeAlgorithm(algorithm: DerElement): Result<SignatureAlgorithm> {
 }
 
 /** Critical extensions make a list a part of one (a delta, or one reason only), which does not say what is valid. */
-function refuseCriticalExtensions(field: DerElement | undefined): Result<true> {
-  if (field === undefined) return ok(true);
+function decodeExtensionNames(field: DerElement | undefined): Result<ReadonlySet<string>> {
+  const names = new Set<string>();
+  if (field === undefined) return ok(names);
   const extensions = readDerChildren(field.content, DER_TAG.sequence);
   if (!extensions.ok) return extensions;
   for (const extension of extensions.value) {
     const parts = readDerElements(extension.content);
     if (!parts.ok) return parts;
     const [oid, critical] = parts.value;
-    if (oid !== undefined && critical?.tag === DER_TAG.boolean && critical.content[0] !== 0)
-      return err(
-        `critical extension ${formatObjectIdentifier(oid.content)} is not known; only complete lists are taken`,
-      );
+    if (oid?.tag !== DER_TAG.objectIdentifier) return err('the list has a malformed extension');
+    const name = formatObjectIdentifier(oid.content);
+    if (critical?.tag === DER_TAG.boolean && critical.content[0] !== 0)
+      return err(`critical extension ${name} is not known; only complete lists are taken`);
+    names.add(name);
   }
-  return ok(true);
+  return ok(names);
 }
 
 /** UTCTime or GeneralizedTime; `undefined` for anything else, such as the entries that follow an absent `nextUpdate`. */
