@@ -1,7 +1,7 @@
 import type { Labels } from './labels.ts';
 import type { Locality } from './locality.ts';
 
-/** Whether the registry thinks that an endpoint can serve. */
+/** Whether the registry thinks that an endpoint can serve. One that terminates gets no new requests, and ends those it has. */
 export type EndpointHealth = 'healthy' | 'unhealthy' | 'draining' | 'terminating';
 
 /** Whether the endpoint's sidecar ends mesh mTLS. */

@@ -37,6 +37,7 @@ test('MC-38 a headless service is known by the ready pods of the own cluster, an
     endpoints: [
       { address: '10.11.0.1' },
       { address: '10.11.0.2', health: 'unhealthy' as const },
+      { address: '10.11.0.4', health: 'terminating' as const },
       { address: '10.12.0.1', cluster: 'cluster2' },
       { address: '10.12.0.3', cluster: 'cluster2' },
     ],

@@ -88,7 +88,8 @@ function addPods(
 }
 
 function isReachable(endpoint: Endpoint, { attributes }: Service, network: string): boolean {
-  const isServing = endpoint.health === 'healthy' || attributes.publishNotReadyAddresses === true;
+  const isPublished = attributes.publishNotReadyAddresses === true && endpoint.health !== 'terminating';
+  const isServing = endpoint.health === 'healthy' || isPublished;
   return isServing && isAddress(endpoint.address) && endpoint.network === network;
 }
 

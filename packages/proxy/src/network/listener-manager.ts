@@ -126,7 +126,7 @@ export class ListenerManager {
       onConnectionClosed: () => this.#forgetDrained(),
     });
     this.#listeners.set(config.name, listener);
-    for (const chain of reusable.values()) this.#drainChain(chain);
+    for (const chain of reusable.values()) this.#drainChain(chain, config);
   }
 
   #remove(name: string): void {
@@ -134,12 +134,15 @@ export class ListenerManager {
     this.#closeSocket(name);
     if (listener === undefined) return;
     this.#listeners.delete(name);
-    for (const chain of chainsOf(listener)) this.#drainChain(chain);
+    for (const chain of chainsOf(listener)) this.#drainChain(chain, listener.config);
   }
 
-  /** Lets the connections of a removed chain finish, but not for ever. */
-  #drainChain(chain: FilterChain): void {
-    chain.drain(false);
+  /**
+   * Lets the connections of a removed chain finish, but not for ever. Idle ones of the sidecar's own application end at
+   * once, so that its next request is treated by what has been acknowledged; others' requests may be on their way.
+   */
+  #drainChain(chain: FilterChain, { trafficDirection }: RuntimeListener): void {
+    chain.drain(trafficDirection === 'inbound');
     if (chain.connectionCount === 0) return;
     this.#drainingChains.add(chain);
     this.#options.context.timers.set(() => {

@@ -398,6 +398,27 @@ test('a drain answers the request that is already on its way over an idle connec
   assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\nconnection: close\r\n[\s\S]*served$/);
 });
 
+test('of a replaced inbound chain the request that is on its way is answered, as its last; another chain ends at once', async () => {
+  await using origin = await startOrigin((_request, response) => void response.end('served'));
+  const request = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  for (const trafficDirection of ['inbound', 'outbound'] as const) {
+    await using proxy = createDataPlaneFixture();
+    const config = { hosts: [origin.port], listener: { trafficDirection } };
+    await proxy.apply(simpleConfig(config));
+    const socket = connect(proxy.port(), '127.0.0.1');
+    let text = '';
+    socket.setEncoding('latin1').on('data', (chunk) => (text += String(chunk)));
+    socket.write(request);
+    await eventually(() => text.endsWith('served'));
+    text = '';
+    await proxy.apply(simpleConfig({ ...config, http: { via: 'other' } }));
+    if (trafficDirection === 'inbound') socket.write(request);
+    await once(socket, 'end');
+    const expected = trafficDirection === 'inbound' ? /\r\nconnection: close\r\n[\s\S]*served$/ : /^$/;
+    assert.match(text, expected);
+  }
+});
+
 test('a drain closes a connection that stays idle', async () => {
   await using origin = await startOrigin((_request, response) => void response.end('served'));
   await using proxy = createDataPlaneFixture();

@@ -1,5 +1,5 @@
 import { type EndpointSlice, MANAGED_BY_LABEL, type NodeObject, type Pod, type SliceEndpoint } from '@meltemi/kube';
-import { type Endpoint, formatSpiffeId, UNKNOWN_LOCALITY } from '@meltemi/model';
+import { type Endpoint, type EndpointHealth, formatSpiffeId, UNKNOWN_LOCALITY } from '@meltemi/model';
 import {
   canonicalNameOf,
   canonicalRevisionOf,
@@ -33,15 +33,14 @@ export function isUsableSlice(slice: EndpointSlice): boolean {
 /**
  * The endpoints of one service in one cluster, from all its slices.
  *
- * An endpoint whose pod is not known yet is left out until it is: its identity would be wrong. Endpoints that are
- * terminating are left out, too.
+ * An endpoint whose pod is not known yet is left out until it is: its identity would be wrong. One that terminates is there
+ * until its pod has gone: nobody is sent to it any more, but its own sidecar serves those who still come.
  */
 export function toEndpoints(slices: readonly EndpointSlice[], context: EndpointContext): readonly Endpoint[] {
   const byAddress = new Map<string, Endpoint>();
   for (const slice of slices.filter(isUsableSlice)) {
     const ports = slicePorts(slice);
     for (const item of slice.endpoints ?? []) {
-      if (item.conditions?.terminating === true) continue;
       for (const address of item.addresses) {
         const present = byAddress.get(address);
         const endpoint = present ?? toEndpoint({ item, address, namespace: slice.metadata.namespace ?? '' }, context);
@@ -69,13 +68,18 @@ interface SliceAddress {
   readonly namespace: string;
 }
 
+function healthOf({ conditions }: SliceEndpoint): EndpointHealth {
+  if (conditions?.terminating === true) return 'terminating';
+  return conditions?.ready === false ? 'unhealthy' : 'healthy';
+}
+
 function toEndpoint({ item, address, namespace }: SliceAddress, context: EndpointContext): Endpoint | undefined {
   const { clusterId, clusterNetwork, trustDomain } = context;
   const common = {
     address,
     ports: new Map<string, number>(),
     clusterId,
-    health: item.conditions?.ready === false ? ('unhealthy' as const) : ('healthy' as const),
+    health: healthOf(item),
     weight: 1,
     ...(item.hostname === undefined ? {} : { hostname: item.hostname }),
   };

@@ -147,6 +147,16 @@ test('KubernetesRegistry keeps the identity of what did not change', async () =>
   stop.abort();
 });
 
+test('KubernetesRegistry keeps endpoints that terminate, so that their sidecars serve to the end', async () => {
+  const { client, registry, stop } = await setUp();
+  const leaving = slice([['hello-1', '10.11.1.1', false]]);
+  const conditions = { ready: false, serving: true, terminating: true };
+  const endpoints = leaving.endpoints?.map((endpoint) => ({ ...endpoint, conditions })) ?? [];
+  await client.update(ENDPOINT_SLICES, { ...leaving, endpoints });
+  await eventually(() => assert.equal(registry.endpoints().get(KEY)?.[0]?.health, 'terminating'));
+  stop.abort();
+});
+
 test('KubernetesRegistry marks endpoints that are not ready and drops those of a deleted slice', async () => {
   const { client, registry, stop } = await setUp();
   await client.update(ENDPOINT_SLICES, slice([['hello-1', '10.11.1.1', false]]));

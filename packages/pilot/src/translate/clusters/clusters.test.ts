@@ -137,6 +137,22 @@ test('PILOT-33 automatic mTLS chooses by endpoint, and endpoints without a sidec
   assert.equal(without.metadata.filter_metadata['envoy.transport_socket_match'], undefined);
 });
 
+test('An endpoint that terminates is no target, and its own sidecar serves on', () => {
+  const mesh = reviewsMesh();
+  const [reviews] = mesh.services ?? [];
+  assert.ok(reviews);
+  const endpoints = [{ address: '10.11.0.20' }, { address: '10.11.0.21', health: 'terminating' as const }];
+  const leaving = translateToJson({ ...mesh, services: [{ ...reviews, endpoints }] }, { addresses: ['10.11.0.21'] });
+  const [{ lb_endpoints: targets }] = leaving.endpoints.get(REVIEWS).endpoints;
+  assert.deepEqual(
+    targets.map((target: { endpoint: { address: { socket_address: { address: string } } } }) => {
+      return target.endpoint.address.socket_address.address;
+    }),
+    ['10.11.0.20'],
+  );
+  assert.ok(leaving.clusters.has('inbound|9080||'));
+});
+
 test('Automatic mTLS is off where the servers do not accept it', () => {
   const off = fixtureConfig('PeerAuthentication', 'off', { mtls: { mode: 'DISABLE' } });
   assert.equal(clusterWith(off).transport_socket_matches, undefined);

@@ -117,7 +117,12 @@ test('Each other pod of a headless TCP service has a listener', () => {
           name: 'peers',
           headless: true,
           ports: [{ name: 'tcp', number: 7946 }],
-          endpoints: [{ address: '10.11.0.1' }, { address: '10.11.0.2' }, { address: ADDRESS }],
+          endpoints: [
+            { address: '10.11.0.1' },
+            { address: '10.11.0.2' },
+            { address: '10.11.0.3', health: 'terminating' },
+            { address: ADDRESS },
+          ],
         },
       ],
     },

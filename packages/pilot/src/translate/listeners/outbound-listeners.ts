@@ -83,8 +83,8 @@ function bindAddresses(scope: NamespaceScope, node: ProxyNode, service: Service,
 
 function endpointAddresses(scope: NamespaceScope, node: ProxyNode, service: Service): readonly string[] {
   const shards = scope.snapshot.endpoints.get(serviceKey(service));
-  const addresses = [...(shards?.values() ?? [])].flat().map((endpoint) => endpoint.address);
-  return [...new Set(addresses)].filter((address) => !node.addresses.includes(address));
+  const serving = [...(shards?.values() ?? [])].flat().filter(({ health }) => health !== 'terminating');
+  return [...new Set(serving.map(({ address }) => address))].filter((address) => !node.addresses.includes(address));
 }
 
 function addToDraft(
