@@ -57,6 +57,7 @@ function bootstrapFor(ports: Ports): object {
       proxyConfig: {},
       instanceIps: ['127.0.0.1'],
       exitsOnZeroConnections: false,
+      isRegexp: () => true,
     }),
     // Where scrapes go; admin itself is where the planes are told.
     adminPort: ports.agent,

@@ -191,6 +191,7 @@ async function writeBootstrap(
     proxyConfig: proxyConfig.document,
     instanceIps,
     exitsOnZeroConnections: exitOnZeroConnections,
+    isRegexp: await loadRegexpCheck(),
   });
   for (const warning of stats.warnings) log.warn('Cannot follow an annotation of the pod', { warning });
   const bootstrap = buildBootstrap({
@@ -209,6 +210,19 @@ async function writeBootstrap(
   });
   await mkdir(proxyConfig.configPath, { recursive: true });
   await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
+}
+
+async function loadRegexpCheck(): Promise<(pattern: string) => boolean> {
+  // Loaded here: the start of everything else need not wait for it.
+  const { RE2JS } = await import('re2js');
+  return (pattern) => {
+    try {
+      RE2JS.compile(pattern);
+      return true;
+    } catch {
+      return false;
+    }
+  };
 }
 
 function drainOptions({ settings, clock, log }: AgentOptions): DrainOptions {

@@ -59,6 +59,7 @@ function bootstrapText({ addresses, instanceIps }: AgentSettings): string {
         proxyConfig: {},
         instanceIps,
         exitsOnZeroConnections: false,
+        isRegexp: () => true,
       }),
       adminPort: 15_000,
       agentPort: 15_020,

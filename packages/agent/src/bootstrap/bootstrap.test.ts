@@ -40,6 +40,7 @@ const INPUT: BootstrapInput = {
     proxyConfig: {},
     instanceIps: ['10.11.1.7'],
     exitsOnZeroConnections: false,
+    isRegexp: () => true,
   }),
   adminPort: 15_000,
   agentPort: 15_020,

@@ -20,6 +20,7 @@ function settingsFor(annotations: Readonly<Record<string, string>>, more: Partia
     proxyConfig: {},
     instanceIps: ['10.11.1.7', 'fd00::7'],
     exitsOnZeroConnections: false,
+    isRegexp: () => true,
     ...more,
   });
 }
@@ -120,6 +121,12 @@ test('what cannot be followed is left out with a warning, and the proxy starts',
     assert.match(warnings[0] ?? '', expected);
     assert.deepEqual(settings, without, name);
   }
+});
+
+test('a pattern that Envoy would refuse is left out with a warning; the others stay', () => {
+  const settings = settingsFor({ statsInclusionRegexps: 'a.*,(b,c' }, { isRegexp: (pattern) => pattern !== '(b' });
+  assert.deepEqual(inclusionsOf(settings).regexps, ['a.*', 'c', ...REGEXPS]);
+  assert.deepEqual(settings.warnings, ['statistics: "(b" is not a regular expression of RE2']);
 });
 
 test('metrics may be compressed in three ways, unless ProxyConfig or the annotation says otherwise', () => {

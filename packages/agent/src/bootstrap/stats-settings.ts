@@ -13,6 +13,8 @@ export interface StatsInput {
   readonly instanceIps: readonly string[];
   /** A drain that waits for connections to end counts them. */
   readonly exitsOnZeroConnections: boolean;
+  /** Whether Envoy takes a pattern: with one that it does not it would not start. */
+  readonly isRegexp: (pattern: string) => boolean;
 }
 
 /** The part of a bootstrap that is about statistics. */
@@ -80,13 +82,15 @@ export function buildStatsSettings(input: StatsInput): StatsSettings {
   const evictionMs = read('statsEvictionInterval', (value) => parseEvictionMs(value, flushMs ?? DEFAULT_FLUSH_MS));
   const buckets = read('statsHistogramBuckets', (value) => parseByPrefix(value, isBounds, 'a list of upper bounds'));
   const bins = read('statsHistogramBins', (value) => parseByPrefix(value, isBinCount, 'a number of bins'));
+  const { patterns, refused } = buildInclusions(input);
+  warnings.push(...refused.map((pattern) => `statistics: "${pattern}" is not a regular expression of RE2`));
   const histograms = buildHistogramSettings(buckets ?? {}, bins ?? {});
   return {
     config: {
       use_all_default_tags: false,
       stats_tags: [...STATS_TAGS, ...extraTags(input)],
       ...(histograms.length === 0 ? {} : { histogram_bucket_settings: histograms }),
-      stats_matcher: { inclusion_list: { patterns: buildInclusions(input) } },
+      stats_matcher: { inclusion_list: { patterns } },
     },
     intervals: {
       ...(flushMs === undefined ? {} : { stats_flush_interval: toProtoDuration(flushMs) }),
@@ -97,7 +101,11 @@ export function buildStatsSettings(input: StatsInput): StatsSettings {
   };
 }
 
-function buildInclusions({ annotations, proxyConfig, ...input }: StatsInput): readonly Document[] {
+function buildInclusions({ annotations, proxyConfig, ...input }: StatsInput): {
+  readonly patterns: readonly Document[];
+  /** Regular expressions that are none. */
+  readonly refused: readonly string[];
+} {
   const matcher = isDocument(proxyConfig['proxyStatsMatcher']) ? proxyConfig['proxyStatsMatcher'] : {};
   const { prefixes, suffixes, regexps } = ALWAYS_INCLUDED;
   const connections = input.exitsOnZeroConnections ? [CONNECTIONS_SUFFIX] : [];
@@ -106,11 +114,13 @@ function buildInclusions({ annotations, proxyConfig, ...input }: StatsInput): re
     const chosen = annotated.length > 0 ? annotated : readStrings(matcher[`inclusion${kind}`]);
     return [...new Set([...chosen.flatMap((pattern) => putAddresses(pattern, input.instanceIps)), ...always])];
   };
-  return [
+  const wanted = include('Regexps', regexps);
+  const patterns = [
     ...include('Prefixes', prefixes).map((prefix) => ({ prefix })),
     ...include('Suffixes', [...suffixes, ...connections]).map((suffix) => ({ suffix })),
-    ...include('Regexps', regexps).map((regex) => ({ safe_regex: { regex } })),
+    ...wanted.filter(input.isRegexp).map((regex) => ({ safe_regex: { regex } })),
   ];
+  return { patterns, refused: wanted.filter((pattern) => !input.isRegexp(pattern)) };
 }
 
 /** `http.{pod_ip}_` names the inbound listeners, wherever the pod runs: one pattern for each of its addresses. */

@@ -4,6 +4,7 @@ import {
   componentLevels,
   duration,
   flag,
+  flushInterval,
   histogramBins,
   histogramBuckets,
   hostAndPort,
@@ -20,6 +21,7 @@ import {
   quantity,
   ranges,
   rangesOrAll,
+  regexps,
   scrapeTargets,
   templateNames,
   type ValueCheck,
@@ -210,7 +212,7 @@ const STATISTICS: Readonly<Record<string, AnnotationRule>> = {
     fallback: 'ProxyConfig `proxyStatsMatcher.inclusionSuffixes`',
   },
   'sidecar.istio.io/statsInclusionRegexps': {
-    check: notEmpty,
+    check: regexps,
     values: 'patterns of RE2, without commas',
     effect: 'Keeps statistics whose whole name matches.',
     fallback: 'ProxyConfig `proxyStatsMatcher.inclusionRegexps`',
@@ -229,7 +231,7 @@ const STATISTICS: Readonly<Record<string, AnnotationRule>> = {
     onlyEnvoy: "histograms of Meltemi's own proxy have a fixed size",
   },
   'sidecar.istio.io/statsFlushInterval': {
-    check: duration,
+    check: flushInterval,
     values: 'duration below 5m',
     effect: 'How often Envoy brings the histograms that it shows up to date.',
     fallback: '5s',

@@ -1,5 +1,6 @@
 import { isIP, isIPv4 } from 'node:net';
 import { parseDurationMs } from '@meltemi/base';
+import { RE2JS } from 're2js';
 import { parseProxyConfig } from './proxy-config-annotation.ts';
 
 /** Says what is wrong with the value of an annotation and what is right, or nothing. */
@@ -9,6 +10,10 @@ export type ValueCheck = (value: string) => string | undefined;
 const PROXY_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const;
 /** Log levels of the agent. */
 const AGENT_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'none'] as const;
+/** What Envoy lets a histogram begin with. */
+const MAX_BINS = 46_082;
+/** What Envoy lets pass between flushes of statistics, at most. */
+const MAX_FLUSH_MS = 300_000;
 /** The longest name that Linux gives an interface. */
 const INTERFACE_NAME = /^[a-zA-Z0-9_.@-]{1,15}\+?$/;
 
@@ -155,30 +160,63 @@ export const volumeMounts: ValueCheck = (value) => {
   return bad === undefined ? undefined : `the mount of volume "${bad.name}" needs a mountPath`;
 };
 
-/** JSON: lists of upper bounds by the prefix of a statistic. */
-export const histogramBuckets: ValueCheck = (value) => {
-  const remedy = 'must be JSON such as {"istio": [1, 5, 10, 50]}';
-  let parsed: unknown;
+/** JSON: lists of upper bounds by the prefix of a statistic, as Envoy takes them. */
+export const histogramBuckets: ValueCheck = (value) =>
+  isJsonByPrefix(value, isBounds)
+    ? undefined
+    : 'must be JSON such as {"istio": [1, 5, 10, 50]}, with bounds above 0 and none twice';
+
+/** JSON: number of bins by the prefix of a statistic, as Envoy takes it. */
+export const histogramBins: ValueCheck = (value) =>
+  isJsonByPrefix(value, isBinCount)
+    ? undefined
+    : `must be JSON such as {"istio": 100}, with numbers from 1 to ${MAX_BINS}`;
+
+function isJsonByPrefix(text: string, isValue: (value: unknown) => boolean): boolean {
   try {
-    parsed = JSON.parse(value);
+    const parsed: unknown = JSON.parse(text);
+    return isRecord(parsed) && Object.entries(parsed).every(([prefix, value]) => prefix !== '' && isValue(value));
   } catch {
-    return remedy;
+    return false;
   }
-  const isBounds = (bounds: unknown): boolean => Array.isArray(bounds) && bounds.every((n) => typeof n === 'number');
-  return isRecord(parsed) && Object.values(parsed).every(isBounds) ? undefined : remedy;
+}
+
+function isBounds(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((bound) => typeof bound === 'number' && bound > 0) &&
+    new Set(value).size === value.length
+  );
+}
+
+function isBinCount(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_BINS;
+}
+
+/** How often statistics are flushed, as Envoy takes it. */
+export const flushInterval: ValueCheck = (value) => {
+  const duration = parseDurationMs(value);
+  return duration.ok && duration.value >= 1 && duration.value < MAX_FLUSH_MS
+    ? undefined
+    : 'must be a duration such as 10s, from 1ms to below 5m';
 };
 
-/** JSON: number of bins by the prefix of a statistic. */
-export const histogramBins: ValueCheck = (value) => {
-  const remedy = 'must be JSON such as {"istio": 100}';
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(value);
-  } catch {
-    return remedy;
-  }
-  return isRecord(parsed) && Object.values(parsed).every((bins) => Number.isInteger(bins)) ? undefined : remedy;
+/** Regular expressions of RE2, separated by commas. */
+export const regexps: ValueCheck = (value) => {
+  const bad = list(value).find((pattern) => !isRegexp(pattern));
+  if (bad !== undefined) return `"${bad}" is not a regular expression of RE2; patterns are separated by commas`;
+  return notEmpty(value);
 };
+
+function isRegexp(pattern: string): boolean {
+  try {
+    RE2JS.compile(pattern);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Targets of a scrape, separated by commas. */
 export const scrapeTargets: ValueCheck = (value) => {
