@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -237,6 +237,13 @@ function writeRevocations(mesh: MeshDouble, revokedPems: readonly string[]): voi
   renameSync(`${path}.new`, path);
 }
 
+/** Mounts annotations as the downward API does. */
+function writeAnnotations(mesh: MeshDouble, annotations: Readonly<Record<string, string>>): void {
+  const lines = Object.entries(annotations).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  mkdirSync(join(mesh.directory, 'podinfo'), { recursive: true });
+  writeFileSync(join(mesh.directory, 'podinfo', 'annotations'), lines.join('\n'));
+}
+
 const envoy = findPeer('envoy');
 const envoyVersion = PEERS.find(({ name }) => name === 'envoy')?.version ?? '';
 const KINDS = [
@@ -282,6 +289,25 @@ for (const { name, binary, skip } of KINDS) {
       await drained;
     });
   }
+
+  test(`with ${name}, the annotations of the pod choose its statistics, and a bad pattern does not keep it from starting`, {
+    skip,
+  }, async () => {
+    await using mesh = await startMeshDouble();
+    mesh.setListeners([mtlsListener(await freePort())]);
+    writeAnnotations(mesh, {
+      'sidecar.istio.io/statsInclusionPrefixes': 'http.mtls,cluster.agent',
+      'sidecar.istio.io/statsInclusionRegexps': '(b',
+    });
+    await using sidecar = await startSidecar(mesh, { binary });
+    await eventually(async () => (await statusOf(sidecar.readinessPort)) === 200, START_MS);
+    const headers = { connection: 'close' };
+    const answer = await fetch(`http://127.0.0.1:${sidecar.adminPort}/stats`, { headers });
+    const stats = await answer.text();
+    for (const kept of ['http.mtls.downstream_rq_total', 'cluster.agent;.upstream_rq_total', 'server.live'])
+      assert.ok(stats.includes(`\n${kept}: `) || stats.startsWith(`${kept}: `), kept);
+    assert.doesNotMatch(stats, /^(http\.agent|cluster\.prometheus_stats|listener\.)/m);
+  });
 
   test(`SEC-15 with ${name}, the handshake of a revoked client fails, and changed lists reach the running sidecar`, {
     skip,
