@@ -13,7 +13,7 @@ import {
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { readPodInfo } from './bootstrap/pod-info.ts';
-import { buildStatsSettings } from './bootstrap/stats-settings.ts';
+import { buildStatsSettings, ownRegexps } from './bootstrap/stats-settings.ts';
 import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
@@ -186,12 +186,12 @@ async function writeBootstrap(
     prometheusPort,
     statusPort: readinessPort,
   });
+  const told = { annotations: podInfo.annotations, proxyConfig: proxyConfig.document };
   const stats = buildStatsSettings({
-    annotations: podInfo.annotations,
-    proxyConfig: proxyConfig.document,
+    ...told,
     instanceIps,
     exitsOnZeroConnections: exitOnZeroConnections,
-    isRegexp: await loadRegexpCheck(),
+    isRegexp: await createRegexpCheck(ownRegexps(told)),
   });
   for (const warning of stats.warnings) log.warn('Cannot follow an annotation of the pod', { warning });
   const bootstrap = buildBootstrap({
@@ -212,8 +212,9 @@ async function writeBootstrap(
   await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
 }
 
-async function loadRegexpCheck(): Promise<(pattern: string) => boolean> {
-  // Loaded here: the start of everything else need not wait for it.
+async function createRegexpCheck(patterns: readonly string[]): Promise<(pattern: string) => boolean> {
+  if (patterns.length === 0) return () => true;
+  // Loaded here: few pods have patterns, and it is not free.
   const { RE2JS } = await import('re2js');
   return (pattern) => {
     try {

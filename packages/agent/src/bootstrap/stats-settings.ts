@@ -101,26 +101,42 @@ export function buildStatsSettings(input: StatsInput): StatsSettings {
   };
 }
 
-function buildInclusions({ annotations, proxyConfig, ...input }: StatsInput): {
+/** The regular expressions that the pod or ProxyConfig give. */
+export function ownRegexps(input: Pick<StatsInput, 'annotations' | 'proxyConfig'>): readonly string[] {
+  return chosenPatterns(input, 'Regexps');
+}
+
+type PatternKind = 'Prefixes' | 'Suffixes' | 'Regexps';
+
+function chosenPatterns(
+  { annotations, proxyConfig }: Pick<StatsInput, 'annotations' | 'proxyConfig'>,
+  kind: PatternKind,
+): readonly string[] {
+  const annotated = splitList(annotations[`${SIDECAR}/statsInclusion${kind}`]);
+  const { proxyStatsMatcher: matcher } = proxyConfig;
+  return annotated.length > 0 ? annotated : readStrings(isDocument(matcher) ? matcher[`inclusion${kind}`] : []);
+}
+
+function buildInclusions(input: StatsInput): {
   readonly patterns: readonly Document[];
   /** Regular expressions that are none. */
   readonly refused: readonly string[];
 } {
-  const matcher = isDocument(proxyConfig['proxyStatsMatcher']) ? proxyConfig['proxyStatsMatcher'] : {};
   const { prefixes, suffixes, regexps } = ALWAYS_INCLUDED;
   const connections = input.exitsOnZeroConnections ? [CONNECTIONS_SUFFIX] : [];
-  const include = (kind: 'Prefixes' | 'Suffixes' | 'Regexps', always: readonly string[]): readonly string[] => {
-    const annotated = splitList(annotations[`${SIDECAR}/statsInclusion${kind}`]);
-    const chosen = annotated.length > 0 ? annotated : readStrings(matcher[`inclusion${kind}`]);
-    return [...new Set([...chosen.flatMap((pattern) => putAddresses(pattern, input.instanceIps)), ...always])];
-  };
-  const wanted = include('Regexps', regexps);
+  const chosen = (kind: PatternKind): readonly string[] =>
+    chosenPatterns(input, kind).flatMap((pattern) => putAddresses(pattern, input.instanceIps));
+  const own = chosen('Regexps');
   const patterns = [
-    ...include('Prefixes', prefixes).map((prefix) => ({ prefix })),
-    ...include('Suffixes', [...suffixes, ...connections]).map((suffix) => ({ suffix })),
-    ...wanted.filter(input.isRegexp).map((regex) => ({ safe_regex: { regex } })),
+    ...unique([...chosen('Prefixes'), ...prefixes]).map((prefix) => ({ prefix })),
+    ...unique([...chosen('Suffixes'), ...suffixes, ...connections]).map((suffix) => ({ suffix })),
+    ...unique([...own.filter(input.isRegexp), ...regexps]).map((regex) => ({ safe_regex: { regex } })),
   ];
-  return { patterns, refused: wanted.filter((pattern) => !input.isRegexp(pattern)) };
+  return { patterns, refused: own.filter((pattern) => !input.isRegexp(pattern)) };
+}
+
+function unique(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)];
 }
 
 /** `http.{pod_ip}_` names the inbound listeners, wherever the pod runs: one pattern for each of its addresses. */
@@ -131,7 +147,7 @@ function putAddresses(pattern: string, addresses: readonly string[]): readonly s
 /** Statistics of plugins carry a tag as `name=.=value;.;` in their name. */
 function extraTags({ annotations, proxyConfig }: StatsInput): readonly Document[] {
   const names = [...readStrings(proxyConfig['extraStatTags']), ...splitList(annotations[`${SIDECAR}/extraStatTags`])];
-  return [...new Set(names)].map((name) => ({
+  return unique(names).map((name) => ({
     tag_name: name,
     regex: `(${name.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}=\\.=(.*?);\\.;)`,
   }));
@@ -141,7 +157,7 @@ function buildHistogramSettings(
   buckets: Readonly<Record<string, unknown>>,
   bins: Readonly<Record<string, unknown>>,
 ): readonly Document[] {
-  const prefixes = [...new Set([...Object.keys(buckets), ...Object.keys(bins)])].sort();
+  const prefixes = unique([...Object.keys(buckets), ...Object.keys(bins)]).toSorted();
   return prefixes.map((prefix) => ({
     match: { prefix },
     ...(prefix in buckets ? { buckets: buckets[prefix] } : {}),
