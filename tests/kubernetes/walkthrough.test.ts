@@ -8,6 +8,9 @@ import { addWalkthroughTests, assertBothVersionsAnswer, assertSteering } from '.
 import { missingForBed } from './kubernetes-bed.ts';
 
 const envoy = findPeer('envoy');
+/** For a change to reach the sidecars: kubectl returns as soon as it is stored. */
+const KUBECTL_MS = 20_000;
+
 const dataPlanes = [
   { name: "Meltemi's proxy", missing: missingForBed('kubectl') },
   { name: 'Envoy', proxyBinary: envoy, missing: missingForBed('kubectl', 'envoy') },
@@ -42,7 +45,7 @@ for (const plane of dataPlanes) {
     test('MC-17 both versions answer from sleep, 35 to 65 % each of 200', () => assertBothVersionsAnswer(mesh));
 
     test('MC-18 after apply of VirtualService and DestinationRule only v2 answers, after delete both again', () =>
-      assertSteering(mesh));
+      assertSteering(mesh, KUBECTL_MS));
 
     addWalkthroughTests({ mesh: () => mesh });
 

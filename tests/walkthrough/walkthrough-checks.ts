@@ -33,11 +33,26 @@ export async function assertBothVersionsAnswer(mesh: Walkthrough): Promise<void>
   assertMix(await countVersions(mesh, 200), 200);
 }
 
-/** MC-18: after apply of VirtualService and DestinationRule all 40 answers are of v2; after delete both answer again. */
-export async function assertSteering(mesh: Walkthrough): Promise<void> {
+/**
+ * MC-18: after apply of VirtualService and DestinationRule all 40 answers are of v2; after delete both answer again.
+ *
+ * @param distributionMs How long changes may take to arrive. 0 where the command waits for that itself, as `meltemi` does.
+ */
+export async function assertSteering(mesh: Walkthrough, distributionMs = 0): Promise<void> {
+  const arrived = async (versions: readonly string[]): Promise<void> => {
+    if (distributionMs === 0) return;
+    await eventually(async () => {
+      assert.deepEqual([...(await countVersions(mesh, 10)).keys()].sort(), versions);
+    }, distributionMs);
+  };
   await runSuccessfully(mesh, ['apply', '-n', 'app1', ...HELLOWORLD_FILES]);
-  assert.deepEqual([...(await countVersions(mesh, 40))], [['v2', 40]]);
-  await runSuccessfully(mesh, ['delete', '-n', 'app1', ...HELLOWORLD_FILES]);
+  try {
+    await arrived(['v2']);
+    assert.deepEqual([...(await countVersions(mesh, 40))], [['v2', 40]]);
+  } finally {
+    await runSuccessfully(mesh, ['delete', '-n', 'app1', ...HELLOWORLD_FILES]);
+  }
+  await arrived(['v1', 'v2']);
   await assertBothVersionsAnswer(mesh);
 }
 
