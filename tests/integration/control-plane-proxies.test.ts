@@ -30,6 +30,8 @@ interface TestProxy extends Disposable {
   readonly names: Map<string, Set<string>>;
   /** Holds back the acknowledgement of everything until called off. */
   hold(): () => void;
+  /** Whether it answers everything with NACK from now on. */
+  refuses(everything: boolean): void;
 }
 
 async function connectProxy(
@@ -55,6 +57,7 @@ async function connectProxy(
   const caller = credentials.createFromMetadataGenerator((_options, done) => done(null, metadata));
   const names = new Map<string, Set<string>>();
   let held: Promise<void> = Promise.resolve();
+  let isRefusing = false;
   const client = createDiscoveryClient({
     transport: createGrpcTransport({
       target: `127.0.0.1:${mesh.controlPlane.ports.secureGrpc}`,
@@ -75,7 +78,7 @@ async function connectProxy(
       names.set(update.typeUrl, known);
       for (const resource of update.resources) known.add(resource.name ?? `#${known.size}`);
       await held;
-      return [];
+      return isRefusing ? [{ name: '', message: 'refused' }] : [];
     },
   });
   client.setInterest(TYPE_URLS.cluster, '*');
@@ -93,12 +96,17 @@ async function connectProxy(
         resolve();
       };
     },
+    refuses(everything) {
+      isRefusing = everything;
+    },
     [Symbol.dispose]: () => client.close(),
   };
 }
 
-async function startWithService(): Promise<{ readonly mesh: ControlPlaneHarness; readonly token: string }> {
-  const mesh = await startHarness();
+async function startWithService(
+  ...flags: readonly string[]
+): Promise<{ readonly mesh: ControlPlaneHarness; readonly token: string }> {
+  const mesh = await startHarness(flags);
   await mesh.client.create(SERVICES, {
     apiVersion: 'v1',
     kind: 'Service',
@@ -113,6 +121,40 @@ async function startWithService(): Promise<{ readonly mesh: ControlPlaneHarness;
   const { token } = await mesh.client.createToken({ namespace: 'app1', name: 'sleep' }, { audiences: ['istio-ca'] });
   return { mesh, token };
 }
+
+test('GALLEY-11 the status falls when one of two proxies refuses an object, and says how many have it', async () => {
+  const { mesh, token } = await startWithService('--enable-status=true');
+  await using _mesh = mesh;
+  using good = await connectProxy(mesh, { wire: deltaWire, token });
+  using other = await connectProxy(mesh, { wire: deltaWire, token, name: 'sleep-2' });
+  await eventually(
+    () => assert.ok([good, other].every(({ names }) => names.get(TYPE_URLS.route)?.has('5000'))),
+    DEADLINE_MS,
+  );
+  const key = { namespace: 'app1', name: 'v' };
+  const told = async (status: string, message: RegExp, generation: number): Promise<void> => {
+    await eventually(async () => {
+      const condition = (await mesh.client.get(VIRTUAL_SERVICES, key)).status?.conditions?.[0];
+      assert.deepEqual(
+        [condition?.type, condition?.status, condition?.observedGeneration],
+        ['Reconciled', status, generation],
+      );
+      assert.match(condition?.message ?? '', message);
+    }, DEADLINE_MS);
+  };
+  const update = async (timeout: string): Promise<void> => {
+    const spec = { ...VIRTUAL_SERVICE.spec, http: [{ ...VIRTUAL_SERVICE.spec.http[0], timeout }] };
+    await mesh.client.patch(VIRTUAL_SERVICES, key, { type: 'merge', body: { spec } });
+  };
+  await mesh.client.create(VIRTUAL_SERVICES, VIRTUAL_SERVICE);
+  await told('True', /^2\/2 proxies up to date/, 1);
+  other.refuses(true);
+  await update('4s');
+  await told('False', /^1\/2 proxies up to date/, 2);
+  other.refuses(false);
+  await update('5s');
+  await told('True', /^2\/2 proxies up to date/, 3);
+});
 
 interface Distribution {
   readonly ok: boolean;
