@@ -89,7 +89,8 @@ test('every path that the Containerfile copies, runs or puts on the PATH exists,
   );
   for (const { name, copies, entrypoint, user, path } of FINAL) {
     for (const copy of copies) assert.ok(existsSync(join(REPOSITORY_ROOT, copy)), `${name} copies ${copy}`);
-    const [program, file = ''] = entrypoint;
+    const [program] = entrypoint;
+    const file = entrypoint.at(-1) ?? '';
     assert.equal(program, 'node');
     const isCopied = (absolute: string): boolean => copies.some((copy) => absolute.startsWith(`${WORKDIR}${copy}/`));
     assert.ok(isCopied(file), `${name} runs ${file}`);
@@ -118,8 +119,9 @@ for (const [name, { args, answer }] of Object.entries(ANSWERS)) {
     const stage = STAGES.get(name);
     assert.ok(stage);
     const root = unpack(stage);
-    const file = join(root, (stage.entrypoint[1] as string).slice(WORKDIR.length));
-    const { stdout, stderr } = spawnSync(process.execPath, [file, ...args], {
+    const flags = stage.entrypoint.slice(1, -1);
+    const file = join(root, (stage.entrypoint.at(-1) as string).slice(WORKDIR.length));
+    const { stdout, stderr } = spawnSync(process.execPath, [...flags, file, ...args], {
       cwd: root,
       encoding: 'utf8',
       env: { PATH: process.env['PATH'] },
