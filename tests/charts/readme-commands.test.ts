@@ -10,6 +10,7 @@ import { missingForBed } from '../kubernetes/kubernetes-bed.ts';
 import { REPOSITORY_ROOT } from '../walkthrough/environment-harness.ts';
 
 const COMMAND_TIMEOUT_MS = 120_000;
+const REGISTRY = 'registry.example.com/meltemi';
 
 /** The lines of the README between the two marks, in their order. */
 function readmeCommands(): readonly string[] {
@@ -25,19 +26,19 @@ metadata:
   name: readme
 root: ${REPOSITORY_ROOT}
 images:
-  - image: docker.io/meltemi/control-plane*
+  - image: ${REGISTRY}/control-plane:*
     command: [node, packages/control-plane/src/main.ts]
     path: [packages/control-plane/bin]
-  - image: docker.io/meltemi/agent*
+  - image: ${REGISTRY}/agent:*
     command: [node, --max-semi-space-size=2, packages/agent/src/main.ts]
     path: [packages/agent/bin]
-  - image: meltemi/sleep
+  - image: ${REGISTRY}/sleep
     command: [node, examples/sleep/server.ts]
     path: [examples/sleep/bin]
-  - image: meltemi/helloworld-v1
+  - image: ${REGISTRY}/helloworld-v1
     command: [node, examples/helloworld/server.ts]
     env: { SERVICE_VERSION: v1 }
-  - image: meltemi/helloworld-v2
+  - image: ${REGISTRY}/helloworld-v2
     command: [node, examples/helloworld/server.ts]
     env: { SERVICE_VERSION: v2 }
 clusters:
@@ -62,6 +63,7 @@ test('the commands of the README install a mesh on real Kubernetes, and take it 
       ...process.env,
       PATH: `${programs}:${process.env['PATH']}`,
       KUBECONFIG: bed.kubeconfig,
+      REGISTRY,
       // Helm keeps caches at home.
       HOME: directory,
     };
@@ -85,8 +87,9 @@ test('the commands of the README install a mesh on real Kubernetes, and take it 
     assert.doesNotMatch(left, /istio/);
     // The kinds stay, as Helm's; meltemi sets the same and takes nothing over.
     const meltemi = `./meltemi --kubeconfig ${bed.kubeconfig}`;
-    assert.match(run(`${meltemi} install -y`), /Deployment istio-system\/istiod created/);
-    assert.doesNotMatch(run(`${meltemi} upgrade -y`), / created| pruned|Deployment .* configured/);
+    const hub = `--set hub=${REGISTRY}`;
+    assert.match(run(`${meltemi} install -y ${hub}`), /Deployment istio-system\/istiod created/);
+    assert.doesNotMatch(run(`${meltemi} upgrade -y ${hub}`), / created| pruned|Deployment .* configured/);
     assert.match(
       run(`${meltemi} uninstall --purge -y`),
       /CustomResourceDefinition virtualservices\.networking\.istio\.io removed/,
