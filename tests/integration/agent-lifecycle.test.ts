@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { JsonValue } from '@bufbuild/protobuf';
+import { validateBootstrapConfig } from '@grpc/grpc-js-xds/build/src/xds-bootstrap.js';
 import { eventually, findPeer } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 
@@ -193,6 +195,34 @@ async function untilReady(pod: Pod): Promise<void> {
     return true;
   }, START_MS);
 }
+
+test('without a proxy the agent writes certificates and a bootstrap for gRPC, renews them, and ends when asked', async () => {
+  await using mesh = await startMeshDouble();
+  const env = { DISABLE_ENVOY: 'true', OUTPUT_CERTS: '/certs', SECRET_TTL: '4s' };
+  await using pod = await startPod(mesh, { binary: undefined, env });
+  await untilReady(pod);
+  const directory = join(mesh.directory, 'root/certs');
+  const read = (name: string): string => readFileSync(join(directory, name), 'utf8');
+  const chain = await eventually(() => {
+    const certificate = new X509Certificate(read('cert-chain.pem'));
+    assert.ok(certificate.checkPrivateKey(createPrivateKey(read('key.pem'))));
+    assert.equal(certificate.subjectAltName, 'URI:spiffe://cluster.local/ns/app1/sa/sleep');
+    return read('cert-chain.pem');
+  }, START_MS);
+  for (const name of ['key.pem', 'cert-chain.pem', 'root-cert.pem'])
+    assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600, name);
+  await eventually(() => assert.notEqual(read('cert-chain.pem'), chain), START_MS);
+
+  const path = join(mesh.directory, 'root/etc/istio/proxy/grpc-bootstrap.json');
+  const bootstrap = validateBootstrapConfig(JSON.parse(readFileSync(path, 'utf8')));
+  assert.equal(bootstrap.xdsServers[0]?.server_uri, `unix://${join(dirname(path), 'XDS')}`);
+  assert.equal(bootstrap.certificateProviders['default']?.pluginName, 'file_watcher');
+  assert.ok(existsSync(join(dirname(path), 'XDS')));
+  await assert.rejects(call(pod.adminPort, '/ready'), /ECONNREFUSED/);
+  pod.process.kill('SIGTERM');
+  await eventually(async () => assert.equal((await call(pod.statusPort, '/healthz/ready')).status, 503), START_MS);
+  assert.equal((await pod.exit()).code, 0, pod.output());
+});
 
 /** The one child of an agent that runs Envoy. */
 function childOf(pid: number | undefined): number {

@@ -75,6 +75,7 @@ async function startSidecar(mesh: MeshDouble, { binary, env = {} }: SidecarOptio
     proxyConfig: { ...proxyConfig.value, statusPort: 0 },
     interfaceIps: [],
     paths: {
+      root: mesh.directory,
       rootCertificate: mesh.rootPath,
       revocationLists: join(mesh.directory, 'ca-crl.pem'),
       token: mesh.tokenPath,

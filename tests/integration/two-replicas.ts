@@ -140,6 +140,7 @@ export async function startSidecar(options: {
   const { name, address, discoveryPort, rootPem, token } = options;
   const directory = mkdtempSync(join(tmpdir(), 'meltemi-replicas-'));
   const paths = {
+    root: directory,
     rootCertificate: join(directory, 'root-cert.pem'),
     revocationLists: join(directory, 'ca-crl.pem'),
     token: join(directory, 'token'),

@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   type Clock,
   createTaskOwner,
@@ -11,11 +11,13 @@ import {
   type Random,
 } from '@meltemi/base';
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
+import { buildGrpcBootstrap } from './bootstrap/grpc-bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
 import { readPodInfo } from './bootstrap/pod-info.ts';
 import { buildStatsSettings, ownRegexps } from './bootstrap/stats-settings.ts';
 import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
+import { keepCertificateFiles } from './identity/certificate-files.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
 import { resolveRootPath } from './identity/root-path.ts';
 import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
@@ -23,6 +25,7 @@ import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
 import { createDrain, type DrainOptions } from './lifecycle/drain.ts';
 import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
+import { createProxyless, type SidecarParts } from './lifecycle/proxyless.ts';
 import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
@@ -65,16 +68,12 @@ export function createAgent(options: AgentOptions): Agent {
   const parts: AsyncDisposable[] = [];
   const identity = createIdentity(options);
   let dns: AgentDns | undefined;
-  const readiness = createReadiness({
-    adminHost: settings.addresses.local,
-    adminPort: proxyConfig.adminPort,
-    conditions: settings.dns === undefined ? [] : [() => dns?.missing()],
-  });
   const quit = Promise.withResolvers<DataPlaneExit>();
   const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
-  const dataPlane = createDataPlane(options, bootstrapPath);
+  const { dataPlane, readiness, drain } = settings.runsProxy
+    ? withProxy(options, bootstrapPath, () => dns?.missing())
+    : createProxyless({ identity, clock, terminationDrainMs: proxyConfig.terminationDrainDurationMs });
   let statusServer: StatusServer | undefined;
-  const drain = createDrain(drainOptions(options), () => readiness.terminate());
 
   return {
     ended: Promise.race([dataPlane.ended, quit.promise]),
@@ -85,6 +84,9 @@ export function createAgent(options: AgentOptions): Agent {
       // First of all: where sockets are told apart by a mark, whoever looks up the control plane's name asks here.
       dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
       if (dns !== undefined) parts.push(dns);
+      const { certificateOutput } = settings;
+      if (certificateOutput !== undefined)
+        parts.push(keepCertificateFiles(identity, certificateOutput, log.scope('ca')));
       tasks.run('workload identity', identity.run(stopped.signal));
       const revocations = await followRevocationFile({ path: paths.revocationLists, log: log.scope('sds') });
       parts.push(revocations);
@@ -104,7 +106,7 @@ export function createAgent(options: AgentOptions): Agent {
         log: log.scope('status'),
       });
       parts.push(statusServer);
-      await writeBootstrap(options, bootstrapPath, adsSocketPath, statusServer.port);
+      await writeBootstraps(options, bootstrapPath, adsSocketPath, statusServer.port);
       parts.push(dataPlane);
       await dataPlane.start();
     },
@@ -145,6 +147,17 @@ function createIdentity({ settings, clock, random, log }: AgentOptions): Workloa
   });
 }
 
+function withProxy(options: AgentOptions, bootstrapPath: string, missingNames: () => string | undefined): SidecarParts {
+  const { proxyConfig, addresses, dns } = options.settings;
+  const readiness = createReadiness({
+    adminHost: addresses.local,
+    adminPort: proxyConfig.adminPort,
+    conditions: dns === undefined ? [] : [missingNames],
+  });
+  const drain = createDrain(drainOptions(options), () => readiness.terminate());
+  return { dataPlane: createDataPlane(options, bootstrapPath), readiness, drain };
+}
+
 function createDataPlane({ settings, log, logLevels }: AgentOptions, bootstrapPath: string): DataPlane {
   const { proxyConfig, proxyBinary, soMark, logLevel, componentLogLevel } = settings;
   const { drainDurationMs } = proxyConfig;
@@ -166,13 +179,15 @@ async function readBootstrapOverride({ bootstrapOverride, env }: AgentSettings):
   }
 }
 
-async function writeBootstrap(
+/** Writes what the proxy starts with, or what gRPC libraries do. */
+async function writeBootstraps(
   { settings, log }: AgentOptions,
   path: string,
   adsSocketPath: string,
   agentPort: number,
 ): Promise<void> {
-  const { proxyConfig, prometheusPort, readinessPort, instanceIps, exitOnZeroConnections } = settings;
+  const { proxyConfig, prometheusPort, readinessPort, instanceIps, exitOnZeroConnections, grpcBootstrapPath } =
+    settings;
   const podInfo = await readPodInfo(settings.paths.podInfo);
   const node = buildNode({
     type: settings.nodeType,
@@ -186,6 +201,11 @@ async function writeBootstrap(
     prometheusPort,
     statusPort: readinessPort,
   });
+  if (grpcBootstrapPath !== undefined) {
+    const certificateDirectory = settings.certificateOutput?.directory;
+    await writeDocument(grpcBootstrapPath, buildGrpcBootstrap({ node, adsSocketPath, certificateDirectory }));
+  }
+  if (!settings.runsProxy) return;
   const told = { annotations: podInfo.annotations, proxyConfig: proxyConfig.document };
   const stats = buildStatsSettings({
     ...told,
@@ -208,8 +228,12 @@ async function writeBootstrap(
     listenAddress: settings.addresses.listen,
     localAddress: settings.addresses.local,
   });
-  await mkdir(proxyConfig.configPath, { recursive: true });
-  await writeFile(path, JSON.stringify(bootstrap, undefined, 2));
+  await writeDocument(path, bootstrap);
+}
+
+async function writeDocument(path: string, document: object): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, JSON.stringify(document, undefined, 2));
 }
 
 async function createRegexpCheck(patterns: readonly string[]): Promise<(pattern: string) => boolean> {
@@ -250,7 +274,7 @@ function createScrape(settings: AgentSettings, agentMetrics: () => string): Retu
   return createMetricsMerger({
     agentMetrics,
     hosts,
-    proxyPort: settings.mergesProxyMetrics ? settings.prometheusPort : undefined,
+    proxyPort: settings.runsProxy && settings.mergesProxyMetrics ? settings.prometheusPort : undefined,
     applications,
   });
 }

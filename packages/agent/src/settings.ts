@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MeltemiError, parseDurationMs } from '@meltemi/base';
 import type { AgentProxyConfig } from './bootstrap/proxy-config.ts';
+import type { CertificateOutput } from './identity/certificate-files.ts';
 import type { WorkloadKeyType } from './identity/workload-identity.ts';
 
 /** Everything an agent is told by its environment and command line, read once. */
@@ -32,6 +33,12 @@ export interface AgentSettings {
   readonly graceJitterRatio: number;
   readonly keyType: WorkloadKeyType;
   readonly deltaDiscovery: boolean;
+  /** Without it the agent only keeps identity and discovery for applications that speak xDS, or use certificates, themselves. */
+  readonly runsProxy: boolean;
+  /** Where the certificate is written for others in the pod; `undefined` for nowhere. */
+  readonly certificateOutput: CertificateOutput | undefined;
+  /** Where the bootstrap of gRPC libraries is written; `undefined` for nowhere. */
+  readonly grpcBootstrapPath: string | undefined;
   /** Envoy's executable; `undefined` for our own proxy. */
   readonly proxyBinary: string | undefined;
   readonly soMark: number | undefined;
@@ -77,6 +84,8 @@ export interface AgentAddresses {
 
 /** Where an agent finds and puts files. */
 export interface AgentPaths {
+  /** What paths of settings are below. */
+  readonly root: string;
   /** Roots that the control plane's certificate has to chain to; `SYSTEM` for those of the operating system. */
   readonly rootCertificate: string;
   /** Certificate revocation lists; need not be there. */
@@ -90,6 +99,7 @@ export interface AgentPaths {
 
 /** The mounts of an injected pod. */
 export const POD_PATHS: AgentPaths = {
+  root: '/',
   rootCertificate: '/var/run/secrets/istio/root-cert.pem',
   revocationLists: '/var/run/secrets/istio/crl/ca-crl.pem',
   token: '/var/run/secrets/tokens/istio-token',
@@ -111,6 +121,7 @@ export interface ProxyFlags {
 /** The same below another root: where containers have no root of their own, it is a folder that their environment names. */
 export function pathsBelow(root: string, paths: AgentPaths): AgentPaths {
   return {
+    root,
     rootCertificate: join(root, paths.rootCertificate),
     revocationLists: join(root, paths.revocationLists),
     token: join(root, paths.token),
@@ -173,6 +184,9 @@ export function readSettings({
     graceJitterRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO_JITTER', 0.01),
     keyType: env['WORKLOAD_RSA_KEY_SIZE'] === undefined ? 'ec-p256' : 'rsa-2048',
     deltaDiscovery: env['ISTIO_DELTA_XDS'] !== 'false',
+    runsProxy: env['DISABLE_ENVOY'] !== 'true',
+    certificateOutput: readCertificateOutput(env, paths.root),
+    grpcBootstrapPath: readGrpcBootstrapPath(env, proxyConfig, paths.root),
     proxyBinary: binary,
     soMark: readSoMark(env['MELTEMI_SO_MARK']),
     addresses,
@@ -187,6 +201,19 @@ export function readSettings({
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** In Kubernetes the folder is shared with containers of other users, and with nobody else. */
+function readCertificateOutput(env: Environment, root: string): CertificateOutput | undefined {
+  const directory = env['OUTPUT_CERTS'];
+  if (!directory) return undefined;
+  return { directory: join(root, directory), mode: env['KUBERNETES_SERVICE_HOST'] === undefined ? 0o600 : 0o644 };
+}
+
+function readGrpcBootstrapPath(env: Environment, { configPath }: AgentProxyConfig, root: string): string | undefined {
+  const path = env['GRPC_XDS_BOOTSTRAP'];
+  if (path) return join(root, path);
+  return env['DISABLE_ENVOY'] === 'true' ? join(configPath, 'grpc-bootstrap.json') : undefined;
+}
 
 /** A pod in the `loopback` sandbox has two addresses of its own in the machine's network, and must use no other. */
 function readAddresses(env: Environment): AgentAddresses {
