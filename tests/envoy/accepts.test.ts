@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { defaultMeshConfig } from '@meltemi/api';
 import { silentLog, systemClock } from '@meltemi/base';
 import type { MeshInputs } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
-import { eventually, needPeer } from '@meltemi/testing';
+import { eventually, freePort, needPeer } from '@meltemi/testing';
 import { TYPE_URLS } from '@meltemi/xds';
 import { ADS_SERVER_OPTIONS } from '@meltemi/xds/server';
 import {
@@ -22,14 +21,6 @@ import { addSecretService } from './secret-server.ts';
 type Protocol = 'sotw' | 'delta';
 
 const SYNC_MS = 15_000;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** A control plane in this process: pilot and a stand-in for the agent's SDS on one port. */
 interface ControlPlane extends AsyncDisposable {

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually, needPeer } from '@meltemi/testing';
+import { eventually, freePort, needPeer } from '@meltemi/testing';
 import { startEnvoy } from './envoy-process.ts';
 
 const START_MS = 15_000;
@@ -68,14 +68,6 @@ function listenerOf(policy: string, port: number): object {
   };
   const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
   return { name: policy, address: address('127.0.0.1', port), filter_chains: [{ filters: [filter] }] };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** One server at all addresses that says which of them was called. */

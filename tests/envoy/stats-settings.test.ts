@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, zstdDecompress } from 'node:zlib';
 import { buildBootstrap, buildStatsSettings } from '@meltemi/agent';
 import { createProxy, DEFAULT_PROXY_SETTINGS, readBootstrap } from '@meltemi/proxy';
-import { eventually, needPeer } from '@meltemi/testing';
+import { eventually, freePort, needPeer } from '@meltemi/testing';
 import { startEnvoy } from './envoy-process.ts';
 
 /** A data plane that serves the sidecar's static part: metrics, and readiness in front of the agent. */
@@ -85,15 +85,6 @@ async function listen(t: TestContext): Promise<number> {
     server.close();
   });
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function startOwnProxy(bootstrap: object): Promise<Plane> {

@@ -4,27 +4,18 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { validateBootstrapConfig } from '@grpc/grpc-js-xds/build/src/xds-bootstrap.js';
-import { eventually, findPeer } from '@meltemi/testing';
+import { eventually, findPeer, freePort } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 
 const MAIN = new URL('../../packages/agent/src/main.ts', import.meta.url).pathname;
 const START_MS = 30_000;
 const SLOW_MS = 3000;
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 interface Answer {
   readonly status: number;

@@ -4,7 +4,6 @@ import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
@@ -12,20 +11,11 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { type Agent, createAgent, parseProxyConfig, readSettings } from '@meltemi/agent';
 import { createLogLevels, silentLog, systemClock } from '@meltemi/base';
 import { exportPrivateKey } from '@meltemi/citadel';
-import { createRevocationList, eventually, findPeer, PEERS } from '@meltemi/testing';
+import { createRevocationList, eventually, findPeer, freePort, PEERS } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 
 const START_MS = 20_000;
 const CLIENT = 'spiffe://cluster.local/ns/app1/sa/client';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 interface Sidecar extends AsyncDisposable {
   readonly agent: Agent;

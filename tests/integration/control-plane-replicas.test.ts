@@ -15,10 +15,10 @@ import {
   SERVICE_ACCOUNTS,
   SERVICES,
 } from '@meltemi/kube';
-import { eventually } from '@meltemi/testing';
+import { eventually, freePort } from '@meltemi/testing';
 import { createTestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
 import { accountKubeconfig, adminClient, applyAll, DEADLINE_MS } from './control-plane-harness.ts';
-import { freePort, startReplica, startServiceAddress, startSidecar, type TestSidecar } from './two-replicas.ts';
+import { startReplica, startServiceAddress, startSidecar, type TestSidecar } from './two-replicas.ts';
 import { VIRTUAL_SERVICES } from './virtual-services.ts';
 
 const SYSTEM = 'istio-system';

@@ -8,20 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Agent, createAgent, parseProxyConfig, readSettings } from '@meltemi/agent';
 import { createLogLevels, silentLog, systemClock } from '@meltemi/base';
-import { eventually } from '@meltemi/testing';
+import { eventually, freePort } from '@meltemi/testing';
 import { fetchPage } from './control-plane-harness.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
-
-/** A free port of loopback. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** A control plane in a process of its own. */
 export interface Replica extends AsyncDisposable {

@@ -6,9 +6,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ClusterAccess, createKubeClient, type KubeClient, NAMESPACES } from '@meltemi/kube';
-import { eventually, findPeer } from '@meltemi/testing';
+import { eventually, findPeer, freePort } from '@meltemi/testing';
 import { createTestPki } from '../../packages/local/src/api-server/testing/test-pki.ts';
-import { freePort } from '../integration/two-replicas.ts';
 
 const START_MS = 60_000;
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';

@@ -13,9 +13,9 @@ import {
   VALIDATING_WEBHOOK_CONFIGURATIONS,
   type ValidatingWebhookConfiguration,
 } from '@meltemi/kube';
-import { eventually } from '@meltemi/testing';
+import { eventually, freePort } from '@meltemi/testing';
 import { applyAll } from '../integration/control-plane-harness.ts';
-import { freePort, startReplica } from '../integration/two-replicas.ts';
+import { startReplica } from '../integration/two-replicas.ts';
 import { VIRTUAL_SERVICES, weightedVirtualService } from '../integration/virtual-services.ts';
 import { missingForApiServer, startApiServerProcess } from './api-server-process.ts';
 

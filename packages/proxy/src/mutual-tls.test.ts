@@ -4,12 +4,12 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import type { JsonObject } from '@bufbuild/protobuf';
+import { freePort } from '@meltemi/testing';
 import { startScriptedServer } from '@meltemi/xds/client/testing';
 import { startRecordingProxy } from './testing/recording-proxy.ts';
 import {
@@ -78,15 +78,6 @@ before(async () => {
   openssl('req', '-x509', '-new', '-key', 'ca.key', '-subj', '/O=ca', '-days', '1', '-out', 'ca.crt');
 });
 after(() => rm(directory, { recursive: true }));
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 const SOURCE = sdsSource('sds-grpc');
 const tlsContext = (expectedUri: string): JsonObject => ({

@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { JsonObject } from '@bufbuild/protobuf';
+import { freePort } from '@meltemi/testing';
 import { startScriptedServer } from '@meltemi/xds/client/testing';
 import { startRecordingProxy } from './testing/recording-proxy.ts';
 import {
@@ -24,15 +24,6 @@ import { TYPE_URLS } from './xds-client/type-urls.ts';
 
 const WORKER = new URL('./worker/main.ts', import.meta.url);
 const { cluster: CDS, listener: LDS } = TYPE_URLS;
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = portOf(server);
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 function portOf(server: { address(): unknown }): number {
   const address = server.address();

@@ -3,23 +3,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findPeer } from '@meltemi/testing';
+import { findPeer, freePort } from '@meltemi/testing';
 import { startRecordingProxy } from '../testing/recording-proxy.ts';
 import { httpChain, listenerJson, routeJson, staticCluster } from '../testing/resources.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 const bootstrapOf = (adminPort: number, listenerPort: number) => ({
   node: { id: 'n1', cluster: 'c1' },
