@@ -2,7 +2,7 @@ import type { DescFile } from '@bufbuild/protobuf';
 import { fileDesc as libraryFileDesc } from '@bufbuild/protobuf/codegenv2';
 
 /**
- * Describes a generated file as the library's function of this name does, in a third of the time of a program's start.
+ * Describes a generated file as the library's function of this name does, in less than half of the time.
  *
  * The library registers for each file everything that it imports, and what that imports, along every path anew: with
  * Envoy's few hundred files that is most of what loading them costs. A file can name only what its imports declare or

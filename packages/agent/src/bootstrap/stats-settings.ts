@@ -1,4 +1,12 @@
-import { err, ok, parseDurationMs, type Result } from '@meltemi/base';
+import {
+  err,
+  isHistogramBinCount,
+  isHistogramBounds,
+  isStatsFlushInterval,
+  ok,
+  parseDurationMs,
+  type Result,
+} from '@meltemi/base';
 import { STATS_TAGS } from './stats-tags.ts';
 
 type Document = Readonly<Record<string, unknown>>;
@@ -57,9 +65,6 @@ const COMPRESSIONS: Readonly<Record<string, readonly StatsCompression[]>> = {
 };
 
 const DEFAULT_FLUSH_MS = 5000;
-/** Outside of these bounds Envoy refuses the bootstrap. */
-const FLUSH_MS = { min: 1, below: 300_000 };
-const MAX_BINS = 46_082;
 
 /**
  * Reads what a pod says about statistics. An annotation counts instead of the ProxyConfig's field; only extra tags are joined.
@@ -80,8 +85,10 @@ export function buildStatsSettings(input: StatsInput): StatsSettings {
   };
   const flushMs = read('statsFlushInterval', parseFlushMs);
   const evictionMs = read('statsEvictionInterval', (value) => parseEvictionMs(value, flushMs ?? DEFAULT_FLUSH_MS));
-  const buckets = read('statsHistogramBuckets', (value) => parseByPrefix(value, isBounds, 'a list of upper bounds'));
-  const bins = read('statsHistogramBins', (value) => parseByPrefix(value, isBinCount, 'a number of bins'));
+  const buckets = read('statsHistogramBuckets', (value) =>
+    parseByPrefix(value, isHistogramBounds, 'a list of upper bounds'),
+  );
+  const bins = read('statsHistogramBins', (value) => parseByPrefix(value, isHistogramBinCount, 'a number of bins'));
   const { patterns, refused } = buildInclusions(input);
   warnings.push(...refused.map((pattern) => `statistics: "${pattern}" is not a regular expression of RE2`));
   const histograms = buildHistogramSettings(buckets ?? {}, bins ?? {});
@@ -181,25 +188,11 @@ function parseByPrefix(
   return bad === undefined ? ok(parsed) : err(`"${bad[0]}": ${JSON.stringify(bad[1])} is not ${what}`);
 }
 
-/** As Envoy wants them: above 0, and no two the same. */
-function isBounds(value: unknown): boolean {
-  return (
-    Array.isArray(value) &&
-    value.length > 0 &&
-    value.every((bound) => typeof bound === 'number' && bound > 0) &&
-    new Set(value).size === value.length
-  );
-}
-
-function isBinCount(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) > 0 && Number(value) <= MAX_BINS;
-}
-
 function parseFlushMs(text: string): Result<number> {
   const duration = parseDurationMs(text);
   if (!duration.ok) return duration;
-  const { min, below } = FLUSH_MS;
-  return duration.value >= min && duration.value < below
+  // Envoy would refuse the bootstrap.
+  return isStatsFlushInterval(duration.value)
     ? duration
     : err(`${text} is not between 1ms and 300s; the default of 5s counts`);
 }

@@ -32,9 +32,12 @@ export async function withLiveState(client: KubeClient, plan: InstallPlan): Prom
   );
   const validator = validators.get(DEFAULT_VALIDATOR);
   const validates = validator?.metadata.labels?.['istio.io/rev'];
-  const namespaces = new Map((await client.list(NAMESPACES)).items.map((object) => [object.metadata.name, object]));
-  return plannedObjects(plan).flatMap((object): readonly ManifestObject[] => {
-    if (object.kind === 'Namespace') return [withTopology(object, namespaces.get(object.metadata.name))];
+  const namespaces = await Promise.all(
+    plan.namespaces.map(async (object) =>
+      withTopology(object, await client.find(NAMESPACES, { name: object.metadata.name })),
+    ),
+  );
+  return plannedObjects({ ...plan, namespaces }).flatMap((object): readonly ManifestObject[] => {
     if (object.kind === 'MutatingWebhookConfiguration' && tag !== undefined) return [deactivated(object)];
     if (object.kind !== 'ValidatingWebhookConfiguration') return [object];
     const isTaken = validates !== undefined && (tag !== undefined || validates !== plan.spec.revision);

@@ -1,5 +1,11 @@
 import { isIP, isIPv4 } from 'node:net';
-import { parseDurationMs } from '@meltemi/base';
+import {
+  isHistogramBinCount,
+  isHistogramBounds,
+  isStatsFlushInterval,
+  MAX_HISTOGRAM_BINS,
+  parseDurationMs,
+} from '@meltemi/base';
 import { RE2JS } from 're2js';
 import { parseProxyConfig } from './proxy-config-annotation.ts';
 
@@ -10,10 +16,6 @@ export type ValueCheck = (value: string) => string | undefined;
 const PROXY_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const;
 /** Log levels of the agent. */
 const AGENT_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'none'] as const;
-/** What Envoy lets a histogram begin with. */
-const MAX_BINS = 46_082;
-/** What Envoy lets pass between flushes of statistics, at most. */
-const MAX_FLUSH_MS = 300_000;
 /** The longest name that Linux gives an interface. */
 const INTERFACE_NAME = /^[a-zA-Z0-9_.@-]{1,15}\+?$/;
 
@@ -162,15 +164,15 @@ export const volumeMounts: ValueCheck = (value) => {
 
 /** JSON: lists of upper bounds by the prefix of a statistic, as Envoy takes them. */
 export const histogramBuckets: ValueCheck = (value) =>
-  isJsonByPrefix(value, isBounds)
+  isJsonByPrefix(value, isHistogramBounds)
     ? undefined
     : 'must be JSON such as {"istio": [1, 5, 10, 50]}, with bounds above 0 and none twice';
 
 /** JSON: number of bins by the prefix of a statistic, as Envoy takes it. */
 export const histogramBins: ValueCheck = (value) =>
-  isJsonByPrefix(value, isBinCount)
+  isJsonByPrefix(value, isHistogramBinCount)
     ? undefined
-    : `must be JSON such as {"istio": 100}, with numbers from 1 to ${MAX_BINS}`;
+    : `must be JSON such as {"istio": 100}, with numbers from 1 to ${MAX_HISTOGRAM_BINS}`;
 
 function isJsonByPrefix(text: string, isValue: (value: unknown) => boolean): boolean {
   try {
@@ -181,23 +183,10 @@ function isJsonByPrefix(text: string, isValue: (value: unknown) => boolean): boo
   }
 }
 
-function isBounds(value: unknown): boolean {
-  return (
-    Array.isArray(value) &&
-    value.length > 0 &&
-    value.every((bound) => typeof bound === 'number' && bound > 0) &&
-    new Set(value).size === value.length
-  );
-}
-
-function isBinCount(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_BINS;
-}
-
 /** How often statistics are flushed, as Envoy takes it. */
 export const flushInterval: ValueCheck = (value) => {
   const duration = parseDurationMs(value);
-  return duration.ok && duration.value >= 1 && duration.value < MAX_FLUSH_MS
+  return duration.ok && isStatsFlushInterval(duration.value)
     ? undefined
     : 'must be a duration such as 10s, from 1ms to below 5m';
 };
