@@ -31,6 +31,7 @@ describe('The command line', {
     listed = join(files, 'listed.yaml');
     writeFileSync(listed, '# nothing yet\n');
     mesh = await startWalkthrough({
+      flags: ['--log-level', 'duties:debug'],
       edit: (text) =>
         text.replace(/( {6}- \{ file: [^\n]*version=v1 \}\n)/, `$1      - { file: ${listed}, namespace: app1 }\n`),
     });
@@ -237,6 +238,18 @@ describe('The command line', {
     const previous = await mesh.meltemi(['logs', '-n', 'app1', 'deploy/sleep', '-p']);
     assert.equal(previous.code, 1);
     assert.match(previous.stderr, /previous/);
+  });
+
+  test('up --log-level makes one scope talk, and no other', async () => {
+    const scopes = (text: string): readonly string[] => [
+      ...new Set([...text.matchAll(/ debug +(\S+) /g)].map(([, scope = '']) => scope)),
+    ];
+    await eventually(async () => {
+      assert.deepEqual(scopes(await succeed(['logs', '-n', 'istio-system', 'deploy/istiod'])), ['duties']);
+    }, SEEN_MS);
+    const wrong = await mesh.meltemi(['up', '--walkthrough', '--log-level', 'duties:loud']);
+    assert.equal(wrong.code, 64);
+    assert.match(wrong.stderr, /log level "duties:loud"; write a level \(debug, info, warn, error\) or scope:level/);
   });
 
   test('proxy-config log shows and sets the levels of a sidecar', async () => {
