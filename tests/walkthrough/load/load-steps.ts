@@ -7,7 +7,7 @@ import { eventually } from '@meltemi/testing';
 import { REPOSITORY_ROOT, type Walkthrough } from '../environment-harness.ts';
 import { failuresOf, type LoadAnswer, type RecordedLoad, versionsOf } from './recorded-load.ts';
 
-/** Before and after each change the load runs for so long by itself. */
+/** Before and after each change the load runs for so long by itself; one change's time after is the next one's before. */
 const QUIET_MS = 5_000;
 
 /** The Deployment of helloworld v1, in a version of its own or as it is. */
@@ -35,7 +35,7 @@ interface DeploymentFacts {
 export interface LoadSteps {
   /** Runs one of the user's commands, which has to succeed. */
   succeed(args: readonly string[], input?: string): Promise<string>;
-  /** Does something under load. @returns All that was sent from a while before to a while after. */
+  /** Does something under load. @returns All that was sent from the last change, or a while before, to a while after. */
   underLoad(change: () => Promise<unknown>): Promise<readonly LoadAnswer[]>;
   /**
    * Kills one process at once, and waits until another one has taken its place.
@@ -57,10 +57,12 @@ export function loadSteps(mesh: () => Walkthrough, load: () => RecordedLoad): Lo
     return result.stdout;
   };
 
+  let lastChangeMs: number | undefined;
   const underLoad = async (change: () => Promise<unknown>): Promise<readonly LoadAnswer[]> => {
-    const startedMs = Date.now();
-    await delay(QUIET_MS);
+    const startedMs = lastChangeMs ?? Date.now();
+    await delay(Math.max(0, startedMs + QUIET_MS - Date.now()));
     await change();
+    lastChangeMs = Date.now();
     await delay(QUIET_MS);
     const answers = load().since(startedMs);
     const expected = ((Date.now() - startedMs) / 1000) * 200;
