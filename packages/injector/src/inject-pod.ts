@@ -1,7 +1,6 @@
 import { err, ok, type Result } from '@meltemi/base';
 import type { Container, Pod, PodSpec } from '@meltemi/kube';
-import { parseProxyConfig } from './annotations/proxy-config-annotation.ts';
-import { validateAnnotations } from './annotations/validate-annotations.ts';
+import { readAnnotations } from './annotations/validate-annotations.ts';
 import type { InjectorConfig } from './injector-config.ts';
 import { type InjectionStatus, OVERRIDES_ANNOTATION, restorePod, STATUS_ANNOTATION } from './restore-pod.ts';
 import { pointApplications } from './sidecar/application-env.ts';
@@ -34,13 +33,13 @@ export function injectPod(
   config: InjectorConfig,
   workload?: Pick<WorkloadRef, 'apiVersion' | 'kind' | 'name'>,
 ): Result<Pod> {
-  const problems = validateAnnotations(pod.metadata.annotations ?? {});
+  const { problems, proxyConfig: own } = readAnnotations(pod.metadata.annotations ?? {});
   if (problems.length > 0) return err(`invalid annotation ${problems.map(({ message }) => message).join('; ')}`);
   const original = withSidecarLast(restorePod(pod));
   const annotations = original.metadata.annotations ?? {};
   const templates = selectTemplates(config.templates, annotations['inject.istio.io/templates']);
   if (!templates.ok) return templates;
-  const proxyConfig = mergeProxyConfig(config.proxyConfig, annotations['proxy.istio.io/config']);
+  const proxyConfig = mergeProxyConfig(config.proxyConfig, own);
   const owner = workload === undefined ? resolveWorkload(original, namespace) : toWorkloadRef(namespace, workload);
   const input = buildSidecarInput({ pod: original, namespace, config, proxyConfig, workload: owner });
   let merged = original;
@@ -114,12 +113,8 @@ function buildStatus({ spec = {} }: PodOverlay, original: Pod, revision: string)
 
 function mergeProxyConfig(
   base: InjectorConfig['proxyConfig'],
-  annotation: string | undefined,
+  own: InjectorConfig['proxyConfig'],
 ): InjectorConfig['proxyConfig'] {
-  if (annotation === undefined) return base;
-  const parsed = parseProxyConfig(annotation);
-  // It was checked with the other annotations: what is wrong has refused the pod.
-  const own: InjectorConfig['proxyConfig'] = parsed.ok ? parsed.value : {};
   const metadata = { ...membersOf(base['proxyMetadata']), ...membersOf(own['proxyMetadata']) };
   return { ...base, ...own, ...(Object.keys(metadata).length === 0 ? {} : { proxyMetadata: metadata }) };
 }

@@ -1,3 +1,4 @@
+import { PROXY_CONFIG_ANNOTATION } from './proxy-config-annotation.ts';
 import {
   agentLevels,
   anything,
@@ -16,7 +17,6 @@ import {
   port,
   ports,
   portsOrAll,
-  proxyConfig,
   proxyLevel,
   quantity,
   ranges,
@@ -304,8 +304,9 @@ const STATUS: Readonly<Record<string, AnnotationRule>> = {
 
 /** Everything else that is read. */
 const OTHER: Readonly<Record<string, AnnotationRule>> = {
-  'proxy.istio.io/config': {
-    check: proxyConfig,
+  [PROXY_CONFIG_ANNOTATION]: {
+    // `readAnnotations` parses it, and gives what it says along with what is wrong.
+    check: anything,
     values: 'YAML of a ProxyConfig',
     effect: 'Fields replace those of MeshConfig `defaultConfig`; `proxyMetadata` is merged.',
   },

@@ -2,6 +2,9 @@ import { decodeProxyConfig, hasErrors } from '@meltemi/api';
 import { err, messageOf, ok, type Result } from '@meltemi/base';
 import { isScalar, parseDocument, visit } from 'yaml';
 
+/** Holds a ProxyConfig of the pod's own. */
+export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
+
 /** Far above what a ProxyConfig needs; bounds the work that whoever reaches the webhook can cause. */
 const MAX_LENGTH = 32 * 1024;
 

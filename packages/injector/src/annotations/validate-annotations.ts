@@ -1,5 +1,6 @@
 import { nearestName } from '@meltemi/base';
 import { type AnnotationRule, READ_ANNOTATIONS, WRITTEN_ANNOTATIONS } from './annotation-table.ts';
+import { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from './proxy-config-annotation.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
@@ -22,15 +23,30 @@ export interface AnnotationProblem {
   readonly message: string;
 }
 
-/** Checks the values of all annotations that injection reads; returns every problem. */
-export function validateAnnotations(annotations: Annotations): readonly AnnotationProblem[] {
-  return Object.entries(READ_ANNOTATIONS).flatMap(([annotation, { check }]) => {
+/** What the annotations of a pod say that is to be parsed once only, and what is wrong with any of them. */
+export interface PodAnnotations {
+  readonly problems: readonly AnnotationProblem[];
+  /** ProxyConfig of the pod's own; empty without one, and where it is among the problems. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
+}
+
+/** Checks the values of all annotations that injection reads. */
+export function readAnnotations(annotations: Annotations): PodAnnotations {
+  const checked = Object.entries(READ_ANNOTATIONS).flatMap(([annotation, { check }]) => {
     const value = annotations[annotation];
     const problem = value === undefined ? undefined : check(value);
-    return problem === undefined
-      ? []
-      : [{ annotation, message: `${annotation}: "${abridge(value ?? '')}": ${problem}` }];
+    return value === undefined || problem === undefined ? [] : [describeProblem(annotation, value, problem)];
   });
+  const text = annotations[PROXY_CONFIG_ANNOTATION];
+  if (text === undefined) return { problems: checked, proxyConfig: {} };
+  const parsed = parseProxyConfig(text);
+  return parsed.ok
+    ? { problems: checked, proxyConfig: parsed.value }
+    : { problems: [...checked, describeProblem(PROXY_CONFIG_ANNOTATION, text, parsed.error)], proxyConfig: {} };
+}
+
+function describeProblem(annotation: string, value: string, problem: string): AnnotationProblem {
+  return { annotation, message: `${annotation}: "${abridge(value)}": ${problem}` };
 }
 
 function abridge(value: string): string {

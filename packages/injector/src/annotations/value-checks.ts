@@ -7,7 +7,6 @@ import {
   parseDurationMs,
 } from '@meltemi/base';
 import { RE2JS } from 're2js';
-import { parseProxyConfig } from './proxy-config-annotation.ts';
 
 /** Says what is wrong with the value of an annotation and what is right, or nothing. */
 export type ValueCheck = (value: string) => string | undefined;
@@ -122,12 +121,6 @@ export const hostAndPort: ValueCheck = (value) =>
 /** Names of templates. @see selectTemplates for whether they exist */
 export const templateNames: ValueCheck = (value) =>
   list(value).length > 0 ? undefined : 'must be names of templates, separated by commas';
-
-/** YAML of a ProxyConfig. */
-export const proxyConfig: ValueCheck = (value) => {
-  const parsed = parseProxyConfig(value);
-  return parsed.ok ? undefined : parsed.error;
-};
 
 /** JSON: an object of objects by name, or a list of objects with a name. */
 export const namedObjects: ValueCheck = (value) => (parseNamedObjects(value) === undefined ? NAMED_OBJECTS : undefined);
