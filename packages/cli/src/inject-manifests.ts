@@ -38,7 +38,8 @@ interface InjectSources {
   readonly config: unknown;
   readonly values: unknown;
   readonly target: InjectPath;
-  readonly nativeSidecars: boolean;
+  /** Of the cluster's nodes, which decide about native sidecars; empty without a cluster. */
+  readonly kubeletVersions: readonly string[];
 }
 
 /** A document, with where it comes from. */
@@ -89,7 +90,7 @@ function readFiles(flags: InjectFlags): Partial<InjectSources> {
 }
 
 /** The sources that need no cluster, when files say the rest. */
-const OFFLINE: InjectSources = { mesh: {}, config: {}, values: {}, target: {}, nativeSidecars: false };
+const OFFLINE: InjectSources = { mesh: {}, config: {}, values: {}, target: {}, kubeletVersions: [] };
 
 async function readKey(client: KubeClient, flags: InjectFlags, base: string, key: string): Promise<unknown> {
   const name = flags.revision === '' || flags.revision === 'default' ? base : `${base}-${flags.revision}`;
@@ -125,10 +126,7 @@ async function readCluster(
     config: files.config ?? (await readKey(client, flags, flags.injectConfigMapName, 'config')),
     values: files.values ?? (await readKey(client, flags, flags.injectConfigMapName, 'values')),
     target: await readWebhookTarget(client, flags.webhookConfig),
-    nativeSidecars: useNativeSidecars(
-      'auto',
-      nodes.map(({ status }) => status?.nodeInfo?.['kubeletVersion'] ?? ''),
-    ),
+    kubeletVersions: nodes.map(({ status }) => status?.nodeInfo?.['kubeletVersion'] ?? ''),
   };
 }
 
@@ -148,14 +146,14 @@ function readMeshConfig(mesh: unknown): MeshConfig {
 }
 
 function buildConfig(
-  { mesh, config, values, target, nativeSidecars }: InjectSources,
-  revision: string,
+  { mesh, config, values, target, kubeletVersions }: InjectSources,
+  { revision, nativeSidecars }: { readonly revision: string; readonly nativeSidecars: string },
 ): InjectorConfig {
   const templates = readTemplates(config);
   if (!templates.ok) throw new CommandError(EXIT.unreadable, `Cannot read the templates: ${templates.error}`);
   const meshConfig = readMeshConfig(mesh);
   const read = readInjectorConfig({ values, config, templates: templates.value, revision, meshConfig });
-  return { ...configureTarget(read, target), nativeSidecars };
+  return { ...configureTarget(read, target), nativeSidecars: useNativeSidecars(nativeSidecars, kubeletVersions) };
 }
 
 /** Adds sidecars to the workloads of a file, and writes it where the flags say. */
@@ -164,7 +162,9 @@ export async function injectManifests(context: CommandContext, flags: InjectFlag
   if (filename === undefined)
     throw new CommandError(EXIT.usage, 'Name the file with -f FILE (or - for standard input)');
   const text = await readInput(filename, context.terminal.stdin);
-  const injected = injectText(text, buildConfig(await readSources(context, flags), revision));
+  const nativeSidecars = context.env['ENABLE_NATIVE_SIDECARS'] ?? 'auto';
+  const config = buildConfig(await readSources(context, flags), { revision, nativeSidecars });
+  const injected = injectText(text, config);
   if (!injected.ok) throw new CommandError(EXIT.unreadable, `Cannot inject ${filename}, ${injected.error}`);
   for (const warning of injected.value.warnings)
     context.terminal.err(`${paint(context.terminal, 'yellow', 'Warning')}: ${filename}, ${warning}\n`);

@@ -63,7 +63,7 @@ function cluster(): FakeKubeClient {
 
 async function run(
   args: readonly string[],
-  options: { readonly client?: FakeKubeClient; readonly stdin?: string } = {},
+  options: { readonly client?: FakeKubeClient; readonly stdin?: string; readonly env?: CommandContext['env'] } = {},
 ) {
   let [out, err] = ['', ''];
   const context = {
@@ -78,7 +78,7 @@ async function run(
       if (options.client === undefined) throw new Error('no environment runs');
       return { cluster: { client: options.client }, async [Symbol.asyncDispose]() {} };
     },
-    env: {},
+    env: options.env ?? {},
   } as unknown as CommandContext;
   let error: unknown;
   await buildProgram(context)
@@ -131,6 +131,23 @@ test('what no file says comes from the cluster, as for its webhook', async () =>
   assert.deepEqual([far['ISTIO_META_CLUSTER_ID'], far['ISTIO_META_NETWORK']], ['far', 'net2']);
   const mixed = envOf((await run(['-f', pod, '--meshConfigFile', MESH], { client: cluster() })).out);
   assert.deepEqual([mixed['TRUST_DOMAIN'], mixed['ISTIO_META_CLUSTER_ID']], ['files.example', 'live']);
+});
+
+test('native sidecars are up to ENABLE_NATIVE_SIDECARS, else to the nodes of a cluster, and never a guess', async () => {
+  const isNative = async (options: Parameters<typeof run>[1], files: readonly string[] = FILES): Promise<boolean> => {
+    const { out, error } = await run(['-f', pod, ...files], options);
+    assert.equal(error, '');
+    const names = (parse(out).spec.containers as readonly { readonly name: string }[]).map(({ name }) => name);
+    return !names.includes('istio-proxy');
+  };
+  const env = (ENABLE_NATIVE_SIDECARS: string): { readonly env: CommandContext['env'] } => ({
+    env: { ENABLE_NATIVE_SIDECARS },
+  });
+  assert.equal(await isNative({}), false);
+  assert.equal(await isNative(env('auto')), false);
+  assert.equal(await isNative(env('true')), true);
+  assert.equal(await isNative({ client: cluster() }, []), true);
+  assert.equal(await isNative({ client: cluster(), ...env('false') }, []), false);
 });
 
 test('values can come from an operator resource', async () => {

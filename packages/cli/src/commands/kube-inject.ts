@@ -20,7 +20,7 @@ export function addKubeInjectCommand(program: Command, context: CommandContext):
     .option('-r, --revision <name>', "the control plane's revision", 'default')
     .addHelpText(
       'after',
-      '\nExamples:\n  meltemi kube-inject -f app.yaml | meltemi apply -f -\n  meltemi kube-inject -f app.yaml -o injected.yaml --meshConfigFile mesh.yaml --injectConfigFile inject.yaml --valuesFile values.yaml',
+      '\nENABLE_NATIVE_SIDECARS=true or false says whether sidecars are native ones; otherwise the nodes of the cluster do, and without a cluster they are not.\n\nExamples:\n  meltemi kube-inject -f app.yaml | meltemi apply -f -\n  meltemi kube-inject -f app.yaml -o injected.yaml --meshConfigFile mesh.yaml --injectConfigFile inject.yaml --valuesFile values.yaml',
     )
     .action(async (_own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<InjectFlags>();
