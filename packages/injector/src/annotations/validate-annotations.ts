@@ -9,6 +9,9 @@ const UNIMPLEMENTED_MARK = 'MELTEMI-UNIMPLEMENTED';
 /** Names that are ours: what is misspelt among them is worth a word. */
 const OURS = /^(((traffic|status|readiness\.status)\.)?sidecar|proxy|inject|prometheus|ambient)\.istio\.io\//;
 
+/** Templates for applications whose gRPC library speaks xDS. */
+const GRPC_TEMPLATES: ReadonlySet<string> = new Set(['grpc-agent', 'grpc-simple']);
+
 /** Warnings about one pod; an API server cuts off those beyond 4 KiB, and each costs a search for the name that was meant. */
 const MAX_WARNINGS = 10;
 /** Of a longer value a message shows the beginning. */
@@ -75,10 +78,12 @@ export function findAnnotationWarnings(annotations: Annotations): readonly strin
   return [
     ...doubtful.slice(0, MAX_WARNINGS).map(toWarning),
     ...(hidden > 0 ? [`and ${hidden} more annotations that are unknown, deprecated or without effect`] : []),
-    ...(names.includes('grpc-agent')
-      ? [`${UNIMPLEMENTED_MARK} template grpc-agent: the agent does not write a gRPC bootstrap yet`]
-      : []),
+    ...names.filter((name) => GRPC_TEMPLATES.has(name)).map(warnOfGrpc),
   ];
+}
+
+function warnOfGrpc(name: string): string {
+  return `${UNIMPLEMENTED_MARK} template ${name}: the control plane does not speak to gRPC libraries yet`;
 }
 
 function ruleOf(name: string): AnnotationRule | undefined {

@@ -48,7 +48,8 @@ export function proxyMetadataEnv(proxyConfig: Readonly<Record<string, unknown>>)
   return Object.entries(metadata).map(([name, value]) => ({ name, value: String(value) }));
 }
 
-function fromField(name: string, fieldPath: string): EnvVar {
+/** A variable that a field of the pod gives. */
+export function fromField(name: string, fieldPath: string): EnvVar {
   return { name, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } } };
 }
 

@@ -2,6 +2,7 @@ import { err, nearestName, ok, type Result } from '@meltemi/base';
 import type { SidecarInput } from '../sidecar/sidecar-input.ts';
 import { renderGateway } from './built-in-gateway.ts';
 import { renderGrpcAgent } from './built-in-grpc-agent.ts';
+import { renderGrpcSimple } from './built-in-grpc-simple.ts';
 import { renderSidecar } from './built-in-sidecar.ts';
 import type { PodOverlay } from './pod-overlay.ts';
 
@@ -21,6 +22,7 @@ export const BUILT_IN_TEMPLATES: ReadonlyMap<string, PodTemplate> = new Map<stri
   ['sidecar', (input) => ok(renderSidecar(input))],
   ['gateway', (input) => ok(renderGateway(input))],
   ['grpc-agent', (input) => ok(renderGrpcAgent(input))],
+  ['grpc-simple', (input) => ok(renderGrpcSimple(input))],
 ]);
 
 /** The built-in templates, with `sidecar` for pods that name none. */

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Container, Pod } from '@meltemi/kube';
-import { containerOf, envOf, inject, POD, proxyOf, refusal, withAnnotations, withSpec } from '../testing/pods.ts';
+import {
+  admit,
+  containerOf,
+  envOf,
+  inject,
+  POD,
+  proxyOf,
+  refusal,
+  withAnnotations,
+  withSpec,
+} from '../testing/pods.ts';
 import { readTemplates } from './read-templates.ts';
 import type { TemplateSet } from './template-set.ts';
 
@@ -85,8 +95,14 @@ test('aliases stand for templates, and defaults are for pods that name none', ()
 test('a name without a template refuses the pod, with the names that there are', () => {
   assert.match(
     refusal(named('sidcar')),
-    /no template "sidcar"; known: gateway, grpc-agent, sidecar; did you mean "sidecar"\?/,
+    /no template "sidcar"; known: gateway, grpc-agent, grpc-simple, sidecar; did you mean "sidecar"\?/,
   );
+  // Templates of Istio for what a control plane of ours does not create.
+  for (const name of ['waypoint', 'kube-gateway']) {
+    const known = `there is no template "${name}"; known: gateway, grpc-agent, grpc-simple, sidecar`;
+    assert.ok(refusal(named(name)).includes(known), name);
+    assert.ok(refusal(named(`sidecar,${name}`)).includes(known), name);
+  }
 });
 
 test('a template by the name of a built-in one takes its place', () => {
@@ -236,6 +252,23 @@ test('the template grpc-agent gives applications an agent without proxy, and lea
     ['migrate'],
   );
   assert.deepEqual(inject(pod), pod);
+});
+
+test('the template grpc-simple gives applications the address of discovery, and nothing else', () => {
+  const config = { discoveryAddress: 'istiod-canary.istio-system.svc:15012', clusterId: 'c1' };
+  const pod = inject(named('grpc-simple'), config);
+  const { containers, volumes, initContainers } = pod.spec;
+  assert.deepEqual([containers.length, volumes, initContainers], [1, POD.spec.volumes, POD.spec.initContainers]);
+  const env = envOf(containerOf(pod, 'helloworld'));
+  // Kubelets fill in variables that come before.
+  assert.deepEqual([...env.keys()], ['INSTANCE_IP', 'POD_NAME', 'POD_NAMESPACE', 'GRPC_XDS_BOOTSTRAP_CONFIG']);
+  const { xds_servers, node } = JSON.parse(env.get('GRPC_XDS_BOOTSTRAP_CONFIG') ?? '');
+  assert.equal(xds_servers[0].server_uri, 'dns:///istiod-canary.istio-system.svc:15010');
+  assert.equal(node.id, 'sidecar~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~$(POD_NAMESPACE).svc.cluster.local');
+  assert.deepEqual([node.metadata.GENERATOR, node.metadata.CLUSTER_ID], ['grpc', 'c1']);
+  assert.equal(containerOf(pod, 'helloworld').readinessProbe?.httpGet?.port, 'web');
+  assert.match(admit(named('grpc-simple')).warnings?.join() ?? '', /MELTEMI-UNIMPLEMENTED template grpc-simple: /);
+  assert.deepEqual(inject(pod, config), pod);
 });
 
 /** A sidecar that the pod brings itself. */
