@@ -49,6 +49,7 @@ export const CASES: readonly Case[] = [
         priorityClassName: 'high',
         meshID: 'mesh1',
         network: 'network1',
+        platform: 'openshift',
         multiCluster: { clusterName: 'cluster1' },
         logging: { level: 'xds:debug' },
         defaultPodDisruptionBudget: { enabled: false },

@@ -111,6 +111,9 @@ global:
   meshID: {{ .Values.global.meshID | quote }}
   {{- end }}
   network: {{ .Values.global.network | quote }}
+  {{- if .Values.global.platform }}
+  platform: {{ .Values.global.platform | quote }}
+  {{- end }}
   multiCluster:
     clusterName: {{ include "control-plane.clusterName" . | quote }}
   proxy:

@@ -2,16 +2,18 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { decodeMeshConfig, formatFinding, type MeshConfig } from '@meltemi/api';
 import { messageOf } from '@meltemi/base';
 import {
+  configureProxyIds,
   configureTarget,
   type InjectorConfig,
   type InjectPath,
   injectText,
+  isOnOpenShift,
   parseInjectPath,
   readInjectorConfig,
   readTemplates,
   useNativeSidecars,
 } from '@meltemi/injector';
-import { CONFIG_MAPS, type KubeClient, MUTATING_WEBHOOK_CONFIGURATIONS, NODES } from '@meltemi/kube';
+import { CONFIG_MAPS, type KubeClient, MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, NODES } from '@meltemi/kube';
 import { parse } from 'yaml';
 import { CommandError, EXIT } from './exit-code.ts';
 import type { ClusterFlags, CommandContext } from './session.ts';
@@ -40,6 +42,8 @@ interface InjectSources {
   readonly target: InjectPath;
   /** Of the cluster's nodes, which decide about native sidecars; empty without a cluster. */
   readonly kubeletVersions: readonly string[];
+  /** Annotations of the cluster's namespaces, by name; read where they count. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
 }
 
 /** A document, with where it comes from. */
@@ -90,7 +94,14 @@ function readFiles(flags: InjectFlags): Partial<InjectSources> {
 }
 
 /** The sources that need no cluster, when files say the rest. */
-const OFFLINE: InjectSources = { mesh: {}, config: {}, values: {}, target: {}, kubeletVersions: [] };
+const OFFLINE: InjectSources = {
+  mesh: {},
+  config: {},
+  values: {},
+  target: {},
+  kubeletVersions: [],
+  namespaces: new Map(),
+};
 
 async function readKey(client: KubeClient, flags: InjectFlags, base: string, key: string): Promise<unknown> {
   const name = flags.revision === '' || flags.revision === 'default' ? base : `${base}-${flags.revision}`;
@@ -121,12 +132,16 @@ async function readCluster(
   files: Partial<InjectSources>,
 ): Promise<InjectSources> {
   const nodes = (await client.list(NODES)).items;
+  const mesh = files.mesh ?? (await readKey(client, flags, flags.meshConfigMapName, 'mesh'));
+  const values = files.values ?? (await readKey(client, flags, flags.injectConfigMapName, 'values'));
+  const namespaces = isOnOpenShift(values) ? (await client.list(NAMESPACES)).items : [];
   return {
-    mesh: files.mesh ?? (await readKey(client, flags, flags.meshConfigMapName, 'mesh')),
+    mesh,
     config: files.config ?? (await readKey(client, flags, flags.injectConfigMapName, 'config')),
-    values: files.values ?? (await readKey(client, flags, flags.injectConfigMapName, 'values')),
+    values,
     target: await readWebhookTarget(client, flags.webhookConfig),
     kubeletVersions: nodes.map(({ status }) => status?.nodeInfo?.['kubeletVersion'] ?? ''),
+    namespaces: new Map(namespaces.map(({ metadata }) => [metadata.name, metadata.annotations ?? {}])),
   };
 }
 
@@ -146,14 +161,15 @@ function readMeshConfig(mesh: unknown): MeshConfig {
 }
 
 function buildConfig(
-  { mesh, config, values, target, kubeletVersions }: InjectSources,
+  { mesh, config, values, target, kubeletVersions, namespaces }: InjectSources,
   { revision, nativeSidecars }: { readonly revision: string; readonly nativeSidecars: string },
 ): InjectorConfig {
   const templates = readTemplates(config);
   if (!templates.ok) throw new CommandError(EXIT.unreadable, `Cannot read the templates: ${templates.error}`);
   const meshConfig = readMeshConfig(mesh);
   const read = readInjectorConfig({ values, config, templates: templates.value, revision, meshConfig });
-  return { ...configureTarget(read, target), nativeSidecars: useNativeSidecars(nativeSidecars, kubeletVersions) };
+  const placed = configureProxyIds(configureTarget(read, target), (namespace) => namespaces.get(namespace));
+  return { ...placed, nativeSidecars: useNativeSidecars(nativeSidecars, kubeletVersions) };
 }
 
 /** Adds sidecars to the workloads of a file, and writes it where the flags say. */

@@ -7,6 +7,7 @@ export * from './injector-config.ts';
 export * from './native-sidecars.ts';
 export * from './offline/inject-text.ts';
 export * from './read-injector-config.ts';
+export * from './sidecar/proxy-ids.ts';
 export * from './templates/read-templates.ts';
 export * from './templates/template-set.ts';
 export * from './webhook/ca-bundle-patcher.ts';

@@ -35,7 +35,8 @@ export function injectPod(
 ): Result<Pod> {
   const { problems, proxyConfig: own } = readAnnotations(pod.metadata.annotations ?? {});
   if (problems.length > 0) return err(`invalid annotation ${problems.map(({ message }) => message).join('; ')}`);
-  const original = withSidecarLast(restorePod(pod));
+  const restored = withSidecarLast(restorePod(pod));
+  const original = config.isOpenShift ? withoutSharedUser(restored) : restored;
   const annotations = original.metadata.annotations ?? {};
   const templates = selectTemplates(config.templates, annotations['inject.istio.io/templates']);
   if (!templates.ok) return templates;
@@ -59,6 +60,20 @@ export function injectPod(
 /** A sidecar that the pod brings comes last, wherever it stood: templates see the same pod at every injection. */
 function withSidecarLast(pod: Pod): Pod {
   return { ...pod, spec: { ...pod.spec, containers: [...applicationsOf(pod), ...sidecarsOf(pod)] } };
+}
+
+/**
+ * OpenShift gives every container that names no user the same one, before it asks the webhook. A sidecar of the pod's own
+ * that has it has not asked for it; with it, capture could not tell the sidecar's traffic from the application's.
+ */
+function withoutSharedUser(pod: Pod): Pod {
+  const others = [...applicationsOf(pod), ...(pod.spec.initContainers ?? [])];
+  const users = new Set(others.map(({ securityContext }) => securityContext?.runAsUser));
+  const release = (container: Container): Container => {
+    const { runAsUser, runAsGroup: _group, ...rest } = container.securityContext ?? {};
+    return runAsUser === undefined || !users.has(runAsUser) ? container : { ...container, securityContext: rest };
+  };
+  return { ...pod, spec: { ...pod.spec, containers: [...applicationsOf(pod), ...sidecarsOf(pod).map(release)] } };
 }
 
 /** What holds for every injected pod, whatever its templates are. */

@@ -1,4 +1,5 @@
 import type { Container, LabelSelector, ResourceRequirements, SecurityContext } from '@meltemi/kube';
+import { DEFAULT_PROXY_IDS, type ProxyIds } from './sidecar/proxy-ids.ts';
 import { DEFAULT_TEMPLATE_SET, type TemplateSet } from './templates/template-set.ts';
 import type { InjectPath } from './webhook/inject-path.ts';
 
@@ -46,6 +47,10 @@ export interface InjectorConfig {
   readonly resources: ResourceRequirements;
   /** Makes the proxy a sidecar container of Kubernetes, where the pod does not say otherwise. */
   readonly nativeSidecars: boolean;
+  /** Whether the cluster is one of OpenShift: value `global.platform`. */
+  readonly isOpenShift: boolean;
+  /** User and group of the sidecars of a namespace. */
+  readonly proxyIds: (namespace: string) => ProxyIds;
   /** Points probes at the agent, so that they work where only mTLS is accepted. */
   readonly rewriteProbes: boolean;
   /** Lets one scrape of the pod return the proxy's and the application's metrics. */
@@ -126,6 +131,8 @@ export const DEFAULT_INJECTOR_CONFIG: InjectorConfig = {
   startupFailureThreshold: 600,
   resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '2000m', memory: '1024Mi' } },
   nativeSidecars: false,
+  isOpenShift: false,
+  proxyIds: () => DEFAULT_PROXY_IDS,
   rewriteProbes: true,
   mergeMetrics: true,
   holdApplicationUntilProxyStarts: false,

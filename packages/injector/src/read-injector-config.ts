@@ -91,6 +91,7 @@ export function readInjectorConfig({
       ? number(startupProbe, 'failureThreshold', defaults.startupFailureThreshold)
       : 0,
     resources: member(proxy, 'resources') ?? defaults.resources,
+    isOpenShift: isOnOpenShift(values),
     rewriteProbes: flag(webhook, 'rewriteAppHTTPProbe', defaults.rewriteProbes),
     mergeMetrics: enablePrometheusMerge,
     holdApplicationUntilProxyStarts: flag(proxy, 'holdApplicationUntilProxyStarts', false),
@@ -111,6 +112,11 @@ export function readInjectorConfig({
     values: isJson(values) ? values : {},
     meshConfig: { ...meshConfig },
   };
+}
+
+/** Whether an installation's values say that its cluster is one of OpenShift. */
+export function isOnOpenShift(values: unknown): boolean {
+  return text(member(values, 'global'), 'platform', '') === 'openshift';
 }
 
 /** `hub/image:tag`, unless the image names a registry or path itself. */

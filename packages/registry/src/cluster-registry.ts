@@ -30,6 +30,8 @@ export interface ClusterRegistry {
   workloads(): readonly Workload[];
   /** Version of the kubelet of each node, such as `v1.33.0`. */
   kubeletVersions(): readonly string[];
+  /** Annotations of a namespace; `undefined` when there is none of the name, or it may not be read. */
+  namespaceAnnotations(namespace: string): Readonly<Record<string, string>> | undefined;
   /** Whether what is in a namespace is part of the mesh. */
   discovers(namespace: string): boolean;
   /** Converts everything anew, after a mesh-wide setting changed. */

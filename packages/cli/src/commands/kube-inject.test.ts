@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
-import { CONFIG_MAPS, MUTATING_WEBHOOK_CONFIGURATIONS, NODES } from '@meltemi/kube';
+import { CONFIG_MAPS, MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, NODES } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
 import { parse } from 'yaml';
 import { buildProgram } from '../program.ts';
@@ -148,6 +148,24 @@ test('native sidecars are up to ENABLE_NATIVE_SIDECARS, else to the nodes of a c
   assert.equal(await isNative(env('true')), true);
   assert.equal(await isNative({ client: cluster() }, []), true);
   assert.equal(await isNative({ client: cluster(), ...env('false') }, []), false);
+});
+
+test('on OpenShift the namespaces of the cluster say which user sidecars run as', async () => {
+  const client = cluster();
+  client.seed(NAMESPACES, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'default', annotations: { 'openshift.io/sa.scc.uid-range': '2000-3000' } },
+  });
+  const userOf = async (platform: string): Promise<number> => {
+    const values = file(`${platform}.yaml`, `global: {platform: ${platform}}`);
+    const { out, error } = await run(['-f', pod, '--valuesFile', values], { client });
+    assert.equal(error, '');
+    return parse(out).spec.initContainers.find(({ name }: { name: string }) => name === 'istio-proxy').securityContext
+      .runAsUser;
+  };
+  assert.equal(await userOf('openshift'), 3000);
+  assert.equal(await userOf('other'), 1337);
 });
 
 test('values can come from an operator resource', async () => {

@@ -136,6 +136,7 @@ function startWebhooks(
         handler: createInjectHandler({
           config: () => injector.current(),
           nativeSidecars: (id) => useNativeSidecars(settings.nativeSidecars, clusters.aggregate.kubeletVersions(id)),
+          namespaceAnnotations: clusters.aggregate.namespaceAnnotations,
           log: log.scope('injector'),
         }),
         metrics: createInjectionMetrics(run.metrics),

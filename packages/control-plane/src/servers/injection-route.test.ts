@@ -11,6 +11,7 @@ test('calls about pods are counted by how they end, and timed', async () => {
   const handler = createInjectHandler({
     config: () => DEFAULT_INJECTOR_CONFIG,
     nativeSidecars: () => false,
+    namespaceAnnotations: () => undefined,
     log: silentLog,
   });
   const route = createInjectionRoute({ handler, metrics: createInjectionMetrics(registry), clock: systemClock });

@@ -1,5 +1,5 @@
 import type { Container, SecurityContext } from '@meltemi/kube';
-import { logArguments, PROXY_ID, pullPolicy } from './proxy-container.ts';
+import { logArguments, pullPolicy } from './proxy-container.ts';
 import { proxyMetadataEnv } from './sidecar-env.ts';
 import { excludedInboundPorts, type SidecarInput } from './sidecar-input.ts';
 
@@ -20,7 +20,7 @@ export function buildCaptureContainer(input: SidecarInput): Container {
       ['istio-iptables'],
       ['-p', '15001'],
       ['-z', '15006'],
-      ['-u', String(PROXY_ID)],
+      ['-u', String(capturedUser(input))],
       ['-m', input.interceptionMode],
       ['-i', capture.includeOutboundIPRanges],
       ['-x', capture.excludeOutboundIPRanges],
@@ -40,6 +40,11 @@ export function buildCaptureContainer(input: SidecarInput): Container {
   };
 }
 
+/** Rules have the number for user and group alike. A transparent sidecar is root, whom they must not name: its group tells. */
+function capturedUser({ interceptionMode, proxyIds }: SidecarInput): number {
+  return interceptionMode === 'TPROXY' ? proxyIds.gid : proxyIds.uid;
+}
+
 function captureContext({ config }: SidecarInput): SecurityContext {
   return {
     allowPrivilegeEscalation: config.privileged,
@@ -52,14 +57,14 @@ function captureContext({ config }: SidecarInput): SecurityContext {
   };
 }
 
-function validationContext({ config }: SidecarInput): SecurityContext {
+function validationContext({ config, proxyIds }: SidecarInput): SecurityContext {
   return {
     allowPrivilegeEscalation: config.privileged,
     capabilities: { drop: ['ALL'] },
     privileged: config.privileged,
     readOnlyRootFilesystem: true,
-    runAsGroup: PROXY_ID,
+    runAsGroup: proxyIds.gid,
     runAsNonRoot: true,
-    runAsUser: PROXY_ID,
+    runAsUser: proxyIds.uid,
   };
 }

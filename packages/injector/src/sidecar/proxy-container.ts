@@ -2,9 +2,6 @@ import type { Container, LifecycleHandler, SecurityContext } from '@meltemi/kube
 import { buildSidecarEnv } from './sidecar-env.ts';
 import { PROXY_CONTAINER_NAME, type SidecarInput } from './sidecar-input.ts';
 
-/** User and group of the sidecar, by which capture rules know its traffic. */
-export const PROXY_ID = 1337;
-
 const READINESS_PORT = 15_021;
 const PROMETHEUS_PORT = 15_090;
 const READINESS = { path: '/healthz/ready', port: READINESS_PORT } as const;
@@ -95,7 +92,7 @@ function buildSecurityContext(input: SidecarInput): SecurityContext {
 }
 
 function confined(
-  { config }: SidecarInput,
+  { config, proxyIds }: SidecarInput,
   { asRoot, add }: { readonly asRoot: boolean; readonly add: readonly string[] },
 ): SecurityContext {
   return {
@@ -103,9 +100,9 @@ function confined(
     capabilities: { ...(add.length === 0 ? {} : { add }), drop: ['ALL'] },
     privileged: config.privileged,
     readOnlyRootFilesystem: true,
-    runAsGroup: PROXY_ID,
+    runAsGroup: proxyIds.gid,
     runAsNonRoot: !asRoot,
-    runAsUser: asRoot ? 0 : PROXY_ID,
+    runAsUser: asRoot ? 0 : proxyIds.uid,
     ...(config.seccompProfile === undefined ? {} : { seccompProfile: config.seccompProfile }),
   };
 }

@@ -1,5 +1,6 @@
 import type { Container, ContainerPort, Pod } from '@meltemi/kube';
 import type { CaptureDefaults, InjectorConfig, ReadinessDefaults } from '../injector-config.ts';
+import type { ProxyIds } from './proxy-ids.ts';
 import { toImageVariant } from './proxy-image.ts';
 import type { WorkloadRef } from './workload.ts';
 
@@ -38,6 +39,7 @@ export interface SidecarInput {
   readonly componentLogLevel: string;
   readonly agentLogLevel: string;
   readonly capNetBindService: boolean;
+  readonly proxyIds: ProxyIds;
   readonly resources: InjectorConfig['resources'];
   /** ProxyConfig with the annotation `proxy.istio.io/config` applied. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
@@ -83,6 +85,7 @@ export function buildSidecarInput(source: SidecarInputSource): SidecarInput {
     componentLogLevel: sidecar('componentLogLevel', config.componentLogLevel),
     agentLogLevel: sidecar('agentLogLevel', config.agentLogLevel),
     capNetBindService: sidecar('capNetBindService', String(config.capNetBindService)) === 'true',
+    proxyIds: config.proxyIds(namespace),
     resources: readResources(annotations, config.resources),
     proxyConfig: withPodSettings(proxyConfig, annotations, statusPort),
   };

@@ -1,6 +1,5 @@
 import type { TemplateValue } from '../go-template/index.ts';
 import type { InjectorConfig } from '../injector-config.ts';
-import { PROXY_ID } from '../sidecar/proxy-container.ts';
 import type { SidecarInput } from '../sidecar/sidecar-input.ts';
 import { ANY, enumeration, FLAG, INTEGER, listOf, struct, TEXT, TEXT_MAP, wrapped } from './go-structs.ts';
 import { mergeOverlay } from './pod-overlay.ts';
@@ -89,8 +88,8 @@ export function buildTemplateData(input: SidecarInput): Readonly<Record<string, 
     NativeSidecars: input.placement === 'native',
     ProxyImage: input.proxyImage,
     ProxyInitImage: input.initImage,
-    ProxyUID: BigInt(PROXY_ID),
-    ProxyGID: BigInt(PROXY_ID),
+    ProxyUID: BigInt(input.proxyIds.uid),
+    ProxyGID: BigInt(input.proxyIds.gid),
     InboundTrafficPolicyMode: modeOf(inboundTrafficPolicy) === 'LOCALHOST' ? 'localhost' : 'passthrough',
     CompliancePolicy: '',
   };
@@ -110,6 +109,7 @@ function buildValues(config: InjectorConfig): object {
     revision: config.revision === 'default' ? '' : config.revision,
     global: {
       istioNamespace: 'istio-system',
+      platform: config.isOpenShift ? 'openshift' : '',
       pilotCertProvider: 'istiod',
       jwtPolicy: 'third-party-jwt',
       caName: '',

@@ -42,6 +42,14 @@ export function withSpec(spec: Partial<Pod['spec']>, pod: Pod = POD): Pod {
   return { ...pod, spec: { ...pod.spec, ...spec } };
 }
 
+/** Annotations of the namespaces that the webhook knows, by cluster and name. */
+const NAMESPACES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'red/app1': {
+    'openshift.io/sa.scc.uid-range': '1000650000/10000',
+    'openshift.io/sa.scc.supplemental-groups': '1000700000/10000,5-6',
+  },
+};
+
 /** Asks the webhook about an object. */
 export function review(
   object: unknown,
@@ -51,6 +59,7 @@ export function review(
   const handle = createInjectHandler({
     config: () => ({ ...DEFAULT_INJECTOR_CONFIG, ...config }),
     nativeSidecars: (clusterId) => clusterId === 'modern',
+    namespaceAnnotations: (clusterId, namespace) => NAMESPACES[`${clusterId}/${namespace}`],
     log: silentLog,
   });
   return handle(path, { request: { uid: 'r1', namespace: 'app1', object } });

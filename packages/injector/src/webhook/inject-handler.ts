@@ -4,8 +4,11 @@ import { findAnnotationWarnings, findSizeProblem } from '../annotations/validate
 import { decideInjection } from '../decision.ts';
 import { injectPod } from '../inject-pod.ts';
 import { configureTarget, type InjectorConfig } from '../injector-config.ts';
+import { configureProxyIds } from '../sidecar/proxy-ids.ts';
 import { parseInjectPath } from './inject-path.ts';
 import { buildPodPatch } from './json-patch.ts';
+
+type Annotations = Readonly<Record<string, string>>;
 
 /** The answer to one admission question. */
 export interface AdmissionReviewResponse {
@@ -28,6 +31,8 @@ export interface InjectHandlerOptions {
   readonly config: () => InjectorConfig;
   /** Whether proxies of a cluster become native sidecars unless their pod says otherwise. */
   readonly nativeSidecars: (clusterId: string) => boolean;
+  /** Annotations of a namespace of a cluster; `undefined` while it is not known. */
+  readonly namespaceAnnotations: (clusterId: string, namespace: string) => Annotations | undefined;
   readonly log: Log;
 }
 
@@ -47,15 +52,17 @@ interface AdmissionRequest {
 }
 
 /** Creates the handler of `/inject`. */
-export function createInjectHandler({ config, nativeSidecars, log }: InjectHandlerOptions): InjectHandler {
+export function createInjectHandler(options: InjectHandlerOptions): InjectHandler {
+  const { config, nativeSidecars, namespaceAnnotations, log } = options;
   return (path, body) => {
     const target = parseInjectPath(path);
     if (!target.ok) return target;
     const request = parseAdmissionRequest(body);
     if (!request.ok) return request;
     const effective = configureTarget(config(), target.value);
-    const isNative = nativeSidecars(effective.clusterId);
-    return ok(answer(request.value, { ...effective, nativeSidecars: isNative }, log));
+    const { clusterId } = effective;
+    const placed = configureProxyIds(effective, (namespace) => namespaceAnnotations(clusterId, namespace));
+    return ok(answer(request.value, { ...placed, nativeSidecars: nativeSidecars(clusterId) }, log));
   };
 }
 

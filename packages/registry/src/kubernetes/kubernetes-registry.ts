@@ -121,6 +121,11 @@ class KubernetesRegistry implements ClusterRegistry {
     return this.#nodes.store.list().map(({ status }) => status?.nodeInfo?.['kubeletVersion'] ?? '');
   }
 
+  namespaceAnnotations(namespace: string): Readonly<Record<string, string>> | undefined {
+    const found = this.#namespaces.store.get({ name: namespace });
+    return found === undefined ? undefined : (found.metadata.annotations ?? {});
+  }
+
   services(): ReadonlyMap<string, Service> {
     for (const key of this.#dirtyServices) {
       const object = this.discovers(splitKey(key).namespace) ? this.#services.store.get(splitKey(key)) : undefined;
@@ -249,12 +254,11 @@ class KubernetesRegistry implements ClusterRegistry {
 
   #convertService(object: KubeService): Service {
     const { clusterId, domainSuffix, trustDomain } = this.#options;
-    const namespace = this.#namespaces.store.get({ name: object.metadata.namespace ?? '' });
     return toService(object, {
       clusterId,
       domainSuffix,
       trustDomain: trustDomain(),
-      namespaceAnnotations: namespace?.metadata.annotations,
+      namespaceAnnotations: this.namespaceAnnotations(object.metadata.namespace ?? ''),
     });
   }
 

@@ -20,6 +20,8 @@ export interface AggregateRegistry {
   readonly clusterIds: readonly string[];
   /** @returns The kubelets' versions in a cluster; none for a cluster that is not here. */
   kubeletVersions(clusterId: string): readonly string[];
+  /** @returns Annotations of a namespace of a cluster; `undefined` while it is not known. */
+  namespaceAnnotations(clusterId: string, namespace: string): Readonly<Record<string, string>> | undefined;
   inputs(): RegistryInputs;
   invalidate(): void;
   onChange(listener: (change: RegistryChange) => void): () => void;
@@ -63,6 +65,7 @@ export function createAggregateRegistry({ log }: { readonly log: Log }): Aggrega
       return [...members.keys()];
     },
     kubeletVersions: (clusterId) => members.get(clusterId)?.registry.kubeletVersions() ?? [],
+    namespaceAnnotations: (clusterId, namespace) => members.get(clusterId)?.registry.namespaceAnnotations(namespace),
     inputs() {
       const registries = [...members.values()].map(({ registry }) => registry);
       const endpoints = mergeEndpoints(

@@ -108,6 +108,7 @@ export const CONTROL_PLANE_CHART: Chart = {
           logging: value('global.logging'),
           meshID: given('global.meshID'),
           network: value('global.network'),
+          platform: given('global.platform'),
           multiCluster: { clusterName: include('clusterName') },
           proxy: value('global.proxy'),
           proxy_init: value('global.proxy_init'),

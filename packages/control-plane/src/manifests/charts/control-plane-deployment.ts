@@ -3,6 +3,7 @@ import {
   ENTRY_ITEM,
   ENTRY_KEY,
   type Expression,
+  equal,
   given,
   include,
   type Node,
@@ -13,6 +14,9 @@ import {
   when,
 } from '../template/node.ts';
 import { IS_NAMED_REVISION, NAME, namespaced } from './revision-names.ts';
+
+/** OpenShift chooses the user, and refuses pods that name one. */
+const IS_OPENSHIFT = equal(value('global.platform'), 'openshift');
 
 /** A named revision's pods are told apart by its name, the default one's as they always were: selectors cannot change. */
 const SELECTOR: NodeMap = {
@@ -72,8 +76,8 @@ const CONTAINER: NodeMap = {
     allowPrivilegeEscalation: false,
     readOnlyRootFilesystem: true,
     runAsNonRoot: true,
-    runAsUser: 1337,
-    runAsGroup: 1337,
+    runAsUser: when(not(IS_OPENSHIFT), 1337),
+    runAsGroup: when(not(IS_OPENSHIFT), 1337),
     capabilities: { drop: ['ALL'] },
   },
   resources: given('pilot.resources'),

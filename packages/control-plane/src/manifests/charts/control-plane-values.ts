@@ -139,6 +139,12 @@ const GLOBAL_VALUES: ValuesTable = {
     pattern: MESH_NAME_PATTERN,
     doc: 'How this cluster is known in the mesh: the key in its remote secret; empty: Kubernetes.',
   },
+  'global.platform': {
+    type: 'string',
+    default: '',
+    oneOf: ['', 'openshift'],
+    doc: 'What the cluster is made with. On openshift the control plane names no user of its own, and sidecars run as the last user and group that the annotations of their namespace allow.',
+  },
   'global.externalIstiod': {
     type: 'boolean',
     default: false,
