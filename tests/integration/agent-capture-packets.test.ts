@@ -60,17 +60,19 @@ for (const { name: proxyName, proxy, isThere } of PROXIES) {
           timeout: 60_000,
         });
         assert.equal(status, 0, stderr);
+        // A transparent sidecar calls the application from its client's address, others from one that the rules know.
+        const asClient = (address: string): string => (isTransparent ? address : '127.0.0.6');
         assert.deepEqual(JSON.parse(stdout), {
-          'client → pod': { seen: '127.0.0.6', log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
+          'client → pod': { seen: asClient('10.0.0.1'), log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
           'app → own Service': {
-            seen: '127.0.0.6',
+            seen: asClient('10.0.0.7'),
             log: ['inbound 10.0.0.7 → 10.0.0.7:8080', 'outbound 10.0.0.7 → 10.96.0.5:80'],
           },
           'app → own pod address': { seen: '10.0.0.7', log: [] },
           'app → loopback': { seen: '127.0.0.1', log: [] },
           'proxy user → elsewhere': { seen: '10.0.0.7', log: [] },
           'client → excluded port': { seen: '10.0.0.1', log: [] },
-          'client → pod, again': { seen: '127.0.0.6', log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
+          'client → pod, again': { seen: asClient('10.0.0.1'), log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
           stray: [],
         });
       } finally {

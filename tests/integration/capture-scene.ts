@@ -77,18 +77,21 @@ async function untilLogged(count: number): Promise<readonly string[]> {
   return seen.sort();
 }
 
+function listenerFilter(name: string, type: string, config: object = {}): object {
+  return {
+    name: `envoy.filters.listener.${name}`,
+    typed_config: { '@type': `type.googleapis.com/envoy.extensions.filters.listener.${name}.v3.${type}`, ...config },
+  };
+}
+
+const ORIGINAL_DST = listenerFilter('original_dst', 'OriginalDst');
+const ORIGINAL_SRC = listenerFilter('original_src', 'OriginalSrc', { mark: 1337 });
+
 function listener(name: string, port: number, cluster: string, options: object): object {
   return {
     name,
     address: { socket_address: { address: '0.0.0.0', port_value: port } },
-    listener_filters: [
-      {
-        name: 'envoy.filters.listener.original_dst',
-        typed_config: {
-          '@type': 'type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst',
-        },
-      },
-    ],
+    listener_filters: [ORIGINAL_DST],
     filter_chains: [
       {
         filters: [
@@ -128,7 +131,7 @@ const bootstrap = {
       listener('outbound', 15_001, 'service', {}),
       listener('inbound', 15_006, 'application', {
         traffic_direction: 'INBOUND',
-        ...(scene.isTransparent ? { transparent: true } : {}),
+        ...(scene.isTransparent ? { transparent: true, listener_filters: [ORIGINAL_DST, ORIGINAL_SRC] } : {}),
       }),
     ],
     clusters: [

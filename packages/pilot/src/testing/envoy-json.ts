@@ -20,6 +20,7 @@ import { FilterConfigSchema as GrpcStatsSchema } from '@meltemi/xds/types/envoy/
 import { RouterSchema } from '@meltemi/xds/types/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { HttpInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { OriginalDstSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import { OriginalSrcSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { TlsInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { HttpConnectionManagerSchema } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { TcpProxySchema } from '@meltemi/xds/types/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
@@ -53,6 +54,7 @@ const REGISTRY: Registry = createRegistry(
   HttpProtocolOptionsSchema,
   MetadataExchangeSchema,
   OriginalDstSchema,
+  OriginalSrcSchema,
   PeerMetadataSchema,
   PluginConfigSchema,
   PreviousHostsPredicateSchema,

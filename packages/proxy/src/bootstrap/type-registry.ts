@@ -23,6 +23,7 @@ import { file_envoy_extensions_filters_http_rbac_v3_rbac } from '@meltemi/xds/ty
 import { file_envoy_extensions_filters_http_router_v3_router } from '@meltemi/xds/types/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector } from '@meltemi/xds/types/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { file_envoy_extensions_filters_listener_original_dst_v3_original_dst } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import { file_envoy_extensions_filters_listener_original_src_v3_original_src } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { file_envoy_extensions_filters_listener_tls_inspector_v3_tls_inspector } from '@meltemi/xds/types/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { file_envoy_extensions_filters_network_rbac_v3_rbac } from '@meltemi/xds/types/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
@@ -57,6 +58,7 @@ export const typeRegistry: Registry = createRegistry(
   file_envoy_extensions_filters_http_router_v3_router,
   file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector,
   file_envoy_extensions_filters_listener_original_dst_v3_original_dst,
+  file_envoy_extensions_filters_listener_original_src_v3_original_src,
   file_envoy_extensions_filters_listener_tls_inspector_v3_tls_inspector,
   file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager,
   file_envoy_extensions_filters_network_rbac_v3_rbac,

@@ -271,6 +271,9 @@ test('an Istio inbound listener compiles: filters in order, mTLS, listener filte
     continue_on_listener_filters_timeout: true,
     listener_filters: [
       filter('envoy.filters.listener.original_dst', 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst'),
+      filter('envoy.filters.listener.original_src', 'envoy.extensions.filters.listener.original_src.v3.OriginalSrc', {
+        mark: 1337,
+      }),
       {
         ...filter(
           'envoy.filters.listener.tls_inspector',
@@ -284,6 +287,7 @@ test('an Istio inbound listener compiles: filters in order, mTLS, listener filte
   assert.equal(runtime.trafficDirection, 'inbound');
   assert.deepEqual(runtime.listenerFilters, {
     originalDst: true,
+    originalSrc: { mark: 1337 },
     tlsInspector: { disabled: { kind: 'range', start: 9000, end: 9001 } },
     httpInspector: undefined,
     timeoutMs: 0,

@@ -7,6 +7,10 @@ import type {
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { HttpInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { OriginalDstSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import {
+  type OriginalSrc,
+  OriginalSrcSchema,
+} from '@meltemi/xds/types/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { TlsInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import type { RuntimeFilterChain, RuntimeListener, RuntimeListenerFilters } from '../config/listener.ts';
 import type { RuntimePortPredicate } from '../config/matchers.ts';
@@ -38,16 +42,25 @@ const DIRECTIONS: Readonly<Record<TrafficDirection, RuntimeListener['trafficDire
   [TrafficDirection.OUTBOUND]: 'outbound',
 };
 
-type ListenerFilterKind = 'originalDst' | 'tlsInspector' | 'httpInspector';
+type Inspector = 'tlsInspector' | 'httpInspector';
+type CompiledListenerFilter =
+  | { readonly kind: 'originalDst' | Inspector }
+  | { readonly kind: 'originalSrc'; readonly mark: number };
 
-const LISTENER_FILTERS: ExtensionTable<undefined, ListenerFilterKind> = new Map([
-  extension(OriginalDstSchema, (): ListenerFilterKind => 'originalDst'),
-  extension(TlsInspectorSchema, (): ListenerFilterKind => 'tlsInspector'),
-  extension(HttpInspectorSchema, (): ListenerFilterKind => 'httpInspector'),
+const LISTENER_FILTERS: ExtensionTable<undefined, CompiledListenerFilter> = new Map([
+  extension(OriginalDstSchema, (): CompiledListenerFilter => ({ kind: 'originalDst' })),
+  extension(OriginalSrcSchema, compileOriginalSrc),
+  extension(TlsInspectorSchema, (): CompiledListenerFilter => ({ kind: 'tlsInspector' })),
+  extension(HttpInspectorSchema, (): CompiledListenerFilter => ({ kind: 'httpInspector' })),
 ]);
 
 /** Type names of the listener filters that this proxy has. */
 export const LISTENER_FILTER_TYPES: readonly string[] = [...LISTENER_FILTERS.keys()];
+
+function compileOriginalSrc({ bindPort, mark }: OriginalSrc): CompiledListenerFilter {
+  if (bindPort) throw new CompileError('bind_port is not supported');
+  return { kind: 'originalSrc', mark };
+}
 
 function compilePredicate(predicate: ListenerFilterChainMatchPredicate): RuntimePortPredicate {
   const rule = predicate.rule;
@@ -68,15 +81,17 @@ function compilePredicate(predicate: ListenerFilterChainMatchPredicate): Runtime
 }
 
 function compileListenerFilters(listener: Listener): RuntimeListenerFilters {
-  const found = new Map<ListenerFilterKind, ListenerFilter>();
+  const found = new Map<CompiledListenerFilter['kind'], ListenerFilter>();
+  let originalSrc: RuntimeListenerFilters['originalSrc'];
   for (const [index, filter] of listener.listenerFilters.entries()) {
-    const kind = at(`listener_filters[${index}] (${filter.name})`, () => {
+    const compiled = at(`listener_filters[${index}] (${filter.name})`, () => {
       if (filter.configType.case === 'configDiscovery') throw new CompileError('config_discovery is not supported');
       return compileExtension(LISTENER_FILTERS, filter.configType.value, undefined);
     });
-    found.set(kind, filter);
+    found.set(compiled.kind, filter);
+    if (compiled.kind === 'originalSrc') originalSrc = { mark: compiled.mark };
   }
-  const inspector = (kind: ListenerFilterKind): { disabled: RuntimePortPredicate | undefined } | undefined => {
+  const inspector = (kind: Inspector): { disabled: RuntimePortPredicate | undefined } | undefined => {
     const filter = found.get(kind);
     if (filter === undefined) return undefined;
     return { disabled: filter.filterDisabled === undefined ? undefined : compilePredicate(filter.filterDisabled) };
@@ -84,6 +99,7 @@ function compileListenerFilters(listener: Listener): RuntimeListenerFilters {
   return {
     // As in Envoy, `use_original_dst` brings the filter along.
     originalDst: found.has('originalDst') || listener.useOriginalDst === true,
+    originalSrc,
     tlsInspector: inspector('tlsInspector'),
     httpInspector: inspector('httpInspector'),
     timeoutMs: durationMsOr(listener.listenerFiltersTimeout, DEFAULT_LISTENER_FILTERS_TIMEOUT_MS),

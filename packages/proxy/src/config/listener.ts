@@ -143,6 +143,8 @@ export interface RuntimeFilterChain {
 /** What is found out about a connection before its chain is chosen. */
 export interface RuntimeListenerFilters {
   readonly originalDst: boolean;
+  /** Upstream connections are made from the client's address, with this SO_MARK (0: none); undefined: from our own. */
+  readonly originalSrc: { readonly mark: number } | undefined;
   /** `disabled` holds for the destination ports that are not inspected. */
   readonly tlsInspector: { readonly disabled: RuntimePortPredicate | undefined } | undefined;
   readonly httpInspector: { readonly disabled: RuntimePortPredicate | undefined } | undefined;

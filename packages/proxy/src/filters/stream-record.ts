@@ -1,5 +1,6 @@
 import type { HeaderMap } from '../codec/header-map.ts';
 import type { RequestHead } from '../codec/message-heads.ts';
+import type { ClientSource } from '../network/client-source.ts';
 import type { CertificateFacts } from '../tls/peer-certificate.ts';
 import type { UpstreamTlsFacts } from '../upstream/connect.ts';
 
@@ -22,6 +23,8 @@ export interface DownstreamConnection {
   /** Where the client wanted to go: the original destination when the connection was captured. */
   readonly localIp: string;
   readonly localPort: number;
+  /** Where upstream connections for it come from; undefined: from our own address. */
+  readonly clientSource: ClientSource | undefined;
   /** Undefined for plaintext. */
   readonly tls: DownstreamTlsFacts | undefined;
   /** SNI; empty when there was none. */

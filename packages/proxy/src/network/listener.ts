@@ -188,12 +188,14 @@ export class Listener {
     inspection: Inspection,
     tls: DownstreamTlsFacts | undefined,
   ): DownstreamConnection {
+    const { originalSrc } = this.config.listenerFilters;
     return {
       id,
       remoteIp: remote.address,
       remotePort: remote.port,
       localIp: local.address,
       localPort: local.port,
+      clientSource: originalSrc === undefined ? undefined : { address: remote.address, mark: originalSrc.mark },
       tls,
       serverName: inspection.hello?.serverName ?? '',
       filterChainName: chain?.config.name ?? '',

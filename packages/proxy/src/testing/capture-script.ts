@@ -29,6 +29,7 @@ await proxy.apply(
       port: CAPTURE_PORT,
       listenerFilters: {
         originalDst: true,
+        originalSrc: undefined,
         tlsInspector: undefined,
         httpInspector: undefined,
         timeoutMs: 0,

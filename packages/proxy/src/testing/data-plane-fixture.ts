@@ -7,7 +7,7 @@ import {
   type Socket,
   type Server as TcpServer,
 } from 'node:net';
-import { silentLog } from '@meltemi/base';
+import { type Log, silentLog } from '@meltemi/base';
 import {
   type ConfigUpdate,
   createBreakerSlots,
@@ -77,7 +77,7 @@ export function workerInitFixture(fields: Partial<WorkerInit> = {}): WorkerInit 
   };
 }
 
-export function createDataPlaneFixture(init: Partial<WorkerInit> = {}): DataPlaneFixture {
+export function createDataPlaneFixture(init: Partial<WorkerInit> = {}, log: Log = silentLog): DataPlaneFixture {
   const logLines: string[] = [];
   const definitions: StatDefinition[] = [];
   const pages: Float64Array[] = [];
@@ -85,7 +85,7 @@ export function createDataPlaneFixture(init: Partial<WorkerInit> = {}): DataPlan
     init: workerInitFixture(init),
     timers: nodeTimers,
     random: seededRandom(1),
-    log: silentLog,
+    log,
     accessLogs: { write: (_path, line) => void logLines.push(line) },
     statsListener: {
       onPage: (page, cells) => {

@@ -199,6 +199,7 @@ export function listenerFixture(fields: Partial<RuntimeListener> = {}): RuntimeL
     trafficDirection: 'unspecified',
     listenerFilters: {
       originalDst: false,
+      originalSrc: undefined,
       tlsInspector: undefined,
       httpInspector: undefined,
       timeoutMs: 15_000,

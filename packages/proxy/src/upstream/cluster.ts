@@ -9,6 +9,7 @@ import type {
 } from '../config/runtime-config.ts';
 import { parseIp } from '../decide/ip.ts';
 import { stripPort } from '../decide/virtual-host-match.ts';
+import type { ClientSource, ClientSources } from '../network/client-source.ts';
 import type { Timers } from '../network/timers.ts';
 import { ClusterStats } from '../stats/cluster-stats.ts';
 import type { StatsStore } from '../stats/stats-store.ts';
@@ -30,6 +31,7 @@ export interface ClusterContext {
   readonly secrets: SecretStore;
   readonly breakerCells: Int32Array;
   readonly mark: number | undefined;
+  readonly clientSources: ClientSources;
   /** To be told to the other workers. */
   readonly onEjection: (ejection: HostEjection) => void;
 }
@@ -45,6 +47,8 @@ export interface ConnectionNeeds {
   readonly alpnOverride: AlpnOverride | undefined;
   /** For `autoSni` and `autoSanValidation`. */
   readonly authority: string | undefined;
+  /** Whose address the host is to see; undefined: ours. */
+  readonly clientSource: ClientSource | undefined;
 }
 
 /** Narrows the choice of a host. */
@@ -167,7 +171,8 @@ export class Cluster {
     const tls = transport.tls?.config;
     const hostName = tls?.autoSni === true || tls?.autoSanValidation === true ? hostNameOf(needs) : '';
     const alpn = transport.tls === undefined ? '' : (needs.alpnOverride?.key ?? '');
-    const key = `${transport.key}|${priority}|${alpn}|${hostName}`;
+    const source = needs.clientSource === undefined ? '' : `${needs.clientSource.address}/${needs.clientSource.mark}`;
+    const key = `${transport.key}|${priority}|${alpn}|${hostName}|${source}`;
     const known = host.pools.get(key);
     if (known !== undefined) return known;
     const pool = new Http1Pool({
@@ -179,6 +184,8 @@ export class Cluster {
       maxRequestsPerConnection: this.config.maxRequestsPerConnection,
       maxConnectionDurationMs: this.config.maxConnectionDurationMs,
       connect: (events) => this.connect(host, needs, events),
+      // There may be as many clients as there are addresses: their pools go with their last connection.
+      onEmpty: () => void (source !== '' && host.pools.delete(key)),
     });
     host.pools.set(key, pool);
     return pool;
@@ -187,12 +194,13 @@ export class Cluster {
   /** Opens a connection to a host. Counting is the caller's business. */
   connect(host: Host, needs: ConnectionNeeds, events: ConnectEvents): () => void {
     const { tls } = this.transportOf(host);
-    const { timers, mark } = this.#context;
+    const { timers, mark, clientSources } = this.#context;
     return connectUpstream(
       {
         address: host.address,
         mark,
         bindAddress: this.config.bindSourceAddress,
+        openSocket: () => clientSources.open(host.address, needs.clientSource),
         keepalive: this.config.tcpKeepalive,
         timeoutMs: this.config.connectTimeoutMs,
         timers,

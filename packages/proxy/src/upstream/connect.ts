@@ -37,6 +37,8 @@ export interface ConnectOptions {
   readonly address: RuntimeHostAddress;
   readonly mark: number | undefined;
   readonly bindAddress: string | undefined;
+  /** A socket that has its source address and mark already; undefined: it is made with the two above. */
+  readonly openSocket: () => Socket | undefined;
   readonly keepalive: RuntimeTcpKeepalive | undefined;
   /** For TCP and TLS together. */
   readonly timeoutMs: number;
@@ -67,7 +69,8 @@ function localAddressOf(socket: Socket): string {
 export function connectUpstream(options: ConnectOptions, events: ConnectEvents): () => void {
   let raw: Socket;
   try {
-    raw = dialMarked({ to: options.address, mark: options.mark, bindAddress: options.bindAddress });
+    const { address, mark, bindAddress } = options;
+    raw = dialMarked({ to: address, mark, bindAddress, bound: options.openSocket() });
   } catch (error) {
     const detail = (error as Error).message;
     queueMicrotask(() => events.onFailed('local connection failure', detail));

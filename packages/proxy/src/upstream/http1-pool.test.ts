@@ -47,6 +47,7 @@ test('a request that waits for its connection while the pool begins to drain is 
       attempts.push(events);
       return () => {};
     },
+    onEmpty: () => {},
   });
   const served: PooledConnection[] = [];
   pool.acquire({ onPoolReady: (pooled) => void served.push(pooled), onPoolFailed: (reason) => assert.fail(reason) });

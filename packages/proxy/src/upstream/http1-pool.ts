@@ -33,6 +33,8 @@ export interface PoolOptions {
   /** 0 is no limit. */
   readonly maxConnectionDurationMs: number;
   readonly connect: (events: ConnectEvents) => () => void;
+  /** The last connection is gone, and nobody waits for another. */
+  readonly onEmpty: () => void;
 }
 
 const UNUSED_HANDLER: ConnectionHandler = { onData() {}, onEnd() {}, onClose() {}, onWritable() {} };
@@ -179,6 +181,7 @@ export class Http1Pool {
     stats.cxTxBytesTotal.inc(entry.client.connection.bytesWritten);
     host.counts.cxActive -= 1;
     this.#connectForWaiters();
+    if (this.isEmpty) this.#options.onEmpty();
   }
 
   onProtocolError(): void {
@@ -253,6 +256,7 @@ export class Http1Pool {
         if (detail.startsWith('TLS_error')) stats.sslConnectionError.inc();
         if (detail.includes('verify SAN')) stats.sslFailVerifySan.inc();
         this.#failWaiters(reason, detail);
+        if (this.isEmpty) this.#options.onEmpty();
       },
     });
     const abandon = (): void => {

@@ -15,6 +15,7 @@ import type {
 import { RouteTable } from '../decide/route-table.ts';
 import type { AccessLogSink } from '../filters/access-log/access-log.ts';
 import type { ProxyContext } from '../filters/http/proxy-context.ts';
+import { ClientSources } from '../network/client-source.ts';
 import { ListenerManager } from '../network/listener-manager.ts';
 import type { Timers } from '../network/timers.ts';
 import { type StatsListener, StatsStore } from '../stats/stats-store.ts';
@@ -82,6 +83,7 @@ class WorkerDataPlane implements DataPlane {
       secrets: this.#secrets,
       breakerCells: new Int32Array(init.breakerCells),
       mark: init.upstreamMark,
+      clientSources: new ClientSources(log),
       onEjection: options.onEjection,
     };
     const context: ProxyContext = {

@@ -123,6 +123,7 @@ test('PROXY-13 with a connection limit of one the second client is closed and co
 const silent = (continueOnTimeout: boolean) => ({
   listenerFilters: {
     originalDst: false,
+    originalSrc: undefined,
     tlsInspector: { disabled: undefined },
     httpInspector: undefined,
     timeoutMs: 50,

@@ -88,6 +88,7 @@ async function startStrict(
       listener: {
         listenerFilters: {
           originalDst: false,
+          originalSrc: undefined,
           tlsInspector: { disabled: undefined },
           httpInspector: undefined,
           timeoutMs: 1000,
@@ -487,6 +488,7 @@ test('a permissive listener takes mutual TLS and plaintext side by side', async 
           ...listener,
           listenerFilters: {
             originalDst: false,
+            originalSrc: undefined,
             tlsInspector: { disabled: undefined },
             httpInspector: { disabled: undefined },
             timeoutMs: 0,
@@ -534,6 +536,7 @@ test('PROXY-06 a name takes the chain of its wildcard; without a name no chain t
         filterChains: [chain('exact', ['a.com']), chain('wildcard', ['*.com'])],
         listenerFilters: {
           originalDst: false,
+          originalSrc: undefined,
           tlsInspector: { disabled: undefined },
           httpInspector: undefined,
           timeoutMs: 1000,

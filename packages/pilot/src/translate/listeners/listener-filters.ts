@@ -6,6 +6,7 @@ import type {
 import type { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { HttpInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { OriginalDstSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
+import { OriginalSrcSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/original_src/v3/original_src_pb.js';
 import { TlsInspectorSchema } from '@meltemi/xds/types/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { durationOf, type Init, namedExtension } from '../protobuf-values.ts';
 
@@ -19,6 +20,15 @@ const INITIAL_READ_BYTES = 512;
 /** Finds out where a captured connection was going. */
 export function originalDst(): ListenerFilterInit {
   return listenerFilter(namedExtension('envoy.filters.listener.original_dst', OriginalDstSchema, {}), []);
+}
+
+/** The mark of TPROXY rules: what carries it is led back to the sidecar. */
+const TRANSPARENT_MARK = 1337;
+
+/** Calls the application from the client's address; stronger than a cluster's own source address. */
+export function originalSrc(): ListenerFilterInit {
+  const options = { mark: TRANSPARENT_MARK };
+  return listenerFilter(namedExtension('envoy.filters.listener.original_src', OriginalSrcSchema, options), []);
 }
 
 /** Tells TLS from the rest, with SNI and ALPN. @param exceptPorts Destination ports whose bytes are none of its business. */

@@ -173,11 +173,16 @@ test('TCP connections are spread by the client address where the rule says so', 
   assert.equal(policyOf({ httpHeaderName: 'x' }), undefined);
 });
 
-test('only a proxy that captures by TPROXY gets a transparent inbound listener', () => {
+test('only a proxy that captures by TPROXY gets a transparent inbound listener, which calls the application as its client', () => {
   const inbound = (interceptionMode: 'REDIRECT' | 'TPROXY') =>
     translateToJson(appMesh({ name: 'http', number: 8000 }), { addresses: [ADDRESS], interceptionMode }).listeners.get(
       'virtualInbound',
     );
+  const sourceOf = (listener: ReturnType<typeof inbound>) =>
+    listener.listener_filters.find(({ name }: { name: string }) => name === 'envoy.filters.listener.original_src')
+      ?.typed_config.mark;
   assert.equal(inbound('REDIRECT').transparent, undefined);
+  assert.equal(sourceOf(inbound('REDIRECT')), undefined);
   assert.equal(inbound('TPROXY').transparent, true);
+  assert.equal(sourceOf(inbound('TPROXY')), 1337);
 });

@@ -11,7 +11,7 @@ import { mtlsModeOfPort, type WorkloadMtls } from '../scope/peer-authentication.
 import { serviceSource, type Translated } from '../translated.ts';
 import { buildListenerAccessLogs } from './access-log.ts';
 import { buildChains, type InboundPort, type InboundTarget, inboundProtocol, serviceTarget } from './inbound-chains.ts';
-import { detectionTimeout, httpInspector, originalDst, tlsInspector } from './listener-filters.ts';
+import { detectionTimeout, httpInspector, originalDst, originalSrc, tlsInspector } from './listener-filters.ts';
 import { buildTcpProxy } from './tcp-proxy.ts';
 
 type FilterChainInit = Init<typeof FilterChainSchema>;
@@ -105,12 +105,13 @@ function passthroughTarget(destinationPort: number | undefined): InboundTarget {
 }
 
 /** Detection is switched off where the answer is known, so that protocols in which the server speaks first work. */
-function buildListenerFilters({ ports, mtls, meshConfig }: VirtualInboundInput) {
+function buildListenerFilters({ ports, mtls, meshConfig, isTransparent }: VirtualInboundInput) {
   const plain = ports.filter((inbound) => mtlsModeOfPort(mtls, inbound.targetPort) === 'DISABLE');
   const declared = ports.filter((inbound) => inboundProtocol(inbound.port.protocol) !== 'auto');
   const ownPort = meshConfig.proxyInboundListenPort;
   return [
     originalDst(),
+    ...(isTransparent ? [originalSrc()] : []),
     tlsInspector([ownPort, ...plain.map((inbound) => inbound.targetPort)]),
     httpInspector([ownPort, ...declared.map((inbound) => inbound.targetPort)]),
   ];

@@ -12,6 +12,7 @@ const RECORD: StreamRecord = {
     remotePort: 4000,
     localIp: '10.0.0.9',
     localPort: 80,
+    clientSource: undefined,
     tls: undefined,
     serverName: '',
     filterChainName: 'chain',

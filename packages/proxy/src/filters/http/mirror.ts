@@ -101,7 +101,11 @@ export function sendMirrors(mirrors: readonly RuntimeMirror[], mirrored: Mirrore
       endStream: body.length === 0,
       upgrade: undefined,
     };
-    const pool = cluster.pool(host, 'default', { alpnOverride: undefined, authority: head.authority });
+    const pool = cluster.pool(host, 'default', {
+      alpnOverride: undefined,
+      authority: head.authority,
+      clientSource: undefined,
+    });
     new Shadow(head, body).start(pool, context, timeoutMs === 0 ? DEFAULT_TIMEOUT_MS : timeoutMs);
   }
 }

@@ -488,6 +488,7 @@ export class Router {
     const pool = cluster.pool(host, action.priority, {
       alpnOverride: stream.alpnOverride,
       authority: stream.request.authority,
+      clientSource: stream.connection.clientSource,
     });
     const attempt = new Attempt(this, host, pool, stream.manager.context.timers.nowMs());
     this.#attempt = attempt;

@@ -219,7 +219,7 @@ class TcpSession implements NetworkSession, ConnectionHandler, StreamRecord {
     const startMs = this.#proxy.context.timers.nowMs();
     const cancel = cluster.connect(
       host,
-      { alpnOverride: undefined, authority: undefined },
+      { alpnOverride: undefined, authority: undefined, clientSource: this.connection.clientSource },
       {
         onConnected: (connected) => {
           this.#cancelConnect = undefined;
