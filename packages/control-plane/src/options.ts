@@ -63,6 +63,13 @@ export const CONTROL_PLANE_OPTIONS = {
     description:
       'Accounts <namespace>/<name> of node proxies, comma separated, that may act for the pods on their node',
   },
+  debugNamespaces: {
+    flag: 'debug-namespaces',
+    env: 'DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES',
+    type: 'string',
+    default: '',
+    description: 'Namespaces besides its own whose accounts may see all debug pages, comma separated',
+  },
   multiRoot: {
     flag: 'multi-root',
     env: 'ISTIO_MULTIROOT_MESH',

@@ -6,6 +6,10 @@ import {
 } from '@meltemi/citadel';
 import type { MeshSnapshot } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
+import type { StreamAuthenticator } from '@meltemi/xds/server';
+import { createDebugDesk, type DebugDesk } from '../debug/debug-desk.ts';
+import { createDiscoveryDebug } from '../debug/discovery-debug.ts';
+import { createDebugPages } from '../debug/pages.ts';
 import { createDiscoveryMetrics } from '../discovery-metrics.ts';
 import { createStreamAuthenticator } from '../stream-authenticator.ts';
 import { createTokenReviewClusters } from '../token-reviewers.ts';
@@ -17,8 +21,12 @@ import type { RunContext } from './run-context.ts';
 export interface Discovery {
   /** Asked in order. */
   readonly authenticators: readonly Authenticator[];
+  /** The same for discovery and debug pages. */
+  readonly authenticate: StreamAuthenticator;
   /** Not started yet. */
   readonly engine: PushEngine;
+  /** Answers questions about all this. */
+  readonly debug: DebugDesk;
   readonly metrics: ReturnType<typeof createDiscoveryMetrics>;
   /** Calls back with each new snapshot, before anything of it is sent. */
   onSnapshot(listener: (snapshot: MeshSnapshot) => void): void;
@@ -27,12 +35,14 @@ export interface Discovery {
 /** Joins configuration and clusters into snapshots of the mesh, and prepares pushing them. */
 export function prepareDiscovery(
   run: RunContext,
-  { meshConfig, store }: Configuration,
-  { aggregate, local, remotes, unknown }: Clusters,
+  configuration: Configuration,
+  clusters: Clusters,
   revocations: Pick<Revocations, 'isRevoked'> | undefined,
 ): Discovery {
   const { client, clock, log, settings } = run;
   const { clusterId, domainSuffix } = settings;
+  const { meshConfig, store } = configuration;
+  const { aggregate, local, remotes, unknown } = clusters;
   const authenticators = [
     createClientCertificateAuthenticator(revocations?.isRevoked),
     createKubernetesTokenAuthenticator({
@@ -42,6 +52,7 @@ export function prepareDiscovery(
       trustDomain: meshConfig.current().trustDomain,
     }),
   ];
+  const authenticate = createStreamAuthenticator(authenticators);
   const metrics = createDiscoveryMetrics(run.metrics);
   const snapshotListeners: ((snapshot: MeshSnapshot) => void)[] = [];
   const engine = createPushEngine({
@@ -55,11 +66,14 @@ export function prepareDiscovery(
     log: log.scope('pilot'),
     debounceMs: settings.debounceMs,
     maxDebounceMs: settings.maxDebounceMs,
-    authenticate: createStreamAuthenticator(authenticators),
+    authenticate,
+    // Made below, of what the engine knows.
+    questions: createDiscoveryDebug((request) => debug(request)),
     observer: metrics,
     onSnapshot: (snapshot) => snapshotListeners.forEach((listener) => listener(snapshot)),
     controlPlane: JSON.stringify({ Component: 'istiod', ID: settings.podName, Info: { version: 'meltemi' } }),
   });
+  const debug = prepareDebug(run, { configuration, clusters, engine });
   run.own({ [Symbol.asyncDispose]: async () => engine[Symbol.dispose]() });
   meshConfig.onChange(() => {
     aggregate.invalidate();
@@ -67,5 +81,30 @@ export function prepareDiscovery(
   });
   aggregate.onChange(() => engine.notify());
   store.onChange(() => engine.notify());
-  return { authenticators, engine, metrics, onSnapshot: (listener) => void snapshotListeners.push(listener) };
+  const onSnapshot: Discovery['onSnapshot'] = (listener) => void snapshotListeners.push(listener);
+  return { authenticators, authenticate, engine, debug, metrics, onSnapshot };
+}
+
+function prepareDebug(
+  { settings, clock, log }: RunContext,
+  parts: { readonly configuration: Configuration; readonly clusters: Clusters; readonly engine: PushEngine },
+): DebugDesk {
+  const { configuration, clusters, engine } = parts;
+  const { meshConfig, store, injector } = configuration;
+  const { remotes, unknown } = clusters;
+  const { clusterId, namespace, debugNamespaces } = settings;
+  return createDebugDesk({
+    pages: createDebugPages({
+      localClusterId: clusterId,
+      engine,
+      clock,
+      store,
+      meshConfig,
+      injector,
+      remoteClusters: () => remotes.list(),
+      unknownClusters: () => unknown.list([clusterId, ...remotes.ids()]),
+    }),
+    trustedNamespaces: new Set([namespace, ...debugNamespaces.split(',').flatMap((name) => name.trim() || [])]),
+    log: log.scope('debug'),
+  });
 }

@@ -8,11 +8,12 @@ import {
 } from '@meltemi/citadel';
 import { createInjectHandler, useNativeSidecars } from '@meltemi/injector';
 import { findUnimplementedFields } from '@meltemi/pilot';
-import { createDebugPages } from '../debug/pages.ts';
+import { createHttpDebug, DEBUG_FOLDER } from '../debug/http-debug.ts';
 import type { MeshCertificates } from '../mesh-certificates.ts';
 import { type GrpcServerOptions, startGrpcServer } from '../servers/grpc-server.ts';
+import { createHealthPages } from '../servers/health-pages.ts';
 import { textAnswer } from '../servers/http-listener.ts';
-import { startHttpServer } from '../servers/http-server.ts';
+import { type HttpFolder, startHttpServer } from '../servers/http-server.ts';
 import { createInjectionMetrics } from '../servers/injection-metrics.ts';
 import { createInjectionRoute } from '../servers/injection-route.ts';
 import { parseListenAddress } from '../servers/listen-address.ts';
@@ -49,26 +50,19 @@ export async function startServers(run: RunContext, parts: ServedParts): Promise
   const grpc = await startGrpcServers(run, parts);
   const webhooks = run.own(await startWebhooks(run, parts));
   const monitoring = run.own(await startMonitoring(run, parts));
-  const { configuration, clusters, discovery, isReady } = parts;
   const http = run.own(
     await startHttpServer({
       address: parseListenAddress(run.settings.httpAddress, 'http-addr'),
-      pages: createDebugPages({
-        localClusterId: run.settings.clusterId,
-        engine: discovery.engine,
-        clock: run.clock,
-        store: configuration.store,
-        meshConfig: configuration.meshConfig,
-        remoteClusters: () => clusters.remotes.list(),
-        unknownClusters: () => clusters.unknown.list([run.settings.clusterId, ...clusters.remotes.ids()]),
-        isReady,
-        missingRights: () => run.permissions.missing(),
-      }),
-      loopbackOnlyPrefix: '/debug',
+      pages: createHealthPages({ isReady: parts.isReady, missingRights: () => run.permissions.missing() }),
+      folders: debugFolders(parts),
       log: run.log.scope('http'),
     }),
   );
   return { ...grpc, webhooks: webhooks.port, monitoring: monitoring.port, http: http.port };
+}
+
+function debugFolders({ discovery }: ServedParts): ReadonlyMap<string, HttpFolder> {
+  return new Map([[DEBUG_FOLDER, createHttpDebug(discovery.debug, discovery.authenticate)]]);
 }
 
 async function startGrpcServers(
@@ -153,7 +147,8 @@ function startWebhooks(
   });
 }
 
-function startMonitoring(run: RunContext, { clusters, discovery }: ServedParts): ReturnType<typeof startHttpServer> {
+function startMonitoring(run: RunContext, parts: ServedParts): ReturnType<typeof startHttpServer> {
+  const { clusters, discovery } = parts;
   const { metrics, settings, log } = run;
   const page = async (): Promise<ReturnType<typeof textAnswer>> => {
     // Gauges that nobody is told about when they change.
@@ -164,6 +159,7 @@ function startMonitoring(run: RunContext, { clusters, discovery }: ServedParts):
   return startHttpServer({
     address: parseListenAddress(settings.monitoringAddress, 'monitoring-addr'),
     pages: new Map([['/metrics', page]]),
+    folders: debugFolders(parts),
     log: log.scope('http'),
   });
 }

@@ -1,13 +1,15 @@
 import type { Clock } from '@meltemi/base';
 import type { ConfigStore, MeshConfigSource } from '@meltemi/galley';
-import type { PushEngine } from '@meltemi/pilot';
+import type { InjectorConfig } from '@meltemi/injector';
+import type { MeshSnapshot } from '@meltemi/model';
+import { endpointsToJson, nameTableToJson, type PushEngine, type SidecarTranslation } from '@meltemi/pilot';
 import type { RemoteClusterInfo } from '@meltemi/registry';
+import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 import { parseDistributionQuery, waitForChange } from '../distribution.ts';
-import { type HttpAnswer, jsonAnswer, textAnswer } from '../servers/http-listener.ts';
-import type { HttpPage } from '../servers/http-server.ts';
-import { describeConfigs, describeEndpoints, describeServices } from './mesh-dump.ts';
-import { dumpProxy } from './proxy-dump.ts';
-import { describeSync } from './sync-status.ts';
+import type { DebugAnswer, DebugPage, DebugQuestion } from './debug-page.ts';
+import { describeConfigs, describeEndpoints, describeNetworks, describeServices } from './mesh-dump.ts';
+import { describeInstances, dumpProxy, translateFor } from './proxy-dump.ts';
+import { describeConnections, describeStreams, describeSubscriptions, describeSync } from './stream-dump.ts';
 
 /** What the pages look at. */
 export interface DebugSources {
@@ -16,38 +18,118 @@ export interface DebugSources {
   readonly clock: Clock;
   readonly store: ConfigStore;
   readonly meshConfig: Pick<MeshConfigSource, 'current' | 'problems'>;
+  readonly injector: { current(): InjectorConfig };
   readonly remoteClusters: () => readonly RemoteClusterInfo[];
   /** Clusters that workloads say to be of and that are not followed. */
   readonly unknownClusters: () => readonly string[];
-  /** Whether everything that the control plane needs at start has been read. */
-  readonly isReady: () => boolean;
-  /** Rights that are missing, in words. */
-  readonly missingRights: () => readonly string[];
 }
 
-/** Readiness, and the debug pages by path. */
-export function createDebugPages(sources: DebugSources): ReadonlyMap<string, HttpPage> {
-  const { engine, store, meshConfig } = sources;
-  const statuses = (): ReturnType<typeof describeSync> => describeSync(engine.server.statuses());
-  return new Map<string, HttpPage>([
-    ['/ready', () => readiness(sources)],
-    ['/debug/syncz', () => jsonAnswer(statuses())],
-    ['/debug/adsz', () => jsonAnswer(describeStreams(engine))],
-    ['/debug/clusterz', () => jsonAnswer(describeClusters(sources))],
-    ['/debug/configz', () => jsonAnswer(describeConfigs(store))],
-    ['/debug/mesh', () => jsonAnswer({ config: meshConfig.current(), problems: meshConfig.problems() })],
-    ['/debug/registryz', () => jsonAnswer(describeServices(engine.snapshot()))],
-    ['/debug/endpointz', () => jsonAnswer(describeEndpoints(engine.snapshot()))],
+/** Every debug page by name; where Istio has a page for the same, by its name. */
+export function createDebugPages(sources: DebugSources): ReadonlyMap<string, DebugPage> {
+  return new Map([...meshPages(sources), ...streamPages(sources), ...proxyPages(sources)]);
+}
+
+type Pages = readonly (readonly [name: string, page: DebugPage])[];
+
+/** What the control plane knows. */
+function meshPages(sources: DebugSources): Pages {
+  const { engine, store, meshConfig, injector } = sources;
+  const snapshot = (): MeshSnapshot | undefined => engine.snapshot();
+  return [
+    ['registryz', page('The services of all clusters', (query) => describeServices(snapshot(), of(query)))],
+    ['endpointz', page('The endpoints of each service', (query) => describeEndpoints(snapshot(), of(query)))],
+    ['endpointShardz', page('The same as endpointz', (query) => describeEndpoints(snapshot(), of(query)))],
+    ['configz', page('Configuration in force, and what was not taken', (query) => describeConfigs(store, of(query)))],
+    ['mesh', page('MeshConfig', () => ({ config: meshConfig.current(), problems: meshConfig.problems() }))],
+    ['inject', page('What sidecars are made by', () => describeInjection(injector.current()))],
+    ['clusterz', page('The clusters, and whether each has been read', () => describeClusters(sources))],
+    ['networkz', page('The networks, and the gateways into them', () => describeNetworks(snapshot()))],
+    ['push_status', page('The newest snapshot', () => ({ version: snapshot()?.version, number: snapshot()?.number }))],
     [
-      '/debug/push_status',
-      () => jsonAnswer({ version: engine.snapshot()?.version, number: engine.snapshot()?.number }),
+      'distribution',
+      {
+        help: 'Waits until all proxies have a change: ?timeout=10s&resource=<kind>/<namespace>/<name>&resourceVersion=',
+        answer: ({ query, signal }) => distribution(query, sources, signal),
+      },
     ],
-    ['/debug/config_dump', (query) => configDump(query, engine)],
-    ['/debug/distribution', (query, signal) => distribution(query, sources, signal)],
-  ]);
+  ];
 }
 
-/** One row of `/debug/clusterz`. */
+/** What is known of connected proxies. */
+function streamPages({ engine }: DebugSources): Pages {
+  const statuses = (query: URLSearchParams): readonly DiscoveryStreamStatus[] => {
+    const isWanted = of(query);
+    return engine.server.statuses().filter(({ client }) => isWanted(client.node));
+  };
+  return [
+    ['syncz', page('Whether each proxy has what it was sent', (query) => describeSync(statuses(query)))],
+    ['adsz', page('Streams, with everything that each was sent', (query) => describeStreams(statuses(query)))],
+    ['connections', page('Streams, where from and since when', (query) => describeConnections(statuses(query)))],
+    ['resourcesz', page('What each proxy asks for, by type', (query) => describeSubscriptions(statuses(query)))],
+    [
+      'instancesz',
+      page('The services that each proxy is behind', (query) => describeInstances(statuses(query), engine.snapshot())),
+    ],
+  ];
+}
+
+/** What one proxy is to have. */
+function proxyPages({ engine }: DebugSources): Pages {
+  const about = (help: string, describe: (translation: SidecarTranslation) => unknown): DebugPage => ({
+    help: `${help} of ?proxyID=<pod>.<namespace>`,
+    isAboutProxy: true,
+    answer: (question) => answerAboutProxy(question, engine, describe),
+  });
+  return [
+    ['config_dump', about('The resources, with what each was made from,', dumpProxy)],
+    ['edsz', about('The endpoints', endpointsToJson)],
+    ['ndsz', about('The names that its agent answers', nameTableToJson)],
+  ];
+}
+
+function page(help: string, describe: (query: URLSearchParams) => unknown): DebugPage {
+  return { help, answer: ({ query }) => ({ value: describe(query) }) };
+}
+
+/** Everything, or what is of `?namespace=`. */
+function of(query: URLSearchParams): (object: { readonly namespace: string }) => boolean {
+  const wanted = query.get('namespace');
+  return ({ namespace }) => wanted === null || wanted === namespace;
+}
+
+function answerAboutProxy(
+  { query, maySee }: DebugQuestion,
+  engine: PushEngine,
+  describe: (translation: SidecarTranslation) => unknown,
+): DebugAnswer {
+  const proxyId = query.get('proxyID') ?? '';
+  const seen = engine.server.statuses().filter(({ client }) => maySee(client.node.namespace));
+  const found = seen.find(({ client }) => client.node.proxyId === proxyId);
+  const snapshot = engine.snapshot();
+  if (found !== undefined && snapshot !== undefined) {
+    return { value: describe(translateFor(found.client.node, snapshot)) };
+  }
+  // Whoever may not see a proxy is not told that there is one.
+  const connected = seen.map(({ client }) => client.node.proxyId);
+  return proxyId === ''
+    ? { status: 400, value: { error: 'name the proxy with ?proxyID=<pod>.<namespace>', connected } }
+    : { status: 404, value: { error: `no proxy "${proxyId}" is connected`, connected } };
+}
+
+function describeInjection({ revision, policy, templates, values, ...config }: InjectorConfig): unknown {
+  return {
+    revision,
+    policy,
+    templates: [...templates.templates.keys()],
+    aliases: templates.aliases,
+    defaultTemplates: templates.defaults,
+    neverInjectSelector: config.neverInjectSelectors,
+    alwaysInjectSelector: config.alwaysInjectSelectors,
+    values,
+  };
+}
+
+/** One row of `clusterz`. */
 type ClusterRow = Omit<RemoteClusterInfo, 'syncStatus'> & {
   /** `unknown`: workloads say that they are of it, and no remote secret names it. */
   readonly syncStatus: RemoteClusterInfo['syncStatus'] | 'unknown';
@@ -56,13 +138,13 @@ type ClusterRow = Omit<RemoteClusterInfo, 'syncStatus'> & {
 /** The own cluster, those that are followed or refused, and those that only workloads speak of. */
 function describeClusters({
   localClusterId,
-  isReady,
+  engine,
   remoteClusters,
   unknownClusters,
 }: DebugSources): readonly ClusterRow[] {
   const nothing = { secretName: '', server: '' };
   return [
-    { ...nothing, id: localClusterId, syncStatus: isReady() ? 'synced' : 'syncing' },
+    { ...nothing, id: localClusterId, syncStatus: engine.snapshot() !== undefined ? 'synced' : 'syncing' },
     ...remoteClusters(),
     ...unknownClusters().map(
       (id): ClusterRow => ({
@@ -76,42 +158,12 @@ function describeClusters({
   ];
 }
 
-/** What keeps a control plane from its start is said to whoever looks at the probe's answer. */
-function readiness({ isReady, missingRights }: DebugSources): HttpAnswer {
-  if (isReady()) return textAnswer('');
-  const lines = ['still reading its sources', ...missingRights().map((right) => `missing permission: ${right}`)];
-  return textAnswer(`${lines.join('\n')}\n`, 503);
-}
-
-function describeStreams(engine: PushEngine): unknown {
-  return engine.server.statuses().map(({ client, subscriptions, ...status }) => ({
-    connection: client.connectionId,
-    proxy: client.node.proxyId,
-    cluster: client.node.clusterId,
-    identity: client.identity,
-    metadata: client.node.metadata,
-    ...status,
-    subscriptions: subscriptions.map((subscription) => ({
-      ...subscription,
-      resources: Object.fromEntries(subscription.resources),
-    })),
-  }));
-}
-
-function configDump(query: URLSearchParams, engine: PushEngine): HttpAnswer {
-  const proxyId = query.get('proxyID') ?? '';
-  const dump = dumpProxy(proxyId, engine.server.statuses(), engine.snapshot());
-  if (dump !== undefined) return jsonAnswer(dump);
-  const connected = engine.server.statuses().map(({ client }) => client.node.proxyId);
-  return jsonAnswer({ error: `no proxy "${proxyId}" is connected`, connected }, 404);
-}
-
 async function distribution(
   query: URLSearchParams,
   { engine, store, clock }: DebugSources,
   signal: AbortSignal,
-): Promise<HttpAnswer> {
+): Promise<DebugAnswer> {
   const question = parseDistributionQuery(query);
-  if (!question.ok) return jsonAnswer({ ok: false, lagging: [], error: question.error }, 400);
-  return jsonAnswer(await waitForChange(question.value, { engine, store, clock, signal }));
+  if (!question.ok) return { status: 400, value: { ok: false, lagging: [], error: question.error } };
+  return { value: await waitForChange(question.value, { engine, store, clock, signal }) };
 }

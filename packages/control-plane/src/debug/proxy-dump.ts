@@ -1,6 +1,7 @@
-import type { MeshSnapshot } from '@meltemi/model';
-import { buildProxyNode, createTranslationMemo, translateSidecar } from '@meltemi/pilot';
-import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
+import type { MeshSnapshot, ServiceInstance } from '@meltemi/model';
+import { addressKey } from '@meltemi/model';
+import { buildProxyNode, createTranslationMemo, type SidecarTranslation, translateSidecar } from '@meltemi/pilot';
+import type { DiscoveryNode, DiscoveryStreamStatus } from '@meltemi/xds/server';
 
 /** One resource that a proxy is to have, and what it was made from. */
 export interface DumpedResource {
@@ -8,21 +9,8 @@ export interface DumpedResource {
   readonly sources: readonly { readonly resourceKey: string; readonly fieldPath: string }[];
 }
 
-/**
- * The resources that a connected proxy is to have, by type, each with its sources.
- *
- * @param proxyId `<pod>.<namespace>`.
- * @returns `undefined` when no such proxy is connected.
- */
-export function dumpProxy(
-  proxyId: string,
-  statuses: readonly DiscoveryStreamStatus[],
-  snapshot: MeshSnapshot | undefined,
-): Readonly<Record<string, readonly DumpedResource[]>> | undefined {
-  const found = statuses.find(({ client }) => client.node.proxyId === proxyId);
-  if (found === undefined || snapshot === undefined) return undefined;
-  const node = buildProxyNode(found.client.node, snapshot);
-  const translation = translateSidecar({ snapshot, node, memo: createTranslationMemo() });
+/** The resources that a proxy is to have, by type, each with its sources. */
+export function dumpProxy(translation: SidecarTranslation): Readonly<Record<string, readonly DumpedResource[]>> {
   const list = (resources: readonly DumpedResource[]): readonly DumpedResource[] =>
     resources.map(({ name, sources }) => ({ name, sources }));
   return {
@@ -31,4 +19,30 @@ export function dumpProxy(
     routes: list(translation.routes()),
     endpoints: list(translation.endpoints()),
   };
+}
+
+/** A snapshot as a connected proxy is to see it. */
+export function translateFor(node: DiscoveryNode, snapshot: MeshSnapshot): SidecarTranslation {
+  return translateSidecar({ snapshot, node: buildProxyNode(node, snapshot), memo: createTranslationMemo() });
+}
+
+/** The services that each connected proxy's workload is behind, by proxy. */
+export function describeInstances(
+  statuses: readonly DiscoveryStreamStatus[],
+  snapshot: MeshSnapshot | undefined,
+): unknown {
+  return statuses.map(({ client: { node } }) => {
+    const instances: readonly ServiceInstance[] =
+      snapshot?.instancesByAddress.get(addressKey(node.clusterId, node.ip)) ?? [];
+    return {
+      proxy: node.proxyId,
+      cluster: node.clusterId,
+      instances: instances.map(({ service, endpoint }) => ({
+        service: `${service.namespace}/${service.hostname}`,
+        address: endpoint.address,
+        ports: Object.fromEntries(endpoint.ports),
+        health: endpoint.health,
+      })),
+    };
+  });
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import { isLoopbackPeer, type Log, messageOf, parseRequestTarget } from '@meltemi/base';
+import { type Log, messageOf, parseRequestTarget } from '@meltemi/base';
 import {
   closeHttp,
   HTTP_TIME_LIMITS,
@@ -15,13 +15,25 @@ import type { ListeningServer } from './webhook-server.ts';
 /** Answers a GET; the parameters are those of the query. */
 export type HttpPage = (query: URLSearchParams, signal: AbortSignal) => Promise<HttpAnswer> | HttpAnswer;
 
+/** A request for a page of a folder. */
+export interface HttpFolderRequest {
+  /** Below the folder: empty, or with its slash. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly request: IncomingMessage;
+  readonly signal: AbortSignal;
+}
+
+/** Answers GETs of everything below one path. */
+export type HttpFolder = (request: HttpFolderRequest) => Promise<HttpAnswer>;
+
 /** What {@link startHttpServer} serves. */
 export interface HttpServerOptions {
   readonly address: ListenAddress;
   /** By path. */
   readonly pages: ReadonlyMap<string, HttpPage>;
-  /** Paths that begin with this are for callers on the same host only. */
-  readonly loopbackOnlyPrefix?: string;
+  /** By path, without a slash at the end. */
+  readonly folders?: ReadonlyMap<string, HttpFolder>;
   readonly log: Log;
 }
 
@@ -45,20 +57,21 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Liste
 
 async function answer(
   request: IncomingMessage,
-  { pages, loopbackOnlyPrefix }: HttpServerOptions,
+  { pages, folders = new Map() }: HttpServerOptions,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return textAnswer('only GET is served\n', 405);
   const target = parseRequestTarget(request.url);
   if (target === undefined) return textAnswer('the request target cannot be read\n', 400);
   const { path, query } = target;
-  const isRestricted = loopbackOnlyPrefix !== undefined && path.startsWith(loopbackOnlyPrefix);
-  if (isRestricted && !isLoopbackPeer(request.socket.remoteAddress)) {
-    return textAnswer('debug pages are served to callers on the same host only\n', 403);
+  for (const [root, folder] of folders) {
+    if (path === root || path.startsWith(`${root}/`)) {
+      return folder({ path: path.slice(root.length), query, request, signal });
+    }
   }
   const page = pages.get(path);
   if (page === undefined) {
-    return textAnswer(`no page ${path}; there are ${[...pages.keys()].join(', ')}\n`, 404);
+    return textAnswer(`no page ${path}; there are ${[...pages.keys(), ...folders.keys()].join(', ')}\n`, 404);
   }
   return page(query, signal);
 }

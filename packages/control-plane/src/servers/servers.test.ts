@@ -6,12 +6,7 @@ import { textAnswer } from './http-listener.ts';
 import { startHttpServer } from './http-server.ts';
 import { parseListenAddress } from './listen-address.ts';
 
-function get(options: {
-  readonly port: number;
-  readonly path: string;
-  readonly method?: string;
-  readonly localAddress?: string;
-}): Promise<number> {
+function get(options: { readonly port: number; readonly path: string; readonly method?: string }): Promise<number> {
   return new Promise((resolve, reject) => {
     const call = request({ host: '127.0.0.1', agent: false, ...options }, (answer) => {
       answer.resume().on('end', () => resolve(answer.statusCode ?? 0));
@@ -41,7 +36,6 @@ test('the HTTP server serves known pages by GET, and its failures do not end it'
         },
       ],
     ]),
-    loopbackOnlyPrefix: '/debug',
     log: silentLog,
   });
   const { port } = server;
@@ -52,22 +46,21 @@ test('the HTTP server serves known pages by GET, and its failures do not end it'
   assert.equal(await get({ port, path: '/ready' }), 200);
 });
 
-test('pages for the own host are kept from what a sidecar passes on, and from nothing else of the host', async () => {
+test('everything below a folder is its own, and paths are compared as they were sent', async () => {
   await using server = await startHttpServer({
-    address: { host: '0.0.0.0', port: 0 },
-    pages: new Map([
-      ['/ready', () => textAnswer('')],
-      ['/debug/syncz', () => textAnswer('')],
+    address: { host: '127.0.0.1', port: 0 },
+    pages: new Map([['/ready', () => textAnswer('')]]),
+    folders: new Map([
+      ['/debug', async ({ path, query }) => textAnswer('', path === '/a' && query.has('b') ? 200 : 404)],
     ]),
-    loopbackOnlyPrefix: '/debug',
     log: silentLog,
   });
   const { port } = server;
-  assert.equal(await get({ port, path: '/debug/syncz' }), 200);
-  assert.equal(await get({ port, path: '/debug/syncz', localAddress: '127.0.0.6' }), 403);
-  assert.equal(await get({ port, path: '/ready', localAddress: '127.0.0.6' }), 200);
+  assert.equal(await get({ port, path: '/debug/a?b' }), 200);
+  assert.equal(await get({ port, path: '/debug' }), 404);
+  assert.equal(await get({ port, path: '/debugger' }), 404);
   assert.equal(await get({ port, path: '*' }), 400);
-  assert.equal(await get({ port, path: '/ready/../debug/syncz' }), 404);
+  assert.equal(await get({ port, path: '/ready/../debug/a?b' }), 404);
 });
 
 test('two servers on one port: the second says what is wrong', async () => {

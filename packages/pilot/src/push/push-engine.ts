@@ -9,6 +9,7 @@ import {
 import {
   createDiscoveryServer,
   type DiscoveryObserver,
+  type DiscoveryQuestions,
   type DiscoveryServer,
   type DistributionResult,
   type StreamAuthenticator,
@@ -36,6 +37,8 @@ export interface PushEngineOptions {
   readonly maxDebounceMs?: number;
   /** Default: nobody is asked who they are. */
   readonly authenticate?: StreamAuthenticator;
+  /** Default: there is nothing to ask. */
+  readonly questions?: DiscoveryQuestions;
   readonly observer?: DiscoveryObserver;
   /** `control_plane.identifier` of responses. */
   readonly controlPlane?: string;
@@ -83,6 +86,7 @@ export function createPushEngine(options: PushEngineOptions): PushEngine {
     clock,
     log,
     ...(options.authenticate === undefined ? {} : { authenticate: options.authenticate }),
+    ...(options.questions === undefined ? {} : { questions: options.questions }),
     ...(options.observer === undefined ? {} : { observer: options.observer }),
     ...(options.controlPlane === undefined ? {} : { controlPlane: options.controlPlane }),
   });

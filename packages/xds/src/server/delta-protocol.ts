@@ -15,6 +15,7 @@ export const deltaProtocol: AdsProtocol<DeltaDiscoveryRequest> = {
   repeatsAll: false,
   decode: (bytes) => fromBinary(DeltaDiscoveryRequestSchema, bytes),
   encode: encodeDeltaResponse,
+  namesOf: ({ resourceNamesSubscribe }) => resourceNamesSubscribe,
   apply: applyDeltaRequest,
 };
 

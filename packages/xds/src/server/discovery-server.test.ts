@@ -10,6 +10,7 @@ import { encodeResource } from '../encoded-resource.ts';
 import { TYPE_URLS } from '../type-urls.ts';
 import { silentDiscoveryObserver } from './discovery-observer.ts';
 import type { DiscoverySession } from './discovery-provider.ts';
+import type { DiscoveryQuestions } from './discovery-questions.ts';
 import { createDiscoveryServer, type DiscoveryServer, type DiscoveryServerOptions } from './discovery-server.ts';
 import type { DirtyNames } from './subscription.ts';
 import { connectDelta, connectSotw } from './testing/ads-test-client.ts';
@@ -442,4 +443,35 @@ test('A server that is drained sends its clients away one after the other, and t
   late.send({ node: NODE, typeUrl: CDS });
   assert.equal((await late.ended()).code, status.UNAVAILABLE);
   for (const client of clients) client[Symbol.dispose]();
+});
+
+test('a question is answered once, without introduction; one that is refused ends its stream, as do two at a time', async (t) => {
+  const questions: DiscoveryQuestions = {
+    handles: (typeUrl) => typeUrl.startsWith('ask/'),
+    async answer({ typeUrl, names, signal }) {
+      if (typeUrl === 'ask/forbidden') return err({ code: status.PERMISSION_DENIED, details: 'not you' });
+      if (typeUrl === 'ask/broken') throw new Error('broken');
+      if (typeUrl === 'ask/slow') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      return ok(encodeResource('ask', names.join(), Buffer.from('answer')));
+    },
+  };
+  const text = await serve(t, { questions });
+  using client = connectSotw(text.port);
+  client.send({ typeUrl: 'ask/me', resourceNames: ['a'] });
+  const { nonce, resources, typeUrl } = await client.next();
+  assert.deepEqual(
+    [typeUrl, resources[0]?.typeUrl, Buffer.from(resources[0]?.value ?? []).toString()],
+    ['ask/me', 'ask', 'answer'],
+  );
+  client.send({ typeUrl: 'ask/me', resourceNames: ['a'], responseNonce: nonce });
+  assert.deepEqual(text.server.statuses(), []);
+  client.send({ typeUrl: 'ask/forbidden' });
+  assert.deepEqual(await client.ended(), { code: status.PERMISSION_DENIED, details: 'not you' });
+  using broken = connectSotw(text.port);
+  broken.send({ typeUrl: 'ask/broken' });
+  assert.equal((await broken.ended()).code, status.INTERNAL);
+  using eager = connectSotw(text.port);
+  eager.send({ typeUrl: 'ask/slow' });
+  eager.send({ typeUrl: 'ask/me' });
+  assert.equal((await eager.ended()).code, status.RESOURCE_EXHAUSTED);
 });

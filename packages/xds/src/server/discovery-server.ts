@@ -11,6 +11,7 @@ import type { StreamAuthenticator, StreamCredentials } from './authentication.ts
 import { deltaProtocol } from './delta-protocol.ts';
 import { type DiscoveryObserver, silentDiscoveryObserver } from './discovery-observer.ts';
 import type { DiscoveryProvider, DiscoverySession } from './discovery-provider.ts';
+import type { DiscoveryQuestions } from './discovery-questions.ts';
 import { DiscoveryStream, type DiscoveryStreamStatus } from './discovery-stream.ts';
 import { type DistributionResult, findLaggards, waitForDistribution } from './distribution.ts';
 import type { AdsProtocol } from './protocol.ts';
@@ -46,6 +47,8 @@ export interface DiscoveryServerOptions<Session extends DiscoverySession> {
   /** Default: nobody is asked who they are. */
   readonly authenticate?: StreamAuthenticator;
   readonly observer?: DiscoveryObserver;
+  /** Default: there is nothing to ask. */
+  readonly questions?: DiscoveryQuestions;
   /** `control_plane.identifier` of responses: JSON naming this process. */
   readonly controlPlane?: string;
   /** Default {@link DEFAULT_DRAIN_TIMEOUT_MS}. */
@@ -144,6 +147,7 @@ export function createDiscoveryServer<Session extends DiscoverySession>(
       clock,
       log,
       observer,
+      questions: options.questions,
       controlPlane: options.controlPlane ?? '{"Component":"meltemi"}',
       drainTimeoutMs: options.drainTimeoutMs ?? DEFAULT_DRAIN_TIMEOUT_MS,
       onProgress,

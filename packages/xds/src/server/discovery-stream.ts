@@ -1,9 +1,11 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { type Clock, type ClockTimer, type Log, messageOf } from '@meltemi/base';
+import type { EncodedResource } from '../encoded-resource.ts';
 import { PUSH_ORDER, shortTypeName, TYPE_URLS } from '../type-urls.ts';
 import { type CallerIdentity, checkNodeIdentity } from './authentication.ts';
 import type { DiscoveryObserver } from './discovery-observer.ts';
 import type { ConnectedClient, DiscoverySession } from './discovery-provider.ts';
+import type { DiscoveryQuestions } from './discovery-questions.ts';
 import { parseDiscoveryNode } from './node.ts';
 import type { AdsProtocol, AdsRequest } from './protocol.ts';
 import { type DirtyNames, Subscription, type SubscriptionStatus } from './subscription.ts';
@@ -38,6 +40,7 @@ export interface DiscoveryStreamOptions<Session extends DiscoverySession> {
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: DiscoveryObserver;
+  readonly questions: DiscoveryQuestions | undefined;
   /** `control_plane.identifier`. */
   readonly controlPlane: string;
   /** A client that has not taken a response after this long is cut off. */
@@ -64,6 +67,8 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   #nonceCount = 0;
   #unflushedWrites = 0;
   #drainTimer: ClockTimer | undefined;
+  /** Ends with the answer that is being made. */
+  #question: AbortController | undefined;
   #closed = false;
 
   constructor(options: DiscoveryStreamOptions<Session>) {
@@ -131,6 +136,7 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   /** Lets go of everything; the call itself has ended or is being ended. */
   dispose(): void {
     this.#closed = true;
+    this.#question?.abort();
     this.#drainTimer?.cancel();
     this.#session?.[Symbol.dispose]();
   }
@@ -166,6 +172,8 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   }
 
   #onRequest(request: AdsRequest): void {
+    const { questions } = this.#options;
+    if (questions?.handles(request.typeUrl) === true) return this.#onQuestion(questions, request);
     if (this.#session === undefined && !this.#introduce(request)) return;
     const known = this.#subscriptions.get(request.typeUrl);
     const subscription = known ?? new Subscription(request.typeUrl, this.#options.protocol.repeatsAll);
@@ -180,6 +188,36 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     if (outcome === 'stale') this.#options.observer.staleNonce(request.typeUrl);
     if (request.typeUrl === TYPE_URLS.endpoint) this.#forceEndpoints();
     this.flush();
+  }
+
+  /** Who asks does not introduce itself: it is no proxy, and waits for nothing else. */
+  #onQuestion(questions: DiscoveryQuestions, request: AdsRequest): void {
+    const isAcknowledgement = request.responseNonce !== '';
+    if (isAcknowledgement) return;
+    if (this.#question !== undefined) return this.close(status.RESOURCE_EXHAUSTED, 'ask one question after the other');
+    this.#question = new AbortController();
+    const { protocol, identity, log } = this.#options;
+    const { signal } = this.#question;
+    const { typeUrl } = request;
+    questions.answer({ typeUrl, names: protocol.namesOf(request), identity, signal }).then(
+      (answer) => {
+        this.#question = undefined;
+        if (this.#closed) return;
+        if (answer.ok) this.#sendAnswer(typeUrl, answer.value);
+        else this.close(answer.error.code, answer.error.details);
+      },
+      (error: unknown) => {
+        log.error('Cannot answer a question', { type: typeUrl, error: messageOf(error) });
+        this.close(status.INTERNAL, 'internal error; see the log of the control plane');
+      },
+    );
+  }
+
+  #sendAnswer(typeUrl: string, resource: EncodedResource): void {
+    const { protocol, controlPlane } = this.#options;
+    const nonce = `answer/${++this.#nonceCount}`;
+    const head = { typeUrl, versionInfo: resource.version, nonce, controlPlane };
+    this.#write(protocol.encode({ ...head, resources: [resource], removed: [] }));
   }
 
   /** Reads the node of the first request. `false` when the stream was closed instead. */

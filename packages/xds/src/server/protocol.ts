@@ -20,6 +20,8 @@ export interface AdsProtocol<Request extends AdsRequest = AdsRequest> {
   readonly repeatsAll: boolean;
   decode(bytes: Uint8Array): Request;
   encode(update: DiscoveryUpdate): Buffer;
+  /** The names that a request asks for. */
+  namesOf(request: Request): readonly string[];
   /**
    * Carries a request over to its subscription.
    *

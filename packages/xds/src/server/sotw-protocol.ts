@@ -14,6 +14,7 @@ export const sotwProtocol: AdsProtocol<DiscoveryRequest> = {
   repeatsAll: true,
   decode: (bytes) => fromBinary(DiscoveryRequestSchema, bytes),
   encode: encodeSotwResponse,
+  namesOf: ({ resourceNames }) => resourceNames,
   apply: applySotwRequest,
 };
 

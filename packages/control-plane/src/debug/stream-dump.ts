@@ -53,3 +53,42 @@ export function describeSync(statuses: readonly DiscoveryStreamStatus[]): readon
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
+
+/** Everything that is known of each stream. */
+export function describeStreams(statuses: readonly DiscoveryStreamStatus[]): unknown {
+  return statuses.map(({ client, subscriptions, ...status }) => ({
+    connection: client.connectionId,
+    proxy: client.node.proxyId,
+    cluster: client.node.clusterId,
+    identity: client.identity,
+    metadata: client.node.metadata,
+    ...status,
+    subscriptions: subscriptions.map((subscription) => ({
+      ...subscription,
+      resources: Object.fromEntries(subscription.resources),
+    })),
+  }));
+}
+
+/** Where streams come from, and since when. */
+export function describeConnections(statuses: readonly DiscoveryStreamStatus[]): unknown {
+  return {
+    totalClients: statuses.length,
+    clients: statuses.map(({ client, connectedAtMs, peerAddress }) => ({
+      connectionId: client.connectionId,
+      proxy: client.node.proxyId,
+      connectedAt: new Date(connectedAtMs).toISOString(),
+      address: peerAddress,
+    })),
+  };
+}
+
+/** What each proxy asks for: names by type, or `*`. */
+export function describeSubscriptions(statuses: readonly DiscoveryStreamStatus[]): unknown {
+  return statuses.map(({ client, subscriptions }) => ({
+    proxy: client.node.proxyId,
+    types: Object.fromEntries(
+      subscriptions.map(({ typeUrl, wildcard, names }) => [typeUrl, wildcard ? ['*', ...names] : names]),
+    ),
+  }));
+}
