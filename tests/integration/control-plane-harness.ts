@@ -114,6 +114,8 @@ export interface HarnessOptions {
   readonly install?: (manifests: readonly ManifestObject[]) => readonly ManifestObject[];
   /** Default true. */
   readonly awaitsReady?: boolean;
+  /** Where the control plane reaches the API server, by the API server's own address. Default: there. */
+  readonly reaches?: (server: string) => string;
 }
 
 /** There is no pod that could serve the webhook's Service, so API calls must not depend on it. */
@@ -124,7 +126,7 @@ function withoutValidation(manifests: readonly ManifestObject[]): readonly Manif
 /** Installs and starts a control plane, with more flags if need be, and waits until it is ready. */
 export async function startHarness(
   flags: readonly string[] = [],
-  { install = withoutValidation, awaitsReady = true }: HarnessOptions = {},
+  { install = withoutValidation, awaitsReady = true, reaches = (server) => server }: HarnessOptions = {},
 ): Promise<ControlPlaneHarness> {
   const cluster = await createTestCluster({ name: 'cluster1' });
   const client = await adminClient(cluster);
@@ -148,7 +150,7 @@ export async function startHarness(
   const lines: string[] = [];
   const controlPlane = await startControlPlane({
     settings: values,
-    access: access.value,
+    access: { ...access.value, server: reaches(access.value.server) },
     clock: systemClock,
     random: systemRandom,
     log: collectWarnings(lines),

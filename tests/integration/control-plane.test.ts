@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { controlPlaneManifests } from '@meltemi/control-plane';
 import {
@@ -8,9 +10,55 @@ import {
   SECRETS,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
 } from '@meltemi/kube';
-import { eventually } from '@meltemi/testing';
+import { eventually, freePort } from '@meltemi/testing';
 import { applyAll, callWebhook, DEADLINE_MS, fetchPage, startHarness } from './control-plane-harness.ts';
 import { VIRTUAL_SERVICES, weightedVirtualService } from './virtual-services.ts';
+
+/** A way to a server that takes connections, and passes nothing on before it is told to. */
+interface Gate extends AsyncDisposable {
+  /** @returns The address of the gate. */
+  leadTo(server: string): string;
+  heldCount(): number;
+  release(): void;
+}
+
+async function openGate(): Promise<Gate> {
+  const sockets = new Set<Socket>();
+  const held: (() => void)[] = [];
+  let isOpen = false;
+  let target = new URL('https://127.0.0.1');
+  const own = (socket: Socket): Socket => {
+    sockets.add(socket);
+    return socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
+  };
+  const server = createServer((socket) => {
+    const pass = (): void => {
+      const upstream = own(connect(Number(target.port), target.hostname));
+      socket.pipe(upstream).pipe(socket);
+    };
+    own(socket);
+    if (isOpen) pass();
+    else held.push(pass);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    leadTo(address) {
+      target = new URL(address);
+      // A server that listens on a port has this form of address.
+      return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    },
+    heldCount: () => held.length,
+    release() {
+      isOpen = true;
+      for (const pass of held) pass();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
 
 test('a control plane on a fresh cluster becomes ready, writes the roots and completes its webhooks', async () => {
   await using mesh = await startHarness();
@@ -41,6 +89,22 @@ test('a control plane on a fresh cluster becomes ready, writes the roots and com
     (await fetchPage(controlPlane.ports.monitoring, '/metrics')).body,
     /istiod_managed_clusters\{cluster_type="local"\} 1/,
   );
+});
+
+test('a control plane that waits for its API server is alive, and not ready', async () => {
+  await using gate = await openGate();
+  const port = await freePort();
+  const starting = startHarness([`--http-addr=127.0.0.1:${port}`], {
+    reaches: (server) => gate.leadTo(server),
+  });
+  await eventually(() => assert.ok(gate.heldCount() > 0), DEADLINE_MS);
+  assert.equal((await fetchPage(port, '/live')).status, 200);
+  assert.deepEqual(await fetchPage(port, '/ready'), { status: 503, body: 'still reading its sources\n' });
+  assert.equal((await fetchPage(port, '/debug/syncz')).status, 503);
+  gate.release();
+  await using _mesh = await starting;
+  assert.equal((await fetchPage(port, '/ready')).status, 200);
+  assert.equal((await fetchPage(port, '/debug/syncz')).status, 200);
 });
 
 test('the validating webhook answers over TLS by its service name', async () => {

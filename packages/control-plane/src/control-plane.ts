@@ -7,7 +7,7 @@ import { readConfiguration } from './assembly/configuration.ts';
 import { prepareDiscovery } from './assembly/discovery.ts';
 import { enterElections } from './assembly/leaderships.ts';
 import type { RunContext } from './assembly/run-context.ts';
-import { type ServedParts, type ServerPorts, startServers } from './assembly/servers.ts';
+import { type ServedParts, type ServerPorts, startHealthServer, startServers } from './assembly/servers.ts';
 import { startStatuses } from './assembly/statuses.ts';
 import { isDiscovered } from './discovery-selectors.ts';
 import { runLocalDuties } from './duties/cluster-duties.ts';
@@ -92,6 +92,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** Builds the parts in the order of their dependencies, and starts the sources once everything that they feed is there. */
 async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | 'ready'>> {
+  let isReady = false;
+  let parts: ServedParts | undefined;
+  const health = await startHealthServer(run, { isReady: () => isReady, parts: () => parts });
   const leaderships = enterElections(run);
   const configuration = await readConfiguration(run);
   const certificates = run.own(await loadCertificates(run, configuration.meshConfig.current().trustDomain));
@@ -109,9 +112,8 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
   });
   const discovery = prepareDiscovery(run, configuration, clusters, certificates.revocations);
   startStatuses(run, { configuration, clusters, discovery, leaderships });
-  let isReady = false;
-  const parts: ServedParts = { configuration, clusters, discovery, certificates, isReady: () => isReady };
-  const ports = await startServers(run, parts);
+  parts = { configuration, clusters, discovery, certificates };
+  const ports: ServerPorts = { ...(await startServers(run, parts)), http: health.port };
   const ready = readSources(run, parts).then(() => {
     isReady = true;
   });

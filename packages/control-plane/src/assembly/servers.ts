@@ -18,7 +18,7 @@ import { createInjectionMetrics } from '../servers/injection-metrics.ts';
 import { createInjectionRoute } from '../servers/injection-route.ts';
 import { parseListenAddress } from '../servers/listen-address.ts';
 import { createValidationRoute } from '../servers/validation-route.ts';
-import { startWebhookServer } from '../servers/webhook-server.ts';
+import { type ListeningServer, startWebhookServer } from '../servers/webhook-server.ts';
 import { parseTrustedAccounts } from '../trusted-accounts.ts';
 import type { Clusters } from './clusters.ts';
 import type { Configuration } from './configuration.ts';
@@ -31,8 +31,6 @@ export interface ServedParts {
   readonly clusters: Clusters;
   readonly discovery: Discovery;
   readonly certificates: MeshCertificates;
-  /** Whether everything that the control plane needs at start has been read. */
-  readonly isReady: () => boolean;
 }
 
 /** Ports in use, which matters where 0 was asked for. */
@@ -45,24 +43,45 @@ export interface ServerPorts {
   readonly http: number;
 }
 
-/** Listens on every configured port. */
-export async function startServers(run: RunContext, parts: ServedParts): Promise<ServerPorts> {
-  const grpc = await startGrpcServers(run, parts);
-  const webhooks = run.own(await startWebhooks(run, parts));
-  const monitoring = run.own(await startMonitoring(run, parts));
-  const http = run.own(
+/** What the server for probes knows from the start. */
+export interface HealthState {
+  /** Whether everything that the control plane needs at start has been read. */
+  readonly isReady: () => boolean;
+  /** `undefined` while they are put together. */
+  readonly parts: () => ServedParts | undefined;
+}
+
+/** Listens for probes, before anything that the start may have to wait for. */
+export async function startHealthServer(run: RunContext, { isReady, parts }: HealthState): Promise<ListeningServer> {
+  return run.own(
     await startHttpServer({
       address: parseListenAddress(run.settings.httpAddress, 'http-addr'),
-      pages: createHealthPages({ isReady: parts.isReady, missingRights: () => run.permissions.missing() }),
+      pages: createHealthPages({
+        isReady,
+        isStopping: () => run.signal.aborted,
+        missingRights: () => run.permissions.missing(),
+      }),
       folders: debugFolders(parts),
       log: run.log.scope('http'),
     }),
   );
-  return { ...grpc, webhooks: webhooks.port, monitoring: monitoring.port, http: http.port };
 }
 
-function debugFolders({ discovery }: ServedParts): ReadonlyMap<string, HttpFolder> {
-  return new Map([[DEBUG_FOLDER, createHttpDebug(discovery.debug, discovery.authenticate)]]);
+/** Listens on every other port. */
+export async function startServers(run: RunContext, parts: ServedParts): Promise<Omit<ServerPorts, 'http'>> {
+  const grpc = await startGrpcServers(run, parts);
+  const webhooks = run.own(await startWebhooks(run, parts));
+  const monitoring = run.own(await startMonitoring(run, parts));
+  return { ...grpc, webhooks: webhooks.port, monitoring: monitoring.port };
+}
+
+function debugFolders(parts: () => ServedParts | undefined): ReadonlyMap<string, HttpFolder> {
+  const folder: HttpFolder = async (request) => {
+    const discovery = parts()?.discovery;
+    if (discovery === undefined) return textAnswer('the control plane is still starting\n', 503);
+    return createHttpDebug(discovery.debug, discovery.authenticate)(request);
+  };
+  return new Map([[DEBUG_FOLDER, folder]]);
 }
 
 async function startGrpcServers(
@@ -159,7 +178,7 @@ function startMonitoring(run: RunContext, parts: ServedParts): ReturnType<typeof
   return startHttpServer({
     address: parseListenAddress(settings.monitoringAddress, 'monitoring-addr'),
     pages: new Map([['/metrics', page]]),
-    folders: debugFolders(parts),
+    folders: debugFolders(() => parts),
     log: log.scope('http'),
   });
 }

@@ -54,6 +54,25 @@ for (const chart of CHARTS) {
   });
 }
 
+test('the control plane is started anew for being dead, and not for waiting; on OpenShift it names no user', () => {
+  const containerOf = (values: JsonMap): Readonly<Record<string, unknown>> => {
+    const { objects } = render('control-plane', values);
+    const { spec } = find(objects, 'Deployment', 'istiod') as unknown as {
+      readonly spec: { readonly template: { readonly spec: { readonly containers: readonly JsonMap[] } } };
+    };
+    return spec.template.spec.containers[0] ?? {};
+  };
+  const { livenessProbe, readinessProbe, securityContext } = containerOf({}) as Readonly<Record<string, JsonMap>>;
+  assert.deepEqual(livenessProbe?.['httpGet'], { path: '/live', port: 8080 });
+  assert.deepEqual(readinessProbe?.['httpGet'], { path: '/ready', port: 8080 });
+  assert.equal(securityContext?.['runAsUser'], 1337);
+  const openShift = containerOf({ global: { platform: 'openshift' } })['securityContext'] as JsonMap;
+  assert.deepEqual(
+    [openShift['runAsUser'], openShift['runAsGroup'], openShift['runAsNonRoot']],
+    [undefined, undefined, true],
+  );
+});
+
 test('the charts grant no account more than it uses: no wildcard, and no Secrets outside of the own namespace', () => {
   const objects = [
     ...controlPlaneManifests({ clusterName: 'a' }),

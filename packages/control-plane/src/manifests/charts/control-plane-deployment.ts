@@ -72,6 +72,8 @@ const CONTAINER: NodeMap = {
     { name: 'http-monitoring', containerPort: 15014 },
   ],
   readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1, timeoutSeconds: 5 },
+  // A minute without any answer: what the process waits for does not come sooner if it is started anew.
+  livenessProbe: { httpGet: { path: '/live', port: 8080 }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
   securityContext: {
     allowPrivilegeEscalation: false,
     readOnlyRootFilesystem: true,
