@@ -114,6 +114,8 @@ export interface HarnessOptions {
   readonly install?: (manifests: readonly ManifestObject[]) => readonly ManifestObject[];
   /** Default true. */
   readonly awaitsReady?: boolean;
+  /** Instead of one that collects warnings. */
+  readonly log?: Log;
   /** Where the control plane reaches the API server, by the API server's own address. Default: there. */
   readonly reaches?: (server: string) => string;
 }
@@ -126,7 +128,7 @@ function withoutValidation(manifests: readonly ManifestObject[]): readonly Manif
 /** Installs and starts a control plane, with more flags if need be, and waits until it is ready. */
 export async function startHarness(
   flags: readonly string[] = [],
-  { install = withoutValidation, awaitsReady = true, reaches = (server) => server }: HarnessOptions = {},
+  { install = withoutValidation, awaitsReady = true, reaches = (server) => server, log }: HarnessOptions = {},
 ): Promise<ControlPlaneHarness> {
   const cluster = await createTestCluster({ name: 'cluster1' });
   const client = await adminClient(cluster);
@@ -153,7 +155,7 @@ export async function startHarness(
     access: { ...access.value, server: reaches(access.value.server) },
     clock: systemClock,
     random: systemRandom,
-    log: collectWarnings(lines),
+    log: log ?? collectWarnings(lines),
   });
   if (awaitsReady) await controlPlane.ready;
   return {

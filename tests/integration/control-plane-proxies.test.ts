@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { credentials, Metadata } from '@grpc/grpc-js';
-import { silentLog, systemClock, systemRandom } from '@meltemi/base';
-import { CONFIG_MAPS, SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
+import { createLog, parseLogLevels, silentLog, systemClock, systemRandom } from '@meltemi/base';
+import { CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
 import { eventually } from '@meltemi/testing';
 import { PUSH_ORDER, TYPE_URLS } from '@meltemi/xds';
 import {
@@ -14,7 +14,13 @@ import {
   sotwWire,
 } from '@meltemi/xds/client';
 import { NodeSchema } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
-import { type ControlPlaneHarness, DEADLINE_MS, startHarness } from './control-plane-harness.ts';
+import {
+  type ControlPlaneHarness,
+  DEADLINE_MS,
+  type HarnessOptions,
+  startHarness,
+  startRemote,
+} from './control-plane-harness.ts';
 import { VIRTUAL_SERVICES } from './virtual-services.ts';
 
 const VIRTUAL_SERVICE = {
@@ -103,10 +109,14 @@ async function connectProxy(
   };
 }
 
-async function startWithService(
-  ...flags: readonly string[]
-): Promise<{ readonly mesh: ControlPlaneHarness; readonly token: string }> {
-  const mesh = await startHarness(flags);
+async function startWithService({
+  flags = [],
+  ...options
+}: HarnessOptions & { readonly flags?: readonly string[] } = {}): Promise<{
+  readonly mesh: ControlPlaneHarness;
+  readonly token: string;
+}> {
+  const mesh = await startHarness(flags, options);
   await mesh.client.create(SERVICES, {
     apiVersion: 'v1',
     kind: 'Service',
@@ -123,7 +133,7 @@ async function startWithService(
 }
 
 test('GALLEY-11 the status falls when one of two proxies refuses an object, and says how many have it', async () => {
-  const { mesh, token } = await startWithService('--enable-status=true');
+  const { mesh, token } = await startWithService({ flags: ['--enable-status=true'] });
   await using _mesh = mesh;
   using good = await connectProxy(mesh, { wire: deltaWire, token });
   using other = await connectProxy(mesh, { wire: deltaWire, token, name: 'sleep-2' });
@@ -205,4 +215,50 @@ test('a token for another audience, and a claim to be of another namespace, are 
     statuses.map(({ proxy }) => proxy),
     ['c.app1'],
   );
+});
+
+test('with level debug each scope says what happens, and no line has a token or a kubeconfig', async () => {
+  const lines: string[] = [];
+  const log = createLog({
+    scope: 'control-plane',
+    levels: parseLogLevels('debug'),
+    write: (line) => lines.push(line),
+    nowMs: () => 0,
+  });
+  const { mesh, token } = await startWithService({ log });
+  await using _mesh = mesh;
+  await using remote = await startRemote('cluster2');
+  const says = (pattern: RegExp): Promise<unknown> =>
+    eventually(
+      () =>
+        assert.ok(
+          lines.some((line) => pattern.test(line)),
+          `${pattern} in\n${lines.join('\n')}`,
+        ),
+      DEADLINE_MS,
+    );
+  const proxy = await connectProxy(mesh, { wire: deltaWire, token });
+  await says(/debug xds Proxy connected proxy=sleep-1\.app1 connection=\S+ cluster=cluster1 protocol=delta/);
+  await says(/debug xds Discovery request proxy=sleep-1\.app1 type=LDS outcome=subscribed/);
+  await says(/debug xds Push proxy=sleep-1\.app1 type=CDS version=\S+ nonce=\S+ resourceCount=[1-9]\d* .*bytes=[1-9]/);
+  await says(/debug xds Discovery request proxy=sleep-1\.app1 type=CDS outcome=acknowledged/);
+  await mesh.client.create(VIRTUAL_SERVICES, VIRTUAL_SERVICE);
+  await says(/debug galley Configuration taken object=VirtualService\/app1\/v resourceVersion=\d+/);
+  await says(/debug pilot New snapshot version=\S+ global=false .*configs=\["VirtualService\/app1\/v"\]/);
+  proxy.refuses(true);
+  await mesh.client.delete(VIRTUAL_SERVICES, { namespace: 'app1', name: 'v' });
+  await says(/debug galley Configuration removed object=VirtualService\/app1\/v/);
+  await says(/debug xds Discovery request proxy=sleep-1\.app1 type=RDS outcome=rejected/);
+  await says(/warn {2}xds A proxy rejected its configuration proxy=sleep-1\.app1 type=RDS error=".* refused"/);
+  await mesh.client.create(SECRETS, remote.secret);
+  await says(
+    /debug remote Remote secret event=add secret=istio-system\/istio-remote-secret-cluster2 clusters=\["cluster2"\]/,
+  );
+  await says(/debug registry Cluster changed cluster=cluster2 scope=full/);
+  proxy[Symbol.dispose]();
+  await says(/debug xds Proxy gone proxy=sleep-1\.app1 connection=\S+ connectedMs=\d+/);
+  const kubeconfig = Buffer.from(remote.secret.data?.['cluster2'] ?? '', 'base64').toString();
+  const remoteToken = /token: ?"?([^"\s]+)/.exec(kubeconfig)?.[1] ?? assert.fail('the kubeconfig has a token');
+  for (const secret of [token, remoteToken, 'PRIVATE KEY', 'certificate-authority-data'])
+    assert.ok(!lines.some((line) => line.includes(secret)), secret);
 });

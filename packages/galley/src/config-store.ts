@@ -102,6 +102,7 @@ class LastGoodStore implements ConfigStore {
     this.#versions.delete(text);
     if (!this.#accepted.delete(text)) return;
     this.#options.metrics?.configEvent(key.kind, 'delete');
+    this.#options.log.debug('Configuration removed', { object: text });
     this.#notify(key);
   }
 
@@ -144,6 +145,7 @@ class LastGoodStore implements ConfigStore {
     if (previous !== undefined && isSameContent(previous, resource)) return;
     this.#accepted.set(text, resource);
     this.#options.metrics?.configEvent(key.kind, previous === undefined ? 'add' : 'update');
+    this.#options.log.debug('Configuration taken', { object: text, resourceVersion: resource.resourceVersion });
     this.#notify(key);
   }
 

@@ -5,6 +5,7 @@ import {
   isEmptyChange,
   type MeshInputs,
   type MeshSnapshot,
+  type SnapshotChange,
 } from '@meltemi/model';
 import {
   createDiscoveryServer,
@@ -30,6 +31,7 @@ export interface PushEngineOptions {
   /** Collects what sources know right now. Called after {@link PushEngine.notify}, once things are quiet. */
   readonly collect: () => Omit<MeshInputs, 'collectedAtMs'>;
   readonly clock: Clock;
+  /** Streams log as its scope `xds`. */
   readonly log: Log;
   /** Default {@link DEFAULT_DEBOUNCE_MS}. */
   readonly debounceMs?: number;
@@ -68,6 +70,18 @@ export interface PushEngine extends Disposable {
   waitForDistribution(query: DistributionQuery): Promise<DistributionResult>;
 }
 
+/** Keys that one line of the log names. */
+const MAX_LOGGED_KEYS = 10;
+
+function logChange(log: Log, { global, services, endpoints, configs }: SnapshotChange, next: MeshSnapshot): void {
+  const some = (keys: ReadonlySet<string>): readonly string[] =>
+    keys.size > MAX_LOGGED_KEYS
+      ? [...[...keys].slice(0, MAX_LOGGED_KEYS), `and ${keys.size - MAX_LOGGED_KEYS} more`]
+      : [...keys];
+  const keys = { services: some(services), endpoints: some(endpoints), configs: some(configs) };
+  log.debug('New snapshot', { version: next.version, global, ...keys });
+}
+
 /** Creates an engine; it does nothing before `start`. */
 export function createPushEngine(options: PushEngineOptions): PushEngine {
   const { clock, log } = options;
@@ -84,7 +98,7 @@ export function createPushEngine(options: PushEngineOptions): PushEngine {
           : ok(new PushSession({ node, snapshot: current, memo, encoder })),
     },
     clock,
-    log,
+    log: log.scope('xds'),
     ...(options.authenticate === undefined ? {} : { authenticate: options.authenticate }),
     ...(options.questions === undefined ? {} : { questions: options.questions }),
     ...(options.observer === undefined ? {} : { observer: options.observer }),
@@ -98,6 +112,7 @@ export function createPushEngine(options: PushEngineOptions): PushEngine {
       const change = diffMeshSnapshots(previous, next);
       // The same content again: proxies have it already, and its number would only look like news.
       if (isEmptyChange(change)) return;
+      logChange(log, change, next);
       const scope = resolveChangeScope(change, previous, next);
       current = next;
       options.onSnapshot?.(next);

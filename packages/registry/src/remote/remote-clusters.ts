@@ -178,6 +178,7 @@ class RemoteSecretController implements RemoteClusters {
 
   #enqueue(event: RemoteHolderEvent, holder: RemoteHolder): void {
     this.#options.metrics?.secretEvent(event);
+    this.#options.log.debug('Remote secret', { event, secret: holder.name, clusters: [...holder.kubeconfigs.keys()] });
     this.#queue = this.#queue.then(async () => {
       try {
         await this.#applyHolder(event === 'delete' ? { ...holder, kubeconfigs: new Map() } : holder);

@@ -135,6 +135,7 @@ export class DiscoveryStream<Session extends DiscoverySession> {
 
   /** Lets go of everything; the call itself has ended or is being ended. */
   dispose(): void {
+    if (!this.#closed && this.#client !== undefined) this.#logGone(this.#client);
     this.#closed = true;
     this.#question?.abort();
     this.#drainTimer?.cancel();
@@ -184,6 +185,13 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     if (subscription.rememberedCount > MAX_REMEMBERED_NAMES)
       return this.close(status.RESOURCE_EXHAUSTED, `a client may name ${MAX_REMEMBERED_NAMES} resources, not more`);
     if (outcome === 'unsubscribed') this.#subscriptions.delete(request.typeUrl);
+    this.#options.log.debug('Discovery request', {
+      proxy: this.#client?.node.proxyId,
+      type: shortTypeName(request.typeUrl),
+      outcome,
+      nonce: request.responseNonce,
+      nameCount: subscription.names.size,
+    });
     if (outcome === 'rejected') this.#onRejected(request);
     if (outcome === 'stale') this.#options.observer.staleNonce(request.typeUrl);
     if (request.typeUrl === TYPE_URLS.endpoint) this.#forceEndpoints();
@@ -241,7 +249,18 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     }
     this.#client = client;
     this.#session = session;
+    this.#options.log.debug('Proxy connected', {
+      proxy: node.value.proxyId,
+      connection: connectionId,
+      cluster: node.value.clusterId,
+      protocol: this.#options.protocol.name,
+    });
     return true;
+  }
+
+  #logGone({ node, connectionId }: ConnectedClient): void {
+    const connectedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
+    this.#options.log.debug('Proxy gone', { proxy: node.proxyId, connection: connectionId, connectedMs });
   }
 
   #onRejected(request: AdsRequest): void {
@@ -277,7 +296,7 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   }
 
   #send(subscription: Subscription, session: Session): void {
-    const { protocol, controlPlane, clock, observer } = this.#options;
+    const { protocol, controlPlane, clock, observer, log } = this.#options;
     const view = session.generate(subscription.typeUrl, subscription.namesToGenerate());
     const mayBeReferredTo = REFERRED_TYPES.includes(subscription.typeUrl) && this.#isUnsettled(REFERRING_TYPES);
     const update = subscription.takeUpdate(view, mayBeReferredTo);
@@ -288,6 +307,16 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     subscription.sent({ nonce, number: view.number, versionInfo: view.versionInfo }, clock.nowMs());
     this.#write(bytes);
     observer.pushed(typeUrl, bytes.byteLength);
+    log.debug('Push', {
+      proxy: this.#client?.node.proxyId,
+      type: shortTypeName(typeUrl),
+      version: view.versionInfo,
+      nonce,
+      resourceCount: update.resources.length,
+      changedCount: update.changed.length,
+      removedCount: update.removed.length,
+      bytes: bytes.byteLength,
+    });
     if (typeUrl === TYPE_URLS.endpoint) {
       const warmed = [...update.changed, ...update.removed].filter((name) => this.#warmingClusters.delete(name));
       this.#isWarmingInFlight = warmed.length > 0;
