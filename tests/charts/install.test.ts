@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JsonMap } from '@meltemi/control-plane';
+import type { JsonMap, ManifestObject } from '@meltemi/control-plane';
 import {
   buildKubeconfig,
   CONFIG_MAPS,
@@ -28,6 +28,7 @@ import {
 import { runInstallation } from '../../packages/cli/src/install/run-installation.ts';
 import { createTestCluster, type TestCluster } from '../../packages/local/src/api-server/testing/test-cluster.ts';
 import { adminClient, applyAll } from '../integration/control-plane-harness.ts';
+import { missingForApiServer, startKubeApiServer } from '../kubernetes/behaviour/kube-api-server.ts';
 
 function plan(spec: JsonMap = {}): InstallPlan {
   return planInstallation(readInstallSpec([{ origin: 'test', spec }]));
@@ -76,6 +77,92 @@ test('an installation is applied once, then unchanged; what a later one no longe
     ['Deployment istiod configured', 'HorizontalPodAutoscaler istiod pruned'],
   );
 });
+
+test('a component that is switched off goes, in its revision only; one that nobody speaks of stays', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await cluster.createNamespace('edge');
+  const gateways = (...names: readonly string[]): JsonMap[] => names.map((name) => ({ name, namespace: 'edge' }));
+  await install(client, { components: { ingressGateways: gateways('in', 'kept') } });
+  await install(client, { revision: 'b' });
+  const deployments = async (): Promise<readonly string[]> =>
+    (await client.list(DEPLOYMENTS)).items.map(({ metadata }) => metadata.name).sort();
+  // As somebody does who keeps gateways in a file of their own.
+  const apart = await install(client, { profile: 'empty', components: { egressGateways: gateways('out') } });
+  assert.equal(apart.counts.pruned, 0, apart.outcomes.join());
+  const off = { enabled: false };
+  const dry = { components: { pilot: off, ingressGateways: [{ name: 'in', namespace: 'edge', ...off }] } };
+  assert.ok((await install(client, dry, { dryRun: true })).counts.pruned > 5);
+  assert.deepEqual(await deployments(), ['in', 'istiod', 'istiod-b', 'kept', 'out']);
+  const { outcomes } = await install(client, dry);
+  const pruned = outcomes.filter((text) => text.endsWith('pruned'));
+  for (const text of ['Deployment istiod', 'Service istiod', 'Deployment in', 'Service in', 'ServiceAccount istiod'])
+    assert.ok(pruned.includes(`${text} pruned`), `${text} among ${pruned.join()}`);
+  assert.ok(
+    !pruned.some((text) => /CustomResourceDefinition|ServiceAccount istio-reader|istiod-b/.test(text)),
+    pruned.join(),
+  );
+  assert.deepEqual(await deployments(), ['istiod-b', 'kept', 'out']);
+  assert.equal((await install(client, dry)).counts.pruned, 0);
+});
+
+for (const startServer of [undefined, startKubeApiServer]) {
+  const server = startServer === undefined ? 'the embedded API server' : 'kube-apiserver';
+  const skip = startServer === undefined ? false : missingForApiServer();
+  test(`a field that cannot change is named with what to do, on ${server}`, { skip }, async () => {
+    await using cluster = await createTestCluster(startServer === undefined ? {} : { startServer });
+    await using client = await adminClient(cluster);
+    await install(client);
+    const namespace = 'istio-system';
+    const service = (clusterIP: string): ManifestObject => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'istio-pilot', namespace },
+      spec: { clusterIP, ports: [{ port: 15010 }] },
+    });
+    const binding = (name: string): ManifestObject => ({
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'istiod-other' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+      subjects: [{ kind: 'ServiceAccount', name: 'istiod', namespace }],
+    });
+    const deployment = (label: string): ManifestObject => ({
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'istio-other', namespace },
+      spec: {
+        selector: { matchLabels: { app: label } },
+        template: { metadata: { labels: { app: label } }, spec: { containers: [{ name: 'a', image: 'a' }] } },
+      },
+    });
+    const run = async (objects: readonly ManifestObject[]): Promise<void> => {
+      const planned = planInstallation(readInstallSpec([{ origin: 'test', spec: {} }]), objects);
+      const quiet = { onProgress: () => {}, onWarning: () => {}, signal: new AbortController().signal };
+      await runInstallation({ client, plan: planned, outdated: [], ...quiet });
+    };
+    await run([service('10.111.0.50'), binding('view'), deployment('a')]);
+    const remedy = 'delete the object and install again, or install a new --revision beside it';
+    const table: readonly [object: ManifestObject, expected: RegExp][] = [
+      [
+        service('10.111.0.77'),
+        /^Service istio-system\/istio-pilot: a field cannot be changed where it is: .*clusterIP/,
+      ],
+      [binding('edit'), /^ClusterRoleBinding istiod-other: a field cannot be changed where it is: .*roleRef/],
+      [
+        deployment('b'),
+        /^Deployment istio-system\/istio-other: a field cannot be changed where it is: .*spec\.selector/,
+      ],
+    ];
+    for (const [object, expected] of table) {
+      await assert.rejects(run([object]), (error: Error) => {
+        assert.match(error.message, expected);
+        assert.ok(error.message.endsWith(remedy), error.message);
+        return true;
+      });
+    }
+  });
+}
 
 test('an installation removes nothing of another one, in another namespace, and keeps its own reader account', async () => {
   await using cluster = await createTestCluster();

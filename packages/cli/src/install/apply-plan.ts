@@ -113,7 +113,7 @@ function explain(object: KubeObject, error: unknown): string {
   }
   if (error.statusCode === 403)
     return `${name}: this account may not write it: ${error.message}; install with an account that may, such as one of cluster-admin`;
-  if (/field is immutable|may not change once set/.test(error.message))
+  if (/field is immutable|may not change once set|cannot change roleRef/.test(error.message))
     return `${name}: a field cannot be changed where it is: ${error.message}; delete the object and install again, or install a new --revision beside it`;
   if (isNotFound(error) && object.metadata.namespace !== undefined)
     return `${name}: ${error.message}; does namespace ${object.metadata.namespace} exist?`;

@@ -15,7 +15,7 @@ import {
 } from '@meltemi/control-plane';
 import { findUnimplementedFields } from '@meltemi/pilot/unimplemented-fields';
 import { CommandError, EXIT } from '../exit-code.ts';
-import type { InstallSpec } from './install-spec.ts';
+import type { InstallSpec, SwitchedOff } from './install-spec.ts';
 
 /** Component that an object was installed as. */
 export const COMPONENT_LABEL = 'install.meltemi.dev/component';
@@ -32,11 +32,20 @@ export interface PlannedComponent {
   readonly objects: readonly ManifestObject[];
 }
 
+/** A component that an installation is no longer to have. */
+export interface DroppedComponent {
+  readonly name: string;
+  readonly revision: string | undefined;
+  readonly namespace: string;
+}
+
 /** Everything that an installation applies. */
 export interface InstallPlan {
   readonly spec: InstallSpec;
   readonly namespaces: readonly ManifestObject[];
   readonly components: readonly PlannedComponent[];
+  /** What is to go if it is there. */
+  readonly switchedOff: readonly DroppedComponent[];
   readonly warnings: readonly string[];
 }
 
@@ -101,7 +110,18 @@ export function planInstallation(spec: InstallSpec, legacyObjects: readonly Mani
       }),
     ],
     components: [...components, ...gateways, ...legacy],
+    switchedOff: spec.switchedOff.map((dropped) => toDropped(dropped, spec)),
     warnings,
+  };
+}
+
+const CHART_OF = { base: 'base', pilot: 'control-plane', istiodRemote: 'remote' } as const;
+
+function toDropped({ component, name, namespace }: SwitchedOff, spec: InstallSpec): DroppedComponent {
+  return {
+    name: component === 'gateway' ? `gateway-${name}` : CHART_OF[component],
+    revision: component === 'base' ? undefined : spec.revision,
+    namespace: namespace ?? spec.namespace,
   };
 }
 

@@ -10,6 +10,18 @@ export interface GatewaySpec {
   readonly values: JsonMap;
 }
 
+/** A component that is not to be there any more. */
+export interface SwitchedOff {
+  readonly component: 'base' | 'pilot' | 'istiodRemote' | 'gateway';
+  /** Of a gateway. */
+  readonly name?: string;
+  /** Of a gateway; absent: that of the installation. */
+  readonly namespace?: string | undefined;
+}
+
+/** Lists of gateways in `components`. */
+const GATEWAY_LISTS: readonly string[] = ['ingressGateways', 'egressGateways'];
+
 /** What is to be installed: IstioOperator's spec, read. */
 export interface InstallSpec {
   readonly namespace: string;
@@ -19,6 +31,8 @@ export interface InstallSpec {
   readonly hasPilot: boolean;
   readonly hasRemote: boolean;
   readonly gateways: readonly GatewaySpec[];
+  /** What a source says `enabled: false` of, not what none speaks of: another installation may have that. */
+  readonly switchedOff: readonly SwitchedOff[];
   /** Values of all charts. */
   readonly values: JsonMap;
 }
@@ -48,7 +62,13 @@ export function readInstallSpec(sources: readonly SpecSource[]): InstallSpec {
     hasBase: isEnabled(spec, 'base'),
     hasPilot: isEnabled(spec, 'pilot'),
     hasRemote: isEnabled(spec, 'istiodRemote'),
-    gateways: ['ingressGateways', 'egressGateways'].flatMap((kind) => readGateways(spec, kind)),
+    gateways: GATEWAY_LISTS.flatMap((kind) => readGateways(spec, kind)),
+    switchedOff: [
+      ...(['base', 'pilot', 'istiodRemote'] as const)
+        .filter((name) => isDisabled(spec, name))
+        .map((component) => ({ component })),
+      ...GATEWAY_LISTS.flatMap((kind) => readSwitchedOffGateways(spec, kind)),
+    ],
     values,
   };
 }
@@ -117,6 +137,20 @@ function readGateways(spec: JsonMap, kind: string): readonly GatewaySpec[] {
     };
     return [{ name, namespace: textOf(item, 'namespace'), values }];
   });
+}
+
+/** Their names were needed to read those that are on. */
+function readSwitchedOffGateways(spec: JsonMap, kind: string): readonly SwitchedOff[] {
+  const list = mapOf(spec, 'components')[kind];
+  return (Array.isArray(list) ? (list as readonly Json[]) : []).filter(isJsonMap).flatMap((item) => {
+    const name = textOf(item, 'name');
+    if (item['enabled'] !== false || name === undefined) return [];
+    return [{ component: 'gateway', name, namespace: textOf(item, 'namespace') }];
+  });
+}
+
+function isDisabled(spec: JsonMap, component: string): boolean {
+  return mapOf(mapOf(spec, 'components'), component)['enabled'] === false;
 }
 
 function isEnabled(spec: JsonMap, component: string): boolean {

@@ -57,7 +57,8 @@ export async function findInstalled(client: KubeClient, labelSelector: string): 
 }
 
 /**
- * Objects that an earlier version of the planned components had and that the plan has not.
+ * Objects that an earlier version of the planned components had and that the plan has not, and those of components that
+ * are switched off.
  *
  * Only of the same installation: another one, in another namespace, has the same components and revisions. An object
  * that does not say whose it is stays, and so does one in a namespace that the plan no longer uses, which somebody may
@@ -66,9 +67,10 @@ export async function findInstalled(client: KubeClient, labelSelector: string): 
 export async function findOutdated(client: KubeClient, plan: InstallPlan): Promise<readonly InstalledObject[]> {
   const planned = plannedObjects(plan);
   const wanted = new Set(planned.map((object) => identity(object.kind, object)));
-  const namespaces = new Set(planned.map(({ metadata }) => metadata.namespace));
+  const dropped = plan.switchedOff.map(({ namespace }) => namespace);
+  const namespaces = new Set([...planned.map(({ metadata }) => metadata.namespace), ...dropped]);
   const found: InstalledObject[] = [];
-  for (const { name, revision } of plan.components) {
+  for (const { name, revision } of [...plan.components, ...plan.switchedOff]) {
     const ofRevision = revision === undefined ? '' : `,${REVISION_LABEL}=${revision}`;
     const selector = `${COMPONENT_LABEL}=${name}${ofRevision},${NAMESPACE_LABEL}=${plan.spec.namespace}`;
     found.push(...(await findInstalled(client, selector)).filter(({ object }) => !isReaderAccount(name, object)));
