@@ -26,8 +26,8 @@ for (const plane of dataPlanes) {
   describe(`The walkthrough on real Kubernetes with ${plane.name} as every sidecar`, { skip: plane.missing }, () => {
     let mesh: Walkthrough;
     let load: RecordedLoad;
+    const proxyBinary = 'proxyBinary' in plane ? plane.proxyBinary : undefined;
     before(async () => {
-      const proxyBinary = 'proxyBinary' in plane ? plane.proxyBinary : undefined;
       mesh = await startWalkthrough({
         environment: 'kubernetes',
         edit: withLoadImage,
@@ -37,7 +37,7 @@ for (const plane of dataPlanes) {
     after(async () => {
       await mesh?.[Symbol.asyncDispose]();
     });
-    const { succeed, underLoad, kill, bothVersionsAnswer, rolledOut } = loadSteps(
+    const { succeed, underLoad, loadWasReplaced, kill, bothVersionsAnswer, rolledOut } = loadSteps(
       () => mesh,
       () => load,
     );
@@ -204,9 +204,6 @@ for (const plane of dataPlanes) {
       await succeed(['delete', '-n', 'app1', 'job', 'ask']);
     });
 
-    // What follows concerns the control plane, which serves both alike, and takes its time.
-    if (plane.name === 'Envoy') return;
-
     test('under load, an upgrade of the control plane by revision fails nothing', async () => {
       const kubectl = async (...args: readonly string[]): Promise<string> => {
         const result = await mesh.kubectl(args);
@@ -228,6 +225,10 @@ for (const plane of dataPlanes) {
         ...(clusterName === 'cluster1' ? {} : { profile: 'remote' }),
         values: {
           pilot: { image: 'meltemi/control-plane', autoscaleEnabled: false },
+          meshConfig: {
+            accessLogFile: '/dev/stdout',
+            defaultConfig: proxyBinary === undefined ? {} : { binaryPath: proxyBinary },
+          },
           global: { multiCluster: { clusterName }, proxy: { image }, proxy_init: { image } },
         },
       });
@@ -242,6 +243,7 @@ for (const plane of dataPlanes) {
       });
       // What sends the load would otherwise have lost its control plane.
       await restart('cluster1', 'load');
+      loadWasReplaced();
       await restart('cluster1', 'sleep');
       await bothVersionsAnswer();
       // The old one was applied by kubectl, and so is taken away by it.

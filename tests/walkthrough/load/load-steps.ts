@@ -37,6 +37,8 @@ export interface LoadSteps {
   succeed(args: readonly string[], input?: string): Promise<string>;
   /** Does something under load. @returns All that was sent from the last change, or a while before, to a while after. */
   underLoad(change: () => Promise<unknown>): Promise<readonly LoadAnswer[]>;
+  /** Says that the load has a new pod: what the old one has seen is gone, and time before a change begins anew. */
+  loadWasReplaced(): void;
   /**
    * Kills one process at once, and waits until another one has taken its place.
    *
@@ -74,6 +76,10 @@ export function loadSteps(mesh: () => Walkthrough, load: () => RecordedLoad): Lo
     );
     assert.ok(answers.length > expected * 0.8, `${answers.length} answers of about ${Math.round(expected)}`);
     return answers;
+  };
+
+  const loadWasReplaced = (): void => {
+    lastChangeMs = undefined;
   };
 
   const processIdsOf = (program: string, ...words: readonly string[]): readonly number[] =>
@@ -117,5 +123,5 @@ export function loadSteps(mesh: () => Walkthrough, load: () => RecordedLoad): Lo
     }, 60_000);
   };
 
-  return { succeed, underLoad, kill, bothVersionsAnswer, rolledOut };
+  return { succeed, underLoad, loadWasReplaced, kill, bothVersionsAnswer, rolledOut };
 }
