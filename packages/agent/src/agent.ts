@@ -29,7 +29,7 @@ import { createProxyless, type SidecarParts } from './lifecycle/proxyless.ts';
 import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
-import { type AgentSettings, ANY_ADDRESS } from './settings.ts';
+import { type AgentSettings, isWildcard } from './settings.ts';
 import { createAgentMetrics } from './status/agent-metrics.ts';
 import { createApplicationProbes, parseApplicationProbes } from './status/application-probes.ts';
 import { createMetricsMerger } from './status/merged-metrics.ts';
@@ -95,7 +95,7 @@ export function createAgent(options: AgentOptions): Agent {
       const { subscribe } = dns ?? {};
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({
-        ...(settings.addresses.listen === ANY_ADDRESS ? {} : { host: settings.addresses.listen }),
+        ...(isWildcard(settings.addresses.listen) ? {} : { host: settings.addresses.listen }),
         port: proxyConfig.statusPort,
         readiness,
         scrape: createScrape(settings, createAgentMetrics({ identity, clock, dns })),
@@ -166,7 +166,7 @@ function createDataPlane({ settings, log, logLevels }: AgentOptions, bootstrapPa
   const shared = { bootstrapPath, overlayText, concurrency, drainDurationMs, logLevel, componentLogLevel };
   return proxyBinary === undefined
     ? createEmbeddedProxy({ ...shared, log: log.scope('proxy'), logLevels, soMark })
-    : createEnvoyProcess({ ...shared, log, binaryPath: proxyBinary });
+    : createEnvoyProcess({ ...shared, log, binaryPath: proxyBinary, instanceIps: settings.instanceIps });
 }
 
 /** @throws MeltemiError `USAGE` when the file that the pod names is not there. */
@@ -226,6 +226,7 @@ async function writeBootstraps(
     deltaDiscovery: settings.deltaDiscovery,
     soMark: settings.soMark,
     listenAddress: settings.addresses.listen,
+    isDualStack: settings.addresses.isDualStack,
     localAddress: settings.addresses.local,
   });
   await writeDocument(path, bootstrap);

@@ -81,6 +81,7 @@ test('a pod with a network of its own listens on all its addresses, and keeps ad
   assert.deepEqual(settings.instanceIps, ['10.11.1.2', '192.0.2.7']);
   assert.deepEqual(settings.addresses, {
     listen: '0.0.0.0',
+    isDualStack: false,
     local: '127.0.0.1',
     application: undefined,
     nameServer: undefined,
@@ -171,4 +172,23 @@ test('the root is what the environment names, else the first of a machine, of pr
   );
   assert.equal(find({ PROV_CERT: '/p' }, only('/p/root-cert.pem')), '/p/root-cert.pem');
   assert.equal(find({}, only()), '/mounted');
+});
+
+test('the families of the pod decide where agent and proxy listen', async () => {
+  const of = async (interfaceIps: readonly string[]) => {
+    const proxyConfig = await parseProxyConfig('');
+    assert.ok(proxyConfig.ok);
+    const { addresses } = readSettings({
+      flags: FLAGS,
+      env: {},
+      proxyConfig: proxyConfig.value,
+      interfaceIps,
+      paths: POD_PATHS,
+    });
+    return [addresses.listen, addresses.isDualStack, addresses.local];
+  };
+  assert.deepEqual(await of(['10.0.0.7']), ['0.0.0.0', false, '127.0.0.1']);
+  assert.deepEqual(await of(['fd00::7']), ['::', false, '::1']);
+  assert.deepEqual(await of(['fd00::7', '10.0.0.7']), ['::', true, '127.0.0.1']);
+  assert.deepEqual(await of([]), ['0.0.0.0', false, '127.0.0.1']);
 });

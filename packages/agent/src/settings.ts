@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { MeltemiError, parseDurationMs } from '@meltemi/base';
 import type { AgentProxyConfig } from './bootstrap/proxy-config.ts';
@@ -67,19 +68,23 @@ export interface DnsSettings {
   readonly forwardsParallel: boolean;
 }
 
-/** Every IPv4 address of the pod. */
-export const ANY_ADDRESS = '0.0.0.0';
-
 /** Where an agent and its proxy listen, and whom they call by address. */
 export interface AgentAddresses {
   /** What kubelets and Prometheus call. */
   readonly listen: string;
+  /** Whether `listen` takes IPv4 connections besides those of its own family. */
+  readonly isDualStack: boolean;
   /** What only the pod itself calls. */
   readonly local: string;
   /** Where the application listens; `undefined` for the pod's own address. */
   readonly application: string | undefined;
   /** `address:port` of the name server to ask for the control plane; `undefined` for the system's. */
   readonly nameServer: string | undefined;
+}
+
+/** Whether an address stands for all that the pod has. */
+export function isWildcard(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }
 
 /** Where an agent finds and puts files. */
@@ -158,9 +163,9 @@ export function readSettings({
   const namespace = env['POD_NAMESPACE'] ?? 'default';
   const instanceIp = env['INSTANCE_IP'];
   const binary = env['MELTEMI_PROXY_BINARY'] || proxyConfig.binaryPath;
-  const addresses = readAddresses(env);
   // Pods that share the machine's network share its addresses too: those name none of them.
   const interfaceIpsOfPod = env['MELTEMI_POD_ADDRESS'] === undefined ? interfaceIps : [];
+  const instanceIps = [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIpsOfPod])];
   return {
     nodeType: flags.nodeType,
     domain: flags.domain || `${namespace}.svc.cluster.local`,
@@ -178,7 +183,7 @@ export function readSettings({
     trustDomain: env['TRUST_DOMAIN'] || 'cluster.local',
     namespace,
     serviceAccount: env['SERVICE_ACCOUNT'] ?? 'default',
-    instanceIps: [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIpsOfPod])],
+    instanceIps,
     secretTtlMs: readDuration(env, 'SECRET_TTL', '24h'),
     graceRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO', 0.5),
     graceJitterRatio: readRatio(env, 'SECRET_GRACE_PERIOD_RATIO_JITTER', 0.01),
@@ -189,7 +194,7 @@ export function readSettings({
     grpcBootstrapPath: readGrpcBootstrapPath(env, proxyConfig, paths.root),
     proxyBinary: binary,
     soMark: readSoMark(env['MELTEMI_SO_MARK']),
-    addresses,
+    addresses: readAddresses(env, instanceIps),
     prometheusPort: readPort(env, 'ENVOY_PROMETHEUS_PORT', 15_090),
     readinessPort: readPort(env, 'ENVOY_STATUS_PORT', 15_021),
     exitOnZeroConnections: env['EXIT_ON_ZERO_ACTIVE_CONNECTIONS'] === 'true',
@@ -215,12 +220,18 @@ function readGrpcBootstrapPath(env: Environment, { configPath }: AgentProxyConfi
   return env['DISABLE_ENVOY'] === 'true' ? join(configPath, 'grpc-bootstrap.json') : undefined;
 }
 
-/** A pod in the `loopback` sandbox has two addresses of its own in the machine's network, and must use no other. */
-function readAddresses(env: Environment): AgentAddresses {
+/**
+ * A pod in the `loopback` sandbox has two addresses of its own in the machine's network, and must use no other. Elsewhere the
+ * families of the pod's addresses decide, as in Istio: kubelets call the primary one, and IPv4 may be switched off.
+ */
+function readAddresses(env: Environment, instanceIps: readonly string[]): AgentAddresses {
   const pod = env['MELTEMI_POD_ADDRESS'];
+  const hasV6 = instanceIps.some((address) => isIPv6(address));
+  const hasV4 = !hasV6 || instanceIps.some((address) => !isIPv6(address));
   return {
-    listen: pod ?? ANY_ADDRESS,
-    local: pod ?? '127.0.0.1',
+    listen: pod ?? (hasV6 ? '::' : '0.0.0.0'),
+    isDualStack: pod === undefined && hasV4 && hasV6,
+    local: pod ?? (hasV4 ? '127.0.0.1' : '::1'),
     application: env['MELTEMI_APP_ADDRESS'],
     nameServer: env['MELTEMI_NAME_SERVER'],
   };

@@ -21,6 +21,8 @@ export interface BootstrapInput {
   readonly soMark: number | undefined;
   /** Where kubelets and Prometheus call. Default: every address. */
   readonly listenAddress?: string;
+  /** The listen address is `::` and takes IPv4, too. Default: false. */
+  readonly isDualStack?: boolean;
   /** Where the proxy's admin page and the agent listen. Default: 127.0.0.1. */
   readonly localAddress?: string;
 }
@@ -39,15 +41,17 @@ const SO_MARK = 36;
  */
 export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
   const { node, adminPort, prometheusPort, readinessPort, stats } = input;
-  const { listenAddress = '0.0.0.0', localAddress = '127.0.0.1' } = input;
+  const { listenAddress = '0.0.0.0', isDualStack = false, localAddress = '127.0.0.1' } = input;
+  const everywhere = (port: number): BootstrapDocument =>
+    socketAddress(listenAddress, port, isDualStack ? { ipv4_compat: true } : {});
   return {
     node,
     admin: { address: socketAddress(localAddress, adminPort) },
     dynamic_resources: buildDynamicResources(input),
     static_resources: {
       listeners: [
-        buildPrometheusListener(listenAddress, prometheusPort, stats.compression),
-        buildReadinessListener(listenAddress, readinessPort),
+        buildPrometheusListener(everywhere(prometheusPort), stats.compression),
+        buildReadinessListener(everywhere(readinessPort)),
       ],
       clusters: [
         buildLocalCluster('prometheus_stats', localAddress, adminPort),
@@ -117,8 +121,8 @@ function assign(clusterName: string, address: BootstrapDocument): BootstrapDocum
   return { cluster_name: clusterName, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] };
 }
 
-function socketAddress(address: string, port: number): BootstrapDocument {
-  return { socket_address: { protocol: 'TCP', address, port_value: port } };
+function socketAddress(address: string, port: number, extra: BootstrapDocument = {}): BootstrapDocument {
+  return { socket_address: { protocol: 'TCP', address, port_value: port, ...extra } };
 }
 
 function markSockets(mark: number): BootstrapDocument {

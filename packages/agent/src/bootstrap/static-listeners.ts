@@ -13,12 +13,11 @@ const COMPRESSION_LIBRARIES: Readonly<Record<StatsCompression, string>> = {
 };
 
 /** The listener that serves the proxy's own metrics at `/stats/prometheus`. */
-export function buildPrometheusListener(address: string, port: number, compression: readonly StatsCompression[]): Json {
+export function buildPrometheusListener(address: Json, compression: readonly StatsCompression[]): Json {
   return buildListener({
     name: 'prometheus',
     statPrefix: 'stats',
     address,
-    port,
     path: '/stats/prometheus',
     cluster: 'prometheus_stats',
     filters: compression.map(buildCompressor),
@@ -26,12 +25,11 @@ export function buildPrometheusListener(address: string, port: number, compressi
 }
 
 /** The listener at which kubelets ask whether the sidecar is ready: it answers only when the proxy itself runs. */
-export function buildReadinessListener(address: string, port: number): Json {
+export function buildReadinessListener(address: Json): Json {
   return buildListener({
     name: 'readiness',
     statPrefix: 'agent',
     address,
-    port,
     path: '/healthz/ready',
     cluster: 'agent',
   });
@@ -40,8 +38,7 @@ export function buildReadinessListener(address: string, port: number): Json {
 interface ListenerInput {
   readonly name: string;
   readonly statPrefix: string;
-  readonly address: string;
-  readonly port: number;
+  readonly address: Json;
   /** The whole path: a prefix would let `/metrics/../quit` through to the server behind. */
   readonly path: string;
   readonly cluster: string;
@@ -49,7 +46,7 @@ interface ListenerInput {
   readonly filters?: readonly Json[];
 }
 
-function buildListener({ name, statPrefix, address, port, path, cluster, filters = [] }: ListenerInput): Json {
+function buildListener({ name, statPrefix, address, path, cluster, filters = [] }: ListenerInput): Json {
   const routeConfig = {
     virtual_hosts: [{ name: 'backend', domains: ['*'], routes: [{ match: { path }, route: { cluster } }] }],
   };
@@ -62,7 +59,7 @@ function buildListener({ name, statPrefix, address, port, path, cluster, filters
   };
   return {
     name,
-    address: { socket_address: { protocol: 'TCP', address, port_value: port } },
+    address,
     filter_chains: [
       { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }] },
     ],

@@ -144,7 +144,7 @@ test('metrics may be compressed in three ways, unless ProxyConfig or the annotat
     const annotations: Record<string, string> = annotation === undefined ? {} : { statsCompression: annotation };
     const { compression } = settingsFor(annotations, { proxyConfig: { ...proxyConfig } });
     assert.deepEqual(compression, expected, annotation);
-    const listener = JSON.stringify(buildPrometheusListener('127.0.0.1', 1, compression));
+    const listener = JSON.stringify(buildPrometheusListener({}, compression));
     const libraries = [...listener.matchAll(/envoy\.extensions\.compression\.(\w+)\.compressor/g)];
     assert.deepEqual(
       libraries.map(([, library]) => library),

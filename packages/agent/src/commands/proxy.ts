@@ -14,6 +14,7 @@ import {
 import { createAgent } from '../agent.ts';
 import { readPodInfo } from '../bootstrap/pod-info.ts';
 import { parseProxyConfig } from '../bootstrap/proxy-config.ts';
+import { isUsableAddress } from '../capture/capture-environment.ts';
 import { type AgentSettings, POD_PATHS, type ProxyFlags, pathsBelow, readSettings } from '../settings.ts';
 import { type Command, type CommandContext, EXIT } from './command-context.ts';
 import { readLogLevels } from './log-levels.ts';
@@ -63,7 +64,7 @@ async function readAgentSettings({ args, env }: CommandContext): Promise<AgentSe
   });
   if (!proxyConfig.ok) throw new MeltemiError('USAGE', `Cannot read ProxyConfig: ${proxyConfig.error}`);
   const interfaceIps = Object.values(networkInterfaces()).flatMap((addresses = []) =>
-    addresses.filter(({ internal, family }) => !internal && family === 'IPv4').map(({ address }) => address),
+    addresses.filter(({ internal, address }) => !internal && isUsableAddress(address)).map(({ address }) => address),
   );
   return readSettings({
     flags,

@@ -2,6 +2,7 @@ import { get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Command, EXIT } from './command-context.ts';
+import { lookupLoopback } from './loopback-lookup.ts';
 
 const OPTIONS = {
   url: { type: 'string' },
@@ -39,7 +40,8 @@ export const runWait: Command = async ({ args, env, printError }) => {
 /** Asks once. Returns '' when the proxy is ready, else what was seen: an error of several addresses has no message. */
 function ask(url: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve) => {
-    const outgoing = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (incoming) => {
+    const lookup = URL.parse(url)?.hostname === 'localhost' ? { lookup: lookupLoopback } : {};
+    const outgoing = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs), ...lookup }, (incoming) => {
       incoming.resume();
       resolve(incoming.statusCode === 200 ? '' : `status ${incoming.statusCode}`);
     });

@@ -1,22 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { isIPv6 } from 'node:net';
 import { type Log, messageOf } from '@meltemi/base';
 import type { DataPlane, DataPlaneExit, DataPlaneOptions } from './data-plane.ts';
 
 /** What {@link createEnvoyProcess} works with. */
 export interface EnvoyProcessOptions extends DataPlaneOptions {
   readonly binaryPath: string;
+  /** The pod's addresses, the primary one first: Envoy takes its own of that family. */
+  readonly instanceIps: readonly string[];
   readonly log: Log;
 }
 
 /** Command-line arguments of Envoy. Hot restart is off: a pod has one proxy for its whole life. */
-export function buildEnvoyArguments(options: DataPlaneOptions, overlayText: string | undefined): readonly string[] {
-  const { bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
+export function buildEnvoyArguments(
+  options: Omit<EnvoyProcessOptions, 'binaryPath' | 'log'>,
+  overlayText: string | undefined,
+): readonly string[] {
+  const { instanceIps, bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
   return [
     ['-c', bootstrapPath],
     overlayText === undefined ? [] : ['--config-yaml', overlayText],
     ['--drain-time-s', String(Math.round(drainDurationMs / 1000))],
     ['--drain-strategy', 'immediate'],
-    ['--local-address-ip-version', 'v4'],
+    ['--local-address-ip-version', isIPv6(instanceIps[0] ?? '') ? 'v6' : 'v4'],
     ['--file-flush-interval-msec', '1000'],
     ['--disable-hot-restart', '--allow-unknown-static-fields'],
     ['-l', logLevel],

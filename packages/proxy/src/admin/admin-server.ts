@@ -2,6 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { MeltemiError, messageOf, parseRequestTarget } from '@meltemi/base';
 import type { RuntimeHostAddress } from '../config/endpoints.ts';
+import { socketText } from '../decide/ip.ts';
+import { addressText } from '../upstream/host.ts';
 import { type AdminContext, type AdminResponse, textResponse } from './admin-context.ts';
 import { COMMANDS, helpText } from './commands.ts';
 
@@ -74,7 +76,7 @@ export async function startAdminServer({ address, addressPath, context }: AdminS
       (error: unknown) => context.log.error('admin request failed', { error: messageOf(error) }),
     );
   });
-  const wanted = address.kind === 'pipe' ? address.path : `${address.address}:${address.port}`;
+  const wanted = addressText(address);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       reject(new MeltemiError('PROXY_ADMIN_BIND', `Cannot bind the admin address ${wanted}`, { cause: error }));
@@ -85,7 +87,7 @@ export async function startAdminServer({ address, addressPath, context }: AdminS
   const bound = server.address();
   const host = typeof bound === 'string' || bound === null ? wanted : bound.address;
   const port = typeof bound === 'string' || bound === null ? 0 : bound.port;
-  if (addressPath !== undefined) await writeFile(addressPath, port === 0 ? host : `${host}:${port}`);
+  if (addressPath !== undefined) await writeFile(addressPath, port === 0 ? host : socketText(host, port));
   return {
     address: host,
     port,

@@ -1,3 +1,4 @@
+import { socketText } from '../decide/ip.ts';
 import { type AdminCommand, jsonResponse, textResponse } from './admin-context.ts';
 
 /** `/listeners`: names and addresses, those without a socket included. */
@@ -14,10 +15,6 @@ export const listenersCommand: AdminCommand = {
       }));
       return jsonResponse(statuses.length === 0 ? {} : { listener_statuses: statuses });
     }
-    return textResponse(
-      listeners
-        .map(({ name, address, port }) => `${name}::${address.includes(':') ? `[${address}]` : address}:${port}\n`)
-        .join(''),
-    );
+    return textResponse(listeners.map(({ name, address, port }) => `${name}::${socketText(address, port)}\n`).join(''));
   },
 };

@@ -1,4 +1,5 @@
 import type { StatsTag } from '../bootstrap/bootstrap-settings.ts';
+import { socketText } from '../decide/ip.ts';
 import type { Configuration } from '../lifecycle/configuration.ts';
 
 /** A stat's name without its variable parts, which are labels. */
@@ -31,7 +32,7 @@ export function collectKnownNames(configuration: Configuration): KnownNames {
   }
   for (const { compiled } of configuration.listeners.active.values()) {
     const { statPrefix, address, port, filterChains, defaultFilterChain } = compiled.runtime;
-    listeners.add(inStats(statPrefix ?? `${address}:${port}`));
+    listeners.add(inStats(statPrefix ?? socketText(address, port)));
     for (const chain of defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain]) {
       for (const filter of chain.filters) {
         if (filter.kind === 'http_connection_manager') httpPrefixes.add(inStats(filter.statPrefix));

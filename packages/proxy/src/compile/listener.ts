@@ -158,6 +158,7 @@ export function compileListener(listener: Listener): CompiledListener {
     statPrefix: listener.statPrefix === '' ? undefined : listener.statPrefix,
     address: address.address,
     port: address.port,
+    takesIpv4: listener.address?.address.case === 'socketAddress' && listener.address.address.value.ipv4Compat,
     bindToPort: listener.bindToPort ?? listener.deprecatedV1?.bindToPort ?? true,
     isTransparent: listener.transparent ?? false,
     useOriginalDst: listener.useOriginalDst ?? false,

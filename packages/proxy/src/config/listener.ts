@@ -160,6 +160,8 @@ export interface RuntimeListener {
   readonly statPrefix: string | undefined;
   readonly address: string;
   readonly port: number;
+  /** An IPv6 wildcard takes IPv4 connections, too. */
+  readonly takesIpv4: boolean;
   /** False: reached only by hand-off from a listener with `useOriginalDst`. */
   readonly bindToPort: boolean;
   /** Takes connections to any address, which TPROXY rules hand it. */

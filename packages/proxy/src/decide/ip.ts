@@ -6,6 +6,11 @@ export interface IpAddress {
   readonly value: bigint;
 }
 
+/** Address and port as logs, stats and dumps write them. */
+export function socketText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /** 32 or 128. */
 export function addressBits(address: IpAddress): number {
   return address.version === 4 ? 32 : 128;

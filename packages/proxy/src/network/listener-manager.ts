@@ -22,6 +22,7 @@ interface Bound {
   readonly server: Server;
   readonly address: string;
   readonly port: number;
+  readonly takesIpv4: boolean;
   readonly isTransparent: boolean;
 }
 
@@ -160,13 +161,15 @@ export class ListenerManager {
     name,
     address,
     port,
+    takesIpv4,
     bindToPort,
     isTransparent,
     tcpBacklog,
   }: RuntimeListener): Promise<ConfigProblem | undefined> {
     const existing = this.#bound.get(name);
     if (existing !== undefined) {
-      if (bindToPort && isSameSocket(existing, { address, port, isTransparent })) return Promise.resolve(undefined);
+      if (bindToPort && isSameSocket(existing, { address, port, takesIpv4, isTransparent }))
+        return Promise.resolve(undefined);
       this.#closeSocket(name);
     }
     if (!bindToPort) return Promise.resolve(undefined);
@@ -176,7 +179,7 @@ export class ListenerManager {
       if (listener === undefined) socket.destroy();
       else listener.accept(socket);
     });
-    this.#bound.set(name, { server, address, port, isTransparent });
+    this.#bound.set(name, { server, address, port, takesIpv4, isTransparent });
     return new Promise((resolve) => {
       server.once('error', (error) => {
         if (this.#bound.get(name)?.server === server) this.#bound.delete(name);
@@ -185,8 +188,8 @@ export class ListenerManager {
       const { reusePort } = this.#options;
       try {
         const socket = isTransparent
-          ? { fd: bindTransparent({ address, port, reusePort }) }
-          : { host: address, port, exclusive: true, reusePort };
+          ? { fd: bindTransparent({ address, port, takesIpv4, reusePort }) }
+          : { host: address, port, ipv6Only: !takesIpv4, exclusive: true, reusePort };
         server.listen({ ...socket, ...(tcpBacklog === undefined ? {} : { backlog: tcpBacklog }) }, () =>
           resolve(undefined),
         );
@@ -232,7 +235,12 @@ export class ListenerManager {
 }
 
 function isSameSocket(left: Omit<Bound, 'server'>, right: Omit<Bound, 'server'>): boolean {
-  return left.address === right.address && left.port === right.port && left.isTransparent === right.isTransparent;
+  return (
+    left.address === right.address &&
+    left.port === right.port &&
+    left.takesIpv4 === right.takesIpv4 &&
+    left.isTransparent === right.isTransparent
+  );
 }
 
 function chainsOf({ chains, defaultChain }: Listener): readonly FilterChain[] {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RuntimeListener } from '../config/runtime-config.ts';
 import { compileFilterChains } from '../decide/filter-chain-match.ts';
-import { canonicalIp } from '../decide/ip.ts';
+import { canonicalIp, socketText } from '../decide/ip.ts';
 import { matchPort } from '../decide/port-predicate.ts';
 import { ResponseFlag } from '../decide/response-flags.ts';
 import { type AccessLogger, compileAccessLogs } from '../filters/access-log/access-log.ts';
@@ -55,7 +55,7 @@ export class Listener {
     this.chains = options.chains;
     this.defaultChain = options.defaultChain;
     const { context } = options;
-    this.#stats = new ListenerStats(context.stats, config.statPrefix ?? `${config.address}_${config.port}`);
+    this.#stats = new ListenerStats(context.stats, config.statPrefix ?? socketText(config.address, config.port));
     this.#chooseChain = compileFilterChains(config.filterChains.map(({ match }) => match));
     this.#accessLoggers = compileAccessLogs(config.accessLogs, context.accessLogs);
   }

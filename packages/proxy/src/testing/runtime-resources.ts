@@ -193,6 +193,7 @@ export function listenerFixture(fields: Partial<RuntimeListener> = {}): RuntimeL
     statPrefix: undefined,
     address: '127.0.0.1',
     port: 0,
+    takesIpv4: false,
     bindToPort: true,
     isTransparent: false,
     useOriginalDst: false,

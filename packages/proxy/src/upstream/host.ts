@@ -1,10 +1,11 @@
 import type { RuntimeHost, RuntimeHostAddress, RuntimeLocality } from '../config/runtime-config.ts';
+import { socketText } from '../decide/ip.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
 /** An address as logs and stats write it. */
 export function addressText(address: RuntimeHostAddress): string {
   if (address.kind === 'pipe') return address.path;
-  return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+  return socketText(address.address, address.port);
 }
 
 /** Numbers of one host that `/clusters` shows. */
