@@ -10,7 +10,6 @@ const ISTIO_NAMES: ReadonlyMap<string, RiskyKubeconfigField> = new Map([
 /** What is refused in every kubeconfig, with what to do instead. */
 const NEVER_ACCEPTED: ReadonlyMap<string, string> = new Map([
   ...['auth-provider', 'gcp', 'azure', 'openstack', 'oidc'].map((name) => [name, 'use a token or exec'] as const),
-  ['proxy-url', 'give a server that can be reached directly'] as const,
 ]);
 
 /** What may be accepted. */

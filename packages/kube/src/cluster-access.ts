@@ -1,3 +1,5 @@
+import type { ProxyAddress } from './proxy-url.ts';
+
 /** A command that prints an ExecCredential, as cloud providers' kubeconfigs name it. */
 export interface CredentialCommand {
   readonly apiVersion: string;
@@ -25,6 +27,8 @@ export interface ClusterAccess {
   readonly certificateAuthorityPem?: string | undefined;
   /** Name to expect in the server's certificate instead of the URL's host. */
   readonly tlsServerName?: string | undefined;
+  /** What connections go through; absent: nothing, whatever the environment says. */
+  readonly proxy?: ProxyAddress | undefined;
   /** Trust any server. Only ever by the user's own choice. */
   readonly insecureSkipTlsVerify?: boolean | undefined;
   readonly credentials: ClusterCredentials;

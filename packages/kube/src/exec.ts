@@ -115,12 +115,12 @@ export function openExec(transport: Transport, options: ExecOptions): ExecSessio
   };
   const run = async (): Promise<number> => {
     options.signal?.throwIfAborted();
-    const { url, headers, tls } = await transport.upgradeParameters(execPath(options));
+    const { url, headers, tls, agent } = await transport.upgradeParameters(execPath(options));
     url.protocol = 'wss:';
     // Loaded on first use: most processes that hold a client never exec.
     const { WebSocket: Client } = await import('ws');
     try {
-      socket = new Client(url, [PROTOCOL], { ...tls, headers, perMessageDeflate: false });
+      socket = new Client(url, [PROTOCOL], { ...tls, agent, headers, perMessageDeflate: false });
     } catch (error) {
       throw new KubeError(`Cannot ${action}`, { statusCode: 0, cause: error });
     }

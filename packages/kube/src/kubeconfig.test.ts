@@ -90,6 +90,19 @@ test('MC-09 parseKubeconfig accepts a risky field that the operator allows', asy
   assert.deepEqual(parsed.value.credentials.command?.env, { PATH: '/bin', A: 'b' });
 });
 
+test('MC-09 parseKubeconfig takes a proxy that the operator allows, and quotes none that it refuses', async () => {
+  const allow = new Set(['proxy-url'] as const);
+  const parsed = await parseKubeconfig(kubeconfig({}, { 'proxy-url': 'socks5://u:secret@proxy' }), { allow });
+  assert.ok(parsed.ok);
+  const proxy = { kind: 'socks5', host: 'proxy', port: 1080, credentials: { user: 'u', password: 'secret' } };
+  assert.deepEqual(parsed.value.proxy, proxy);
+  for (const options of [{}, { allow }]) {
+    const refused = await parseKubeconfig(kubeconfig({}, { 'proxy-url': 'ftp://u:secret@proxy' }), options);
+    assert.ok(!refused.ok && !refused.error.message.includes('secret'));
+    assert.match(refused.error.message, /clusters\[c\]\.proxy-url (is not accepted|must be http:)/);
+  }
+});
+
 test('parseKubeconfig lists every finding at once, and quotes no secret', async () => {
   const secret = 'very-secret-token';
   const text = kubeconfig({ token: secret, exec: {}, password: secret }, { server: 'http://plain', proxyUrl: 1 });

@@ -4,6 +4,7 @@ import { err, MeltemiError, ok, type Result } from '@meltemi/base';
 import { parse } from 'yaml';
 import type { ClusterAccess, ClusterCredentials, CredentialCommand } from './cluster-access.ts';
 import { KUBE_ERROR_CODES } from './errors.ts';
+import { type ProxyAddress, parseProxyUrl } from './proxy-url.ts';
 
 /**
  * Fields that make this process read its own files, run commands or trust anybody. In a kubeconfig that somebody else
@@ -135,6 +136,13 @@ function readServer(reader: FieldReader): string {
   return server.replace(/\/+$/, '');
 }
 
+function readProxy(reader: FieldReader): ProxyAddress | undefined {
+  const text = reader.riskyText('proxy-url');
+  if (text === undefined) return undefined;
+  const proxy = parseProxyUrl(text);
+  return proxy.ok ? proxy.value : reader.report('proxy-url', proxy.error);
+}
+
 function readCommand(reader: FieldReader, env: Readonly<Record<string, string>>): CredentialCommand | undefined {
   const value = reader.risky('exec');
   if (value === undefined) return undefined;
@@ -208,15 +216,13 @@ function draftOf(document: Fields, options: ParseKubeconfigOptions): Result<Draf
   const clusterReader = new FieldReader(`clusters[${clusterName}]`, cluster ?? {}, findings, allow);
   const userReader = new FieldReader(`users[${userName}]`, user ?? {}, findings, allow);
 
-  if (clusterReader.risky('proxy-url') !== undefined) {
-    clusterReader.unsupported('proxy-url', REMEDIES['proxy-url']);
-  }
   const draft: Draft = {
     access: {
       name: contextName,
       server: cluster === undefined ? '' : readServer(clusterReader),
       certificateAuthorityPem: clusterReader.pem('certificate-authority-data'),
       tlsServerName: clusterReader.text('tls-server-name'),
+      proxy: readProxy(clusterReader),
       insecureSkipTlsVerify: clusterReader.risky('insecure-skip-tls-verify') === true,
       credentials: readCredentials(userReader, commandEnv),
       namespace: contextReader.text('namespace'),

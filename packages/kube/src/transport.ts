@@ -4,6 +4,7 @@ import type { Clock } from '@meltemi/base';
 import type { ClusterAccess } from './cluster-access.ts';
 import { createCredentialSource } from './credential-source.ts';
 import { KubeError } from './errors.ts';
+import { ProxiedAgent } from './proxied-agent.ts';
 import type { RawRequest } from './types.ts';
 
 /** Simultaneous calls to one cluster; more wait. Watches and other streams are not counted. */
@@ -27,6 +28,8 @@ export interface UpgradeParameters {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly tls: AgentOptions;
+  /** Makes the connection. */
+  readonly agent: Agent;
 }
 
 /** Requests to one API server over TLS. */
@@ -65,8 +68,14 @@ export function createTransport({ access, clock, userAgent }: TransportOptions):
   const tls = tlsOptions(access);
   const credentials = createCredentialSource(access.credentials, clock);
   const shared: AgentOptions = { ...tls, keepAlive: true, keepAliveMsecs: TCP_KEEP_ALIVE_MS };
-  const calls = new Agent({ ...shared, maxSockets: MAX_CALL_SOCKETS, maxFreeSockets: MAX_IDLE_SOCKETS });
-  const streams = new Agent({ ...shared, maxFreeSockets: 0 });
+  const createAgent = (options: AgentOptions): Agent => {
+    const { proxy, certificateAuthorityPem } = access;
+    return proxy === undefined
+      ? new Agent(options)
+      : new ProxiedAgent({ proxy, clock, certificateAuthorityPem }, options);
+  };
+  const calls = createAgent({ ...shared, maxSockets: MAX_CALL_SOCKETS, maxFreeSockets: MAX_IDLE_SOCKETS });
+  const streams = createAgent({ ...shared, maxFreeSockets: 0 });
 
   const urlOf = (path: string): URL => new URL(`${base.pathname.replace(/\/$/, '')}${path}`, base);
 
@@ -133,7 +142,7 @@ export function createTransport({ access, clock, userAgent }: TransportOptions):
     async upgradeParameters(path) {
       const headers = await headersOf({ method: 'GET', path });
       delete headers['accept'];
-      return { url: urlOf(path), headers, tls };
+      return { url: urlOf(path), headers, tls, agent: streams };
     },
     async [Symbol.asyncDispose]() {
       calls.destroy();

@@ -1,0 +1,63 @@
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
+import { rootCertificates } from 'node:tls';
+import { formatAuthority, type ProxyAddress } from './proxy-url.ts';
+import { openSocksTunnel } from './socks-tunnel.ts';
+
+/** Where a tunnel leads to. */
+export interface TunnelTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What {@link openTunnel} works with. */
+export interface TunnelOptions {
+  readonly proxy: ProxyAddress;
+  readonly target: TunnelTarget;
+  /** Roots that a proxy over TLS is trusted by, besides the system's. */
+  readonly certificateAuthorityPem?: string | undefined;
+  /** Ends the attempt. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Opens a connection through a proxy, which sees where it leads to and nothing of what is said: TLS begins behind it.
+ *
+ * @throws Error saying what the proxy answered, without credentials.
+ */
+export function openTunnel(options: TunnelOptions): Promise<Socket> {
+  return options.proxy.kind === 'socks5' ? openSocksTunnel(options) : openHttpTunnel(options);
+}
+
+function openHttpTunnel({ proxy, target, certificateAuthorityPem, signal }: TunnelOptions): Promise<Socket> {
+  const authority = formatAuthority(target.host, target.port);
+  const common = {
+    host: proxy.host,
+    port: proxy.port,
+    method: 'CONNECT',
+    path: authority,
+    agent: false,
+    signal,
+    headers: { host: authority, ...authorizationOf(proxy) },
+  } as const;
+  const roots = certificateAuthorityPem === undefined ? {} : { ca: [...rootCertificates, certificateAuthorityPem] };
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const outgoing = proxy.kind === 'https' ? httpsRequest({ ...common, ...roots }) : httpRequest(common);
+  outgoing
+    .once('connect', ({ statusCode = 0 }, socket: Socket, head) => {
+      const isOpen = statusCode >= 200 && statusCode < 300 && head.length === 0;
+      if (isOpen) return resolve(socket);
+      socket.destroy();
+      reject(new Error(`the proxy answered with status ${statusCode}`));
+    })
+    .once('error', reject)
+    .end();
+  return promise;
+}
+
+function authorizationOf({ credentials }: ProxyAddress): Readonly<Record<string, string>> {
+  if (credentials === undefined) return {};
+  const pair = Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64');
+  return { 'proxy-authorization': `Basic ${pair}` };
+}
