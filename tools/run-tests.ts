@@ -27,7 +27,18 @@ process.env['PATH'] = `${join(root, 'node_modules/.bin')}:${process.env['PATH'] 
 
 /** More failing files than this are no accident. */
 const MAX_SECOND_TRIES = 3;
+/** Where the tests are that start whole environments. */
+const ENVIRONMENTS = ['tests/walkthrough/', 'tests/kubernetes/', 'tests/charts/readme-commands.test.ts'];
+/** Tests of environments that spend their time with load, at rates that a machine has to spare. */
+const MOSTLY_WAITING = [
+  'tests/kubernetes/walkthrough.test.ts',
+  'tests/walkthrough/remote-cluster.test.ts',
+  'tests/walkthrough/zero-failures.test.ts',
+];
 const results = new Map<string, FileResult>();
+const print = (text: string): void => {
+  process.stdout.write(text);
+};
 const unsteady: string[] = [];
 
 function testFilesUnder(path: string): string[] {
@@ -41,8 +52,12 @@ function testFilesUnder(path: string): string[] {
     .sort();
 }
 
-/** Runs files in processes of their own, `concurrency` of them at a time. */
-async function runFiles(files: readonly string[], concurrency: number): Promise<Map<string, FileResult>> {
+/** Runs files in processes of their own, `concurrency` of them at a time, and says what they say. */
+async function runFiles(
+  files: readonly string[],
+  concurrency: number,
+  say: (text: string) => void,
+): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>(
     files.map((file) => [file, { passed: 0, todo: 0, failures: [], skips: [] }]),
   );
@@ -69,7 +84,7 @@ async function runFiles(files: readonly string[], concurrency: number): Promise<
     else resultOf(file).failures.push(name);
   });
   const output = stream.compose(new spec());
-  output.pipe(process.stdout, { end: false });
+  output.on('data', (chunk: string | Buffer) => say(String(chunk)));
   await finished(output, { writable: false });
   return results;
 }
@@ -78,14 +93,14 @@ async function runFiles(files: readonly string[], concurrency: number): Promise<
  * Runs one group of files. A file that fails is run again, alone: on a busy machine a deadline may pass that is ample
  * otherwise. What passes only then is named at the end, for it is a fault of the test; what fails again has failed.
  */
-async function runGroup(name: string, files: readonly string[], concurrency: number): Promise<void> {
+async function runGroup(name: string, files: readonly string[], concurrency: number, say = print): Promise<void> {
   if (files.length === 0) return;
   const started = performance.now();
-  for (const [file, result] of await runFiles(files, concurrency)) results.set(file, result);
+  for (const [file, result] of await runFiles(files, concurrency, say)) results.set(file, result);
   const failed = files.filter((file) => (results.get(file)?.failures.length ?? 0) > 0);
   if (failed.length > 0 && failed.length <= MAX_SECOND_TRIES) {
     for (const file of failed) {
-      const [again] = (await runFiles([file], 1)).values();
+      const [again] = (await runFiles([file], 1, say)).values();
       if (again === undefined) continue;
       for (const test of results.get(file)?.failures ?? []) {
         if (!again.failures.includes(test)) unsteady.push(`${relative(root, file)}: ${test}`);
@@ -93,14 +108,30 @@ async function runGroup(name: string, files: readonly string[], concurrency: num
       results.set(file, again);
     }
   }
-  console.log(`${name}: ${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
+  say(`${name}: ${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s\n\n`);
+}
+
+/** Runs one group beside another one, whose output it keeps apart. */
+async function runBeside(first: Promise<void>, name: string, files: readonly string[]): Promise<void> {
+  let kept = '';
+  const second = runGroup(name, files, 1, (text) => (kept += text));
+  await first;
+  await second;
+  print(kept);
 }
 
 const [what = 'all', ...more] = process.argv.slice(2);
 if (what === 'unit' || what === 'all') await runGroup('unit', testFilesUnder(join(root, 'packages')), 2);
 if (what === 'all') {
-  // One at a time: they start clusters, Envoy and browsers, and measure deadlines.
-  await runGroup('tests', testFilesUnder(join(root, 'tests')), 1);
+  // Whole environments run one at a time, for they measure deadlines. Those that mostly wait have company; the others see
+  // whether anything is left of them on the host, and so are alone on it.
+  const files = testFilesUnder(join(root, 'tests'));
+  const isEnvironment = (file: string): boolean => ENVIRONMENTS.some((path) => relative(root, file).startsWith(path));
+  const waiting = files.filter((file) => MOSTLY_WAITING.includes(relative(root, file)));
+  const light = files.filter((file) => !isEnvironment(file));
+  const alone = files.filter((file) => isEnvironment(file) && !waiting.includes(file));
+  await runBeside(runGroup('environments that wait', waiting, 1), 'beside them', light);
+  await runGroup('environments', alone, 1);
 } else if (what !== 'unit') {
   await runGroup(
     'chosen',

