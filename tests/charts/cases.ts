@@ -50,6 +50,9 @@ export const CASES: readonly Case[] = [
         meshID: 'mesh1',
         network: 'network1',
         platform: 'openshift',
+        meshNetworks: {
+          network1: { endpoints: [{ fromRegistry: 'cluster1' }], gateways: [{ address: '192.0.2.1', port: 15443 }] },
+        },
         multiCluster: { clusterName: 'cluster1' },
         logging: { level: 'xds:debug' },
         defaultPodDisruptionBudget: { enabled: false },

@@ -66,6 +66,12 @@ defaultConfig:
   discoveryAddress: {{ printf "istiod%s.%s.svc:15012" (include "control-plane.suffix" .) .Release.Namespace | quote }}
 {{- end }}
 
+{{/* The networks of the mesh */}}
+{{- define "control-plane.meshNetworks" -}}
+networks:
+  {{- toYaml .Values.global.meshNetworks | nindent 2 }}
+{{- end }}
+
 {{/* Which pods get a sidecar */}}
 {{- define "control-plane.injectorConfig" -}}
 policy: {{ .Values.global.proxy.autoInject | quote }}

@@ -5,6 +5,7 @@ export * from './kinds/destination-rule.ts';
 export * from './kinds/kind-definition.ts';
 export * from './kinds/kinds.ts';
 export * from './kinds/mesh-config.ts';
+export * from './kinds/mesh-networks.ts';
 export * from './kinds/peer-authentication.ts';
 export * from './kinds/shared-messages.ts';
 export * from './kinds/virtual-service.ts';

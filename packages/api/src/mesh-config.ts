@@ -5,14 +5,16 @@ import {
   meshConfigMessages,
   type ProxyConfigInput,
 } from './kinds/mesh-config.ts';
+import { type MeshNetworks, type MeshNetworksInput, meshNetworksMessages } from './kinds/mesh-networks.ts';
 import { sharedMessages } from './kinds/shared-messages.ts';
 import { validateMeshConfig } from './rules/mesh-config-rules.ts';
+import { validateMeshNetworks } from './rules/mesh-networks-rules.ts';
 import { checkMessage } from './schema/check-message.ts';
 import { withDefaults } from './schema/defaults.ts';
 import type { MessageTable } from './schema/message.ts';
 import { normaliseMessage } from './schema/normalise.ts';
 
-const MESSAGES: MessageTable = { ...sharedMessages, ...meshConfigMessages };
+const MESSAGES: MessageTable = { ...sharedMessages, ...meshConfigMessages, ...meshNetworksMessages };
 
 /** MeshConfig as read, with what is to be said about it. */
 export interface DecodedMeshConfig {
@@ -41,6 +43,25 @@ export function decodeMeshConfig(value: unknown): DecodedMeshConfig {
   const all = [...findings, ...validateMeshConfig(input)];
   if (hasErrors(all)) return { findings: all };
   return { findings: all, config: withDefaults(MESSAGES, 'MeshConfig', input) as MeshConfig };
+}
+
+/** MeshNetworks as read, with what is to be said about it. */
+export interface DecodedMeshNetworks {
+  readonly findings: readonly Finding[];
+  /** Absent when there are errors. */
+  readonly networks?: MeshNetworks;
+}
+
+/** Checks MeshNetworks as decoded from YAML; unknown fields are warnings, as in MeshConfig. */
+export function decodeMeshNetworks(value: unknown): DecodedMeshNetworks {
+  const normal = normaliseMessage(MESSAGES, 'MeshNetworks', value ?? {});
+  const findings = checkTolerantly('MeshNetworks', normal);
+  if (hasErrors(findings)) return { findings };
+  // Checked against the message just now.
+  const input = normal as MeshNetworksInput;
+  const all = [...findings, ...validateMeshNetworks(input)];
+  if (hasErrors(all)) return { findings: all };
+  return { findings: all, networks: withDefaults(MESSAGES, 'MeshNetworks', input) as MeshNetworks };
 }
 
 /** Checks a ProxyConfig, for instance of the annotation `proxy.istio.io/config`; defaults are not filled in. */

@@ -1,4 +1,4 @@
-import { decodeMeshConfig, formatFinding } from '@meltemi/api';
+import { decodeMeshConfig, decodeMeshNetworks, formatFinding, hasErrors } from '@meltemi/api';
 import { MeltemiError } from '@meltemi/base';
 import {
   CHARTS,
@@ -159,6 +159,7 @@ function checkInstalledValues(values: JsonMap, installed: readonly Chart[], warn
     const owners = CHARTS.filter((chart) => chart.values[path] !== undefined).map(({ name }) => name);
     warnings.push(`values.${path} does nothing here: it belongs to ${owners.join(' and ')}, which is not installed`);
   }
+  checkMeshNetworks(valueAt(values, 'global.meshNetworks'), warnings);
   const meshConfig = valueAt(values, 'meshConfig');
   if (!isJsonMap(meshConfig)) return;
   const { findings } = decodeMeshConfig(meshConfig);
@@ -169,6 +170,16 @@ function checkInstalledValues(values: JsonMap, installed: readonly Chart[], warn
     ...findings.map((finding) => `meshConfig.${formatFinding(finding)}`),
     ...findUnimplementedFields('MeshConfig', meshConfig).map((path) => `meshConfig.${path} has no effect yet`),
   );
+}
+
+function checkMeshNetworks(networks: Json | undefined, warnings: string[]): void {
+  if (!isJsonMap(networks) || Object.keys(networks).length === 0) return;
+  const { findings } = decodeMeshNetworks({ networks });
+  const problems = findings.map(({ path, ...finding }) =>
+    formatFinding({ ...finding, path: path.replace(/^networks/, 'values.global.meshNetworks') }),
+  );
+  if (hasErrors(findings)) throw new MeltemiError('USAGE', problems.join('; '));
+  warnings.push(...problems, 'values.global.meshNetworks has no effect yet');
 }
 
 /** Of all values, those that a chart has. */

@@ -120,6 +120,12 @@ test('fields and values that do not exist are refused by name; values that do no
   );
   const warnings = (spec: JsonMap): string => plan(spec).warnings.join('\n');
   assert.match(warnings({ meshConfig: { unheardOf: 1 } }), /meshConfig\.unheardOf: unknown field/);
+  const networks = (meshNetworks: JsonMap): JsonMap => ({ values: { global: { meshNetworks } } });
+  assert.match(warnings(networks({ n1: {} })), /values\.global\.meshNetworks has no effect yet/);
+  assert.throws(
+    () => plan(networks({ n1: { gateways: [{ port: 1 }] } })),
+    /values\.global\.meshNetworks\[n1\]\.gateways\[0\]: needs registryServiceName or address/,
+  );
   assert.match(
     warnings({ values: { istiodRemote: { injectionURL: 'https://x' } } }),
     /belongs to remote, which is not installed/,

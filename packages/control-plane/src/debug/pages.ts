@@ -17,7 +17,7 @@ export interface DebugSources {
   readonly engine: PushEngine;
   readonly clock: Clock;
   readonly store: ConfigStore;
-  readonly meshConfig: Pick<MeshConfigSource, 'current' | 'problems'>;
+  readonly meshConfig: Pick<MeshConfigSource, 'current' | 'networks' | 'problems'>;
   readonly injector: { current(): InjectorConfig };
   readonly remoteClusters: () => readonly RemoteClusterInfo[];
   /** Clusters that workloads say to be of and that are not followed. */
@@ -40,7 +40,7 @@ function meshPages(sources: DebugSources): Pages {
     ['endpointz', page('The endpoints of each service', (query) => describeEndpoints(snapshot(), of(query)))],
     ['endpointShardz', page('The same as endpointz', (query) => describeEndpoints(snapshot(), of(query)))],
     ['configz', page('Configuration in force, and what was not taken', (query) => describeConfigs(store, of(query)))],
-    ['mesh', page('MeshConfig', () => ({ config: meshConfig.current(), problems: meshConfig.problems() }))],
+    ['mesh', page('MeshConfig and MeshNetworks', () => describeMesh(meshConfig))],
     ['inject', page('What sidecars are made by', () => describeInjection(injector.current()))],
     ['clusterz', page('The clusters, and whether each has been read', () => describeClusters(sources))],
     ['networkz', page('The networks, and the gateways into them', () => describeNetworks(snapshot()))],
@@ -114,6 +114,10 @@ function answerAboutProxy(
   return proxyId === ''
     ? { status: 400, value: { error: 'name the proxy with ?proxyID=<pod>.<namespace>', connected } }
     : { status: 404, value: { error: `no proxy "${proxyId}" is connected`, connected } };
+}
+
+function describeMesh(source: DebugSources['meshConfig']): unknown {
+  return { config: source.current(), ...source.networks(), problems: source.problems() };
 }
 
 function describeInjection({ revision, policy, templates, values, ...config }: InjectorConfig): unknown {

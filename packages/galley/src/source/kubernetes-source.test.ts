@@ -81,6 +81,38 @@ test('KubernetesSource leaves out what is labelled for another revision, and fol
   stop.abort();
 });
 
+test('MeshConfigSource reads the networks beside MeshConfig, and says that they have no effect', async () => {
+  const client = new FakeKubeClient();
+  const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' } };
+  const good = 'networks: {n1: {endpoints: [{fromRegistry: c1}]}}';
+  client.seed(CONFIG_MAPS, { ...map, data: { mesh: 'trustDomain: a.example', meshNetworks: good } });
+  const warnings: unknown[] = [];
+  const source = createMeshConfigSource({
+    client,
+    namespace: 'istio-system',
+    log: { ...silentLog, warn: (_message, fields) => void warnings.push(fields?.['warning']) },
+    unimplemented: (kind) => (kind === 'MeshNetworks' ? ['networks[n1]'] : []),
+  });
+  const stop = new AbortController();
+  await source.start(stop.signal);
+  const expected = { networks: { n1: { endpoints: [{ fromRegistry: 'c1' }] } } };
+  assert.deepEqual(source.networks(), expected);
+  assert.deepEqual(warnings, ['MELTEMI-UNIMPLEMENTED MeshNetworks.networks[n1]: accepted, but has no effect yet']);
+  // What is wrong with one of the two keeps the other from nothing.
+  const wrong = { mesh: 'trustDomain: b.example', meshNetworks: 'networks: {n1: {endpoints: [{}]}}' };
+  await client.update(CONFIG_MAPS, { ...map, data: wrong });
+  await settle();
+  assert.deepEqual([source.networks(), source.current().trustDomain], [expected, 'b.example']);
+  assert.match(
+    source.problems().join(),
+    /^meshNetworks: networks\[n1\]\.endpoints\[0\]: needs fromCidr or fromRegistry$/,
+  );
+  await client.update(CONFIG_MAPS, { ...map, data: { mesh: 'trustDomain: b.example' } });
+  await settle();
+  assert.deepEqual([source.networks(), source.problems()], [{ networks: {} }, []]);
+  stop.abort();
+});
+
 test('MeshConfigSource reloads and keeps the last good configuration', async () => {
   const client = new FakeKubeClient();
   const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' } };

@@ -1,4 +1,12 @@
-import { decodeMeshConfig, defaultMeshConfig, formatFinding, type MeshConfig } from '@meltemi/api';
+import {
+  decodeMeshConfig,
+  decodeMeshNetworks,
+  defaultMeshConfig,
+  type Finding,
+  formatFinding,
+  type MeshConfig,
+  type MeshNetworks,
+} from '@meltemi/api';
 import { type Clock, type Log, messageOf, type Random, stableJson } from '@meltemi/base';
 import { CONFIG_MAPS, type ConfigMap, createInformer, type KubeClient } from '@meltemi/kube';
 import { parse } from 'yaml';
@@ -7,6 +15,8 @@ import { type FindUnimplemented, warnOfUnimplemented } from '../admission/unimpl
 /** Where MeshConfig is kept. */
 export const MESH_CONFIG_MAP = 'istio';
 const MESH_KEY = 'mesh';
+const NETWORKS_KEY = 'meshNetworks';
+const NO_NETWORKS: MeshNetworks = { networks: {} };
 
 /** Where MeshConfig is read. */
 export interface MeshConfigSourceOptions {
@@ -26,7 +36,9 @@ export interface MeshConfigSource {
   /** Resolves after the first read. Until then, and without ConfigMap, the defaults are in force. */
   start(signal: AbortSignal): Promise<void>;
   current(): MeshConfig;
-  /** Why the newest text is not in force; empty when it is. */
+  /** The networks that the same ConfigMap describes. */
+  networks(): MeshNetworks;
+  /** Why the newest texts are not in force; empty when they are. */
   problems(): readonly string[];
   onChange(listener: (config: MeshConfig) => void): () => void;
 }
@@ -35,6 +47,7 @@ export interface MeshConfigSource {
 export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshConfigSource {
   const { client, namespace, configMapName = MESH_CONFIG_MAP, log, clock, random, unimplemented } = options;
   let config = defaultMeshConfig();
+  let networks = NO_NETWORKS;
   let problems: readonly string[] = [];
   const listeners = new Set<(config: MeshConfig) => void>();
 
@@ -44,13 +57,22 @@ export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshCo
     log.info('Mesh configuration changed');
     for (const listener of listeners) listener(config);
   };
-  const read = (map: ConfigMap): void => {
-    const decoded = decodeText(map.data?.[MESH_KEY] ?? '', unimplemented);
-    problems = decoded.problems;
-    for (const warning of decoded.warnings) log.warn('Mesh configuration', { warning });
-    if (decoded.config === undefined)
-      log.error('Mesh configuration not taken; the previous one stays in force', { problems });
-    else take(decoded.config);
+  const read = ({ data = {} }: ConfigMap): void => {
+    const mesh = decodeText(data[MESH_KEY] ?? '', { kind: 'MeshConfig', decode: readMeshConfig, unimplemented });
+    const described = decodeText(data[NETWORKS_KEY] ?? '', {
+      kind: 'MeshNetworks',
+      decode: readMeshNetworks,
+      unimplemented,
+    });
+    problems = [...mesh.problems, ...described.problems.map((problem) => `${NETWORKS_KEY}: ${problem}`)];
+    for (const warning of [...mesh.warnings, ...described.warnings]) log.warn('Mesh configuration', { warning });
+    if (problems.length > 0) log.error('Mesh configuration not taken; the previous one stays in force', { problems });
+    networks = described.value ?? networks;
+    if (mesh.value !== undefined) take(mesh.value);
+  };
+  const clear = (): void => {
+    networks = NO_NETWORKS;
+    take(defaultMeshConfig());
   };
 
   const informer = createInformer({
@@ -62,10 +84,11 @@ export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshCo
     ...(clock === undefined ? {} : { clock }),
     ...(random === undefined ? {} : { random }),
   });
-  informer.subscribe({ onAdd: read, onUpdate: read, onDelete: () => take(defaultMeshConfig()) });
+  informer.subscribe({ onAdd: read, onUpdate: read, onDelete: clear });
   return {
     start: (signal) => informer.start(signal),
     current: () => config,
+    networks: () => networks,
     problems: () => problems,
     onChange(listener) {
       listeners.add(listener);
@@ -74,23 +97,45 @@ export function createMeshConfigSource(options: MeshConfigSourceOptions): MeshCo
   };
 }
 
-function decodeText(
+/** What a text says, as far as it can be used. */
+interface Decoded<Value> {
+  readonly value?: Value | undefined;
+  readonly findings: readonly Finding[];
+}
+
+function readMeshConfig(document: unknown): Decoded<MeshConfig> {
+  const { config, findings } = decodeMeshConfig(document);
+  return { value: config, findings };
+}
+
+function readMeshNetworks(document: unknown): Decoded<MeshNetworks> {
+  const { networks, findings } = decodeMeshNetworks(document);
+  return { value: networks, findings };
+}
+
+interface TextReading<Value> {
+  readonly kind: 'MeshConfig' | 'MeshNetworks';
+  readonly decode: (document: unknown) => Decoded<Value>;
+  readonly unimplemented: FindUnimplemented | undefined;
+}
+
+function decodeText<Value>(
   text: string,
-  unimplemented: FindUnimplemented | undefined,
+  { kind, decode, unimplemented }: TextReading<Value>,
 ): {
-  readonly config?: MeshConfig;
+  readonly value?: Value;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
 } {
-  let value: unknown;
+  let document: unknown;
   try {
-    value = parse(text);
+    document = parse(text);
   } catch (error) {
     return { problems: [messageOf(error)], warnings: [] };
   }
-  const { config, findings } = decodeMeshConfig(value);
+  const { value, findings } = decode(document);
   const texts = (severity: string): readonly string[] =>
     findings.filter((finding) => finding.severity === severity).map(formatFinding);
-  const warnings = [...texts('warning'), ...warnOfUnimplemented('MeshConfig', value, unimplemented)];
-  return config === undefined ? { problems: texts('error'), warnings } : { config, problems: [], warnings };
+  const warnings = [...texts('warning'), ...warnOfUnimplemented(kind, document, unimplemented)];
+  return value === undefined ? { problems: texts('error'), warnings } : { value, problems: [], warnings };
 }

@@ -5,6 +5,7 @@ import {
   fieldsOf,
   type MessageTable,
   meshConfigMessages,
+  meshNetworksMessages,
   sharedMessages,
   virtualServiceMessages,
 } from '@meltemi/api';
@@ -14,16 +15,17 @@ const ROOTS: Readonly<Record<string, readonly [MessageTable, string]>> = {
   VirtualService: [{ ...sharedMessages, ...virtualServiceMessages }, 'VirtualServiceSpec'],
   DestinationRule: [{ ...sharedMessages, ...destinationRuleMessages }, 'DestinationRuleSpec'],
   MeshConfig: [{ ...sharedMessages, ...meshConfigMessages }, 'MeshConfig'],
+  MeshNetworks: [meshNetworksMessages, 'MeshNetworks'],
 };
 
 test('Every unimplemented field is a field of the API', () => {
   for (const { kind, path } of UNIMPLEMENTED_FIELDS) {
     let [table, message] = ROOTS[kind] as readonly [MessageTable, string];
     for (const step of path.split('.')) {
-      const name = step.replace('[]', '');
+      const name = step.replace(/(\[\]|\{\})$/, '');
       const field = fieldsOf(table, message).find((candidate) => candidate.name === name);
       assert.ok(field, `${kind}.${path}: ${message} has no field ${name}`);
-      const shape = field.shape.shape === 'list' ? field.shape.item : field.shape;
+      const shape = 'item' in field.shape ? field.shape.item : field.shape;
       assert.equal(field.shape.shape === 'list', step.endsWith('[]') || field.shape.shape === 'list', path);
       if (shape.shape === 'message') message = shape.message;
     }
@@ -36,6 +38,11 @@ test('An object is told which of its fields do nothing, with their places', () =
   const rule = { trafficPolicy: { portLevelSettings: [{ tls: { mode: 'SIMPLE', credentialName: 'c' } }] } };
   assert.deepEqual(findUnimplementedFields('DestinationRule', rule), [
     'trafficPolicy.portLevelSettings[0].tls.credentialName',
+  ]);
+  assert.deepEqual(findUnimplementedFields('MeshNetworks', { networks: {} }), []);
+  assert.deepEqual(findUnimplementedFields('MeshNetworks', { networks: { a: {}, b: {} } }), [
+    'networks[a]',
+    'networks[b]',
   ]);
   assert.deepEqual(findUnimplementedFields('PeerAuthentication', { mtls: { mode: 'STRICT' } }), []);
 });

@@ -1,7 +1,7 @@
 /** A field that passes validation and that translation does not act on yet. */
 export interface UnimplementedField {
-  readonly kind: 'VirtualService' | 'DestinationRule' | 'PeerAuthentication' | 'MeshConfig';
-  /** Path in the spec (in MeshConfig: from its root); `[]` stands for every member of a list. */
+  readonly kind: 'VirtualService' | 'DestinationRule' | 'PeerAuthentication' | 'MeshConfig' | 'MeshNetworks';
+  /** Path in the spec (in MeshConfig and MeshNetworks: from the root); `[]` stands for every member of a list, `{}` of a map. */
   readonly path: string;
 }
 
@@ -66,6 +66,7 @@ export const UNIMPLEMENTED_FIELDS: readonly UnimplementedField[] = [
   ...VIRTUAL_SERVICE.map((path) => ({ kind: 'VirtualService' as const, path })),
   ...destinationRulePaths().map((path) => ({ kind: 'DestinationRule' as const, path })),
   ...MESH_CONFIG.map((path) => ({ kind: 'MeshConfig' as const, path })),
+  { kind: 'MeshNetworks', path: 'networks{}' },
 ];
 
 /**
@@ -84,12 +85,12 @@ function findPaths(value: unknown, steps: readonly string[], at: string): readon
   const [step, ...rest] = steps;
   if (step === undefined) return [at];
   if (value === null || typeof value !== 'object') return [];
-  const name = step.endsWith('[]') ? step.slice(0, -2) : step;
+  const name = step.replace(/(\[\]|\{\})$/, '');
   // Any object can be read as a record of unknown members.
   const member = (value as Readonly<Record<string, unknown>>)[name];
   if (member === undefined) return [];
   const path = at === '' ? name : `${at}.${name}`;
   if (name === step) return findPaths(member, rest, path);
-  if (!Array.isArray(member)) return [];
-  return member.flatMap((item, index) => findPaths(item, rest, `${path}[${index}]`));
+  if (step.endsWith('[]') !== Array.isArray(member) || member === null || typeof member !== 'object') return [];
+  return Object.entries(member).flatMap(([key, item]) => findPaths(item, rest, `${path}[${key}]`));
 }

@@ -11,6 +11,7 @@ import {
   type TextPart,
   text,
   value,
+  when,
 } from '../template/node.ts';
 import { controlPlaneAccessNodes, readerAccessNodes } from './access.ts';
 import { NAMESPACE_REFUSAL } from './chart-values.ts';
@@ -34,7 +35,10 @@ const CONFIGURATION: readonly Node[] = [
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: namespaced(text('istio', include('suffix'))),
-    data: { mesh: { $: 'document', format: 'yaml', helper: 'mesh', overlay: 'meshConfig' } },
+    data: {
+      mesh: { $: 'document', format: 'yaml', helper: 'mesh', overlay: 'meshConfig' },
+      meshNetworks: when(value('global.meshNetworks'), { $: 'document', format: 'yaml', helper: 'meshNetworks' }),
+    },
   },
   {
     apiVersion: 'v1',
@@ -83,6 +87,7 @@ export const CONTROL_PLANE_CHART: Chart = {
         },
       },
     },
+    meshNetworks: { doc: 'The networks of the mesh', map: { networks: value('global.meshNetworks') } },
     injectorConfig: {
       doc: 'Which pods get a sidecar',
       map: {

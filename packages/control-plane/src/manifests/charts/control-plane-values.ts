@@ -133,6 +133,11 @@ const GLOBAL_VALUES: ValuesTable = {
     pattern: MESH_NAME_PATTERN,
     doc: 'The network that this cluster is on; empty: the mesh has one network, without a name.',
   },
+  'global.meshNetworks': {
+    type: 'map',
+    default: {},
+    doc: 'Networks by name, with what is on them (endpoints) and the ways into them (gateways). Checked; without effect yet.',
+  },
   'global.multiCluster.clusterName': {
     type: 'string',
     default: '',
