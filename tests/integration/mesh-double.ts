@@ -10,6 +10,7 @@ import {
   type CertificateAuthority,
   createCertificateAuthority,
   createCertificateService,
+  createClientCertificateAuthenticator,
   createIntermediate,
   createKubernetesTokenAuthenticator,
   createRootCertificateAuthority,
@@ -54,6 +55,8 @@ export interface MeshDouble extends AsyncDisposable {
   readonly tokenPath: string;
   /** Tokens that were reviewed, in order. */
   readonly reviewedTokens: string[];
+  /** Certificates that were asked for over the wire. */
+  readonly signedCount: () => number;
   /** Discovery streams that were opened, and whether they were delta. */
   readonly protocols: () => readonly string[];
   /** While false, discovery streams are refused. */
@@ -78,7 +81,15 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
   const ca = createCertificateAuthority({ bundle: newBundle(root), clock: systemClock });
   const serving = createServingCertificate({ ca, clock: systemClock, log: silentLog, dnsNames: ['localhost'] });
   const reviewedTokens: string[] = [];
-  const authenticator = createKubernetesTokenAuthenticator({
+  let signedCount = 0;
+  const counting: CertificateAuthority = {
+    ...ca,
+    signWorkload: (request) => {
+      signedCount += 1;
+      return ca.signWorkload(request);
+    },
+  };
+  const tokens = createKubernetesTokenAuthenticator({
     clusters: {
       ids: () => ['cluster1'],
       find: (id) => {
@@ -94,6 +105,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
     localClusterId: 'cluster1',
     trustDomain: 'cluster.local',
   });
+  const authenticators = [createClientCertificateAuthenticator(), tokens];
   const rootPath = join(directory, 'root-cert.pem');
   const tokenPath = join(directory, 'token');
   writeFileSync(rootPath, root.certificatePem);
@@ -112,10 +124,11 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
     createDiscoveryServer<DiscoverySession>({
       clock: systemClock,
       log: silentLog,
-      authenticate: async ({ authorization = '', clusterId }) => {
+      authenticate: async ({ authorization = '', clusterId, peerCertificate }) => {
         const bearerToken = authorization.replace('Bearer ', '');
-        const caller = await authenticateCall([authenticator], {
+        const caller = await authenticateCall(authenticators, {
           bearerToken,
+          ...(peerCertificate === undefined ? {} : { verifiedCertificate: peerCertificate }),
           ...(clusterId === undefined ? {} : { clusterId }),
         });
         return caller.ok ? parseSpiffeId(caller.value.identities[0] ?? '') : caller;
@@ -148,7 +161,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
     server = new Server();
     discovery = createDiscovery();
     discovery.addTo(server);
-    const service = createCertificateService({ ca, log: silentLog, authenticators: [authenticator] });
+    const service = createCertificateService({ ca: counting, log: silentLog, authenticators });
     server.addService(service.definition, service.implementation);
     const grpc = server;
     port = await new Promise((resolve, reject) => {
@@ -170,6 +183,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
     rootPath,
     tokenPath,
     reviewedTokens,
+    signedCount: () => signedCount,
     protocols: () => discovery?.statuses().map(({ protocol }) => protocol) ?? [],
     serveDiscovery: (served) => {
       isServed = served;

@@ -19,6 +19,8 @@ import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import { keepCertificateFiles } from './identity/certificate-files.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
+import { certificatesIn, findMountedCertificates, namedCertificates } from './identity/mounted-certificates.ts';
+import { createMountedIdentity } from './identity/mounted-identity.ts';
 import { resolveRootPath } from './identity/root-path.ts';
 import { createWorkloadIdentity, type WorkloadIdentity } from './identity/workload-identity.ts';
 import type { DataPlane, DataPlaneExit } from './lifecycle/data-plane.ts';
@@ -26,6 +28,7 @@ import { createDrain, type DrainOptions } from './lifecycle/drain.ts';
 import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
 import { createProxyless, type SidecarParts } from './lifecycle/proxyless.ts';
+import { isServedElsewhere } from './sds/external-socket.ts';
 import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
@@ -67,12 +70,26 @@ export function createAgent(options: AgentOptions): Agent {
   );
   const parts: AsyncDisposable[] = [];
   const identity = createIdentity(options);
+  let hasOtherIdentity = false;
   let dns: AgentDns | undefined;
   const quit = Promise.withResolvers<DataPlaneExit>();
   const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
   const { dataPlane, readiness, drain } = settings.runsProxy
     ? withProxy(options, bootstrapPath, () => dns?.missing())
-    : createProxyless({ identity, clock, terminationDrainMs: proxyConfig.terminationDrainDurationMs });
+    : createProxyless({
+        hasCertificate: () => hasOtherIdentity || identity.current() !== undefined,
+        clock,
+        terminationDrainMs: proxyConfig.terminationDrainDurationMs,
+      });
+  const serveIdentity = async (): Promise<void> => {
+    const { certificateOutput } = settings;
+    if (certificateOutput !== undefined) parts.push(keepCertificateFiles(identity, certificateOutput, log.scope('ca')));
+    tasks.run('workload identity', identity.run(stopped.signal));
+    const revocations = await followRevocationFile({ path: paths.revocationLists, log: log.scope('sds') });
+    parts.push(revocations);
+    const secrets = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
+    parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
+  };
   let statusServer: StatusServer | undefined;
 
   return {
@@ -84,14 +101,9 @@ export function createAgent(options: AgentOptions): Agent {
       // First of all: where sockets are told apart by a mark, whoever looks up the control plane's name asks here.
       dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
       if (dns !== undefined) parts.push(dns);
-      const { certificateOutput } = settings;
-      if (certificateOutput !== undefined)
-        parts.push(keepCertificateFiles(identity, certificateOutput, log.scope('ca')));
-      tasks.run('workload identity', identity.run(stopped.signal));
-      const revocations = await followRevocationFile({ path: paths.revocationLists, log: log.scope('sds') });
-      parts.push(revocations);
-      const secrets = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
-      parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
+      hasOtherIdentity = await isServedElsewhere({ path: paths.sdsSocket, isNamed: settings.isSdsSocketNamed, clock });
+      if (hasOtherIdentity) log.info('Secrets are served by another process', { socket: paths.sdsSocket });
+      else await serveIdentity();
       const { subscribe } = dns ?? {};
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({
@@ -121,11 +133,14 @@ export function createAgent(options: AgentOptions): Agent {
 
 function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneAccess {
   const { paths, clusterId, addresses, env, controlPlaneSan, headers } = settings;
+  const named = namedCertificates({ env, root: paths.root });
+  const provisioned = env['PROV_CERT'] ? certificatesIn(join(paths.root, env['PROV_CERT'])) : undefined;
   return {
     address: service === 'xds' ? settings.discoveryAddress : settings.caAddress,
     nameServer: addresses.nameServer,
-    rootCertificatePath: resolveRootPath(env, service, paths.rootCertificate),
+    rootCertificatePath: resolveRootPath(env, service, { mounted: paths.rootCertificate, named }),
     tokenPath: paths.token,
+    certificate: provisioned ?? (service === 'xds' ? named : undefined),
     clusterId,
     serverName: controlPlaneSan,
     headers: headers[service],
@@ -133,7 +148,10 @@ function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneA
 }
 
 function createIdentity({ settings, clock, random, log }: AgentOptions): WorkloadIdentity {
-  const { trustDomain, namespace, serviceAccount } = settings;
+  const { trustDomain, namespace, serviceAccount, env, paths, fileDebounceMs } = settings;
+  const mounted = findMountedCertificates({ env, root: paths.root });
+  if (mounted !== undefined)
+    return createMountedIdentity({ paths: mounted, clock, log: log.scope('ca'), debounceMs: fileDebounceMs });
   return createWorkloadIdentity({
     ca: createCaClient({ access: accessTo(settings, 'ca'), clock, random }),
     spiffeUri: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,

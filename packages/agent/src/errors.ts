@@ -5,6 +5,7 @@ export const AGENT_ERRORS = {
   CA_RESPONSE_INVALID: 'The certificate authority answered with something that is not a certificate chain for our key',
   CONTROL_PLANE_UNKNOWN: 'The name server has no address for the control plane; the agent tries again',
   ROOT_CERT_MISSING: 'The root certificate that the control plane is checked against is not mounted',
+  SDS_SOCKET_DEAD: 'Nobody serves secrets on the socket that the pod names',
   TOKEN_MISSING: 'The service account token is not mounted',
   CAPTURE_INVALID: 'A traffic capture setting is malformed',
   CAPTURE_FAILED: 'The traffic capture rules could not be applied',

@@ -161,7 +161,7 @@ test('the root is what the environment names, else the first of a machine, of pr
     (path: string) =>
       paths.includes(path);
   const find = (env: Record<string, string>, exists: (path: string) => boolean, service: 'xds' | 'ca' = 'xds') =>
-    resolveRootPath(env, service, '/mounted', exists);
+    resolveRootPath(env, service, { mounted: '/mounted' }, exists);
   assert.equal(find({ XDS_ROOT_CA: '/named' }, only('./etc/certs/root-cert.pem')), '/named');
   assert.equal(find({ XDS_ROOT_CA: 'SYSTEM' }, only()), 'SYSTEM');
   assert.equal(find({ XDS_ROOT_CA: '/named' }, only(), 'ca'), '/mounted');

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { MeltemiError, parseDurationMs } from '@meltemi/base';
 import type { AgentProxyConfig } from './bootstrap/proxy-config.ts';
 import type { CertificateOutput } from './identity/certificate-files.ts';
@@ -38,6 +38,10 @@ export interface AgentSettings {
   readonly runsProxy: boolean;
   /** Where the certificate is written for others in the pod; `undefined` for nowhere. */
   readonly certificateOutput: CertificateOutput | undefined;
+  /** A change of certificate files is looked at after this time of rest. */
+  readonly fileDebounceMs: number;
+  /** The workload's certificate is served on a socket of this name by somebody else: the default one may be, others have to. */
+  readonly isSdsSocketNamed: boolean;
   /** Where the bootstrap of gRPC libraries is written; `undefined` for nowhere. */
   readonly grpcBootstrapPath: string | undefined;
   /** Envoy's executable; `undefined` for our own proxy. */
@@ -166,6 +170,7 @@ export function readSettings({
   // Pods that share the machine's network share its addresses too: those name none of them.
   const interfaceIpsOfPod = env['MELTEMI_POD_ADDRESS'] === undefined ? interfaceIps : [];
   const instanceIps = [...new Set([...(instanceIp === undefined ? [] : [instanceIp]), ...interfaceIpsOfPod])];
+  const sdsSocket = readSdsSocket(env, paths.sdsSocket);
   return {
     nodeType: flags.nodeType,
     domain: flags.domain || `${namespace}.svc.cluster.local`,
@@ -191,6 +196,8 @@ export function readSettings({
     deltaDiscovery: env['ISTIO_DELTA_XDS'] !== 'false',
     runsProxy: env['DISABLE_ENVOY'] !== 'true',
     certificateOutput: readCertificateOutput(env, paths.root),
+    fileDebounceMs: readDuration(env, 'FILE_DEBOUNCE_DURATION', '100ms'),
+    isSdsSocketNamed: sdsSocket !== paths.sdsSocket,
     grpcBootstrapPath: readGrpcBootstrapPath(env, proxyConfig, paths.root),
     proxyBinary: binary,
     soMark: readSoMark(env['MELTEMI_SO_MARK']),
@@ -201,11 +208,20 @@ export function readSettings({
     minimumDrainDurationMs: readDuration(env, 'MINIMUM_DRAIN_DURATION', '5s'),
     mergesProxyMetrics: env['PILOT_AGENT_MERGE_ENVOY_STATS'] !== 'false',
     dns: readDns(env, flags.nodeType),
-    paths,
+    paths: { ...paths, sdsSocket },
   };
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The directory is where pods mount the volume of a SPIFFE agent, so that only the name can be another. */
+function readSdsSocket(env: Environment, path: string): string {
+  const name = env['WORKLOAD_IDENTITY_SOCKET_FILE'];
+  if (!name) return path;
+  if (name === basename(name)) return join(dirname(path), name);
+  const message = `Cannot read the environment variable WORKLOAD_IDENTITY_SOCKET_FILE: "${name}" is not the name of a file`;
+  throw new MeltemiError('USAGE', message);
+}
 
 /** In Kubernetes the folder is shared with containers of other users, and with nobody else. */
 function readCertificateOutput(env: Environment, root: string): CertificateOutput | undefined {

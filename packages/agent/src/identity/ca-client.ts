@@ -6,13 +6,7 @@ import {
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
 } from '@meltemi/xds/types/istio/v1/auth/ca_pb.js';
-import {
-  type ControlPlaneAccess,
-  explainFailure,
-  readCallMetadata,
-  readChannelCredentials,
-  resolveTarget,
-} from './control-plane-channel.ts';
+import { type ControlPlaneAccess, explainFailure, readCredentials, resolveTarget } from './control-plane-channel.ts';
 import { describeTokenFile } from './token-facts.ts';
 
 /** What a signing call returned. */
@@ -78,9 +72,9 @@ async function callOnce(
   ttlMs: number,
 ): Promise<IstioCertificateResponse> {
   const { target, options } = await resolveTarget(access);
-  const client = new Client(target, await readChannelCredentials(access), options);
+  const { channel, metadata, certificate } = await readCredentials(access);
+  const client = new Client(target, channel, options);
   try {
-    const metadata = await readCallMetadata(access);
     const request = create(IstioCertificateRequestSchema, {
       csr: csrPem,
       validityDuration: BigInt(Math.round(ttlMs / 1000)),
@@ -93,7 +87,10 @@ async function callOnce(
         request,
         metadata,
         { deadline: clock.nowMs() + CALL_TIMEOUT_MS },
-        (error, response) => (response === undefined ? reject(error) : resolve(response)),
+        (error, response) =>
+          response === undefined
+            ? reject(error === null ? error : Object.assign(error, { certificate }))
+            : resolve(response),
       );
     });
   } finally {
@@ -128,7 +125,11 @@ async function toAgentError(error: unknown, access: ControlPlaneAccess): Promise
   if (isServiceError(error) && error.code === status.UNAUTHENTICATED) {
     // The CA tells callers that it does not know nothing; here it is known what they showed.
     const needed = `needed is a valid one for audience istio-ca of cluster ${clusterId}`;
-    const shown = `The CA at ${address} did not accept the token ${await describeTokenFile(tokenPath)}`;
+    const credential =
+      'certificate' in error && typeof error.certificate === 'string'
+        ? `certificate in ${error.certificate}`
+        : `token ${await describeTokenFile(tokenPath)}`;
+    const shown = `The CA at ${address} did not accept the ${credential}`;
     return new MeltemiError('CA_REFUSED', `${shown}; ${needed}`);
   }
   const isRefusal = isServiceError(error) && !RETRIABLE.has(error.code);

@@ -14,6 +14,8 @@ export interface ControlPlaneAccess {
   readonly rootCertificatePath: string;
   /** File with the service account token, audience `istio-ca`. */
   readonly tokenPath: string;
+  /** Files of a certificate that is shown instead of the token, once they are there. */
+  readonly certificate?: { readonly chain: string; readonly key: string } | undefined;
   /** The cluster that issued the token. */
   readonly clusterId: string;
   /** The name in the control plane's certificate, where it is not that of the address. */
@@ -80,39 +82,78 @@ export function explainFailure(failure: string, { rootCertificatePath }: Control
 /** The port on which a control plane serves without TLS, where it is configured to. */
 const PLAINTEXT_PORT = '15010';
 
+/** What a call to the control plane is made with. */
+export interface CallCredentials {
+  readonly channel: ChannelCredentials;
+  readonly metadata: Metadata;
+  /** What was shown, for people; undefined: the token. */
+  readonly certificate: string | undefined;
+}
+
+/** A certificate and its key, as files hold them. */
+interface ClientPair {
+  readonly path: string;
+  readonly chain: Buffer;
+  readonly key: Buffer;
+}
+
 /**
- * Reads the root file and makes credentials from it. Called for every new channel, so that a changed root counts.
+ * Reads roots, and certificate or token. Called for every new channel, so that changed files count.
  *
- * @throws MeltemiError `ROOT_CERT_MISSING`
+ * @throws MeltemiError `ROOT_CERT_MISSING`, `TOKEN_MISSING`
  */
-export async function readChannelCredentials(access: ControlPlaneAccess): Promise<ChannelCredentials> {
-  if (access.address.endsWith(`:${PLAINTEXT_PORT}`)) return credentials.createInsecure();
-  if (access.rootCertificatePath === SYSTEM_ROOTS)
-    return credentials.createSsl(Buffer.from(getCACertificates('system').join('\n')));
+export async function readCredentials(access: ControlPlaneAccess): Promise<CallCredentials> {
+  const pair = await readClientPair(access);
+  const channel = await readChannelCredentials(access, pair);
+  return { channel, metadata: await readCallMetadata(access, pair), certificate: pair?.path };
+}
+
+/** Undefined while there is none: a machine's first certificate is asked for with a token. */
+async function readClientPair({ address, certificate }: ControlPlaneAccess): Promise<ClientPair | undefined> {
+  if (certificate === undefined || isPlaintext(address)) return undefined;
   try {
-    return credentials.createSsl(await readFile(access.rootCertificatePath));
+    const [chain, key] = await Promise.all([readFile(certificate.chain), readFile(certificate.key)]);
+    return { path: certificate.chain, chain, key };
+  } catch {
+    return undefined;
+  }
+}
+
+function isPlaintext(address: string): boolean {
+  return address.endsWith(`:${PLAINTEXT_PORT}`);
+}
+
+async function readChannelCredentials(
+  access: ControlPlaneAccess,
+  pair: ClientPair | undefined,
+): Promise<ChannelCredentials> {
+  if (isPlaintext(access.address)) return credentials.createInsecure();
+  return credentials.createSsl(await readRoots(access), pair?.key, pair?.chain);
+}
+
+async function readRoots({ rootCertificatePath }: ControlPlaneAccess): Promise<Buffer> {
+  if (rootCertificatePath === SYSTEM_ROOTS) return Buffer.from(getCACertificates('system').join('\n'));
+  try {
+    return await readFile(rootCertificatePath);
   } catch (error) {
-    const message = `Cannot read the control plane's root certificate ${access.rootCertificatePath}; is ConfigMap istio-ca-root-cert mounted?`;
+    const message = `Cannot read the control plane's root certificate ${rootCertificatePath}; is ConfigMap istio-ca-root-cert mounted?`;
     throw new MeltemiError('ROOT_CERT_MISSING', message, { cause: error });
   }
 }
 
-/**
- * Reads the token file and makes call metadata from it. Called for every call: kubelets replace the token.
- *
- * @throws MeltemiError `TOKEN_MISSING`
- */
-export async function readCallMetadata(access: ControlPlaneAccess): Promise<Metadata> {
-  let token: string;
-  try {
-    token = (await readFile(access.tokenPath, 'utf8')).trim();
-  } catch (error) {
-    const message = `Cannot read the service account token ${access.tokenPath}; is volume istio-token mounted?`;
-    throw new MeltemiError('TOKEN_MISSING', message, { cause: error });
-  }
+async function readCallMetadata(access: ControlPlaneAccess, pair: ClientPair | undefined): Promise<Metadata> {
   const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${token}`);
+  if (pair === undefined) metadata.set('authorization', `Bearer ${await readToken(access)}`);
   metadata.set('clusterid', access.clusterId);
   for (const [name, value] of Object.entries(access.headers ?? {})) metadata.set(name, value);
   return metadata;
+}
+
+async function readToken({ tokenPath }: ControlPlaneAccess): Promise<string> {
+  try {
+    return (await readFile(tokenPath, 'utf8')).trim();
+  } catch (error) {
+    const message = `Cannot read the service account token ${tokenPath}; is volume istio-token mounted?`;
+    throw new MeltemiError('TOKEN_MISSING', message, { cause: error });
+  }
 }

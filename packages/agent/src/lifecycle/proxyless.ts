@@ -1,5 +1,4 @@
 import { type Clock, err, ok, sleep } from '@meltemi/base';
-import type { WorkloadIdentity } from '../identity/workload-identity.ts';
 import type { Readiness } from '../status/readiness.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Drain } from './drain.ts';
@@ -13,7 +12,7 @@ export interface SidecarParts {
 
 /** What {@link createProxyless} works with. */
 export interface ProxylessOptions {
-  readonly identity: Pick<WorkloadIdentity, 'current'>;
+  readonly hasCertificate: () => boolean;
   readonly clock: Clock;
   /** How long applications have before identity and discovery end. */
   readonly terminationDrainMs: number;
@@ -23,7 +22,7 @@ export interface ProxylessOptions {
  * An agent without a proxy (`DISABLE_ENVOY`): for applications that speak xDS themselves, or only use the certificates. It
  * is ready once there is one.
  */
-export function createProxyless({ identity, clock, terminationDrainMs }: ProxylessOptions): SidecarParts {
+export function createProxyless({ hasCertificate, clock, terminationDrainMs }: ProxylessOptions): SidecarParts {
   let isTerminating = false;
   const terminate = (): void => {
     isTerminating = true;
@@ -38,7 +37,7 @@ export function createProxyless({ identity, clock, terminationDrainMs }: Proxyle
       terminate,
       check() {
         if (isTerminating) return Promise.resolve(err('the agent is ending'));
-        return Promise.resolve(identity.current() === undefined ? err('there is no certificate yet') : ok(true));
+        return Promise.resolve(hasCertificate() ? ok(true) : err('there is no certificate yet'));
       },
     },
     drain: {

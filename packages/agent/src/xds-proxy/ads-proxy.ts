@@ -13,8 +13,7 @@ import {
   CONTROL_PLANE_CHANNEL_OPTIONS,
   type ControlPlaneAccess,
   explainFailure,
-  readCallMetadata,
-  readChannelCredentials,
+  readCredentials,
   resolveTarget,
 } from '../identity/control-plane-channel.ts';
 import { bindUnixSocket } from '../unix-socket-server.ts';
@@ -158,9 +157,9 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
 }
 
 async function openUpstream({ access, path }: RelayOptions): Promise<{ client: Client; stream: Upstream }> {
-  const [channelCredentials, metadata] = [await readChannelCredentials(access), await readCallMetadata(access)];
+  const { channel, metadata } = await readCredentials(access);
   const { target, options } = await resolveTarget(access);
-  const client = new Client(target, channelCredentials, options);
+  const client = new Client(target, channel, options);
   return { client, stream: client.makeBidiStreamRequest(path, passBytes, passBytes, metadata) };
 }
 
