@@ -14,12 +14,20 @@ export interface Finding {
 export const FINDING_CODES: Readonly<Record<string, string>> = {
   IST0002: 'Deprecated',
   IST0101: 'ReferencedResourceNotFound',
+  IST0103: 'PodMissingProxy',
   IST0106: 'SchemaValidationError',
+  IST0108: 'UnknownAnnotation',
   IST0109: 'ConflictingMeshGatewayVirtualServiceHosts',
   IST0110: 'ConflictingSidecarWorkloadSelectors',
+  IST0123: 'NamespaceMultipleInjectionLabels',
+  IST0125: 'InvalidAnnotation',
   IST0128: 'NoServerCertificateVerificationDestinationLevel',
   IST0130: 'VirtualServiceUnreachableRule',
   IST0131: 'VirtualServiceIneffectiveMatch',
+  IST0133: 'SchemaWarning',
+  IST0135: 'DeprecatedAnnotation',
+  IST0139: 'InvalidWebhook',
+  IST0144: 'InvalidApplicationUID',
 };
 
 /** Collects findings; a path is extended with {@link at}. */

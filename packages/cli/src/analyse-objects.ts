@@ -94,7 +94,12 @@ export function analyseObjects({ files, live, hosts, isAsked }: AnalysisRequest)
     const entry = entries.get(finding.object);
     if (entry !== undefined) report(entry, finding);
   }
-  return findings.sort((left, right) =>
+  return sortFindings(findings);
+}
+
+/** Errors first, then by place. */
+export function sortFindings(findings: readonly AnalysisFinding[]): readonly AnalysisFinding[] {
+  return findings.toSorted((left, right) =>
     left.severity === right.severity
       ? left.place.localeCompare(right.place, 'en', { numeric: true })
       : left.severity === 'error'

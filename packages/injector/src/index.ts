@@ -6,6 +6,7 @@ export * from './inject-pod.ts';
 export * from './injector-config.ts';
 export * from './native-sidecars.ts';
 export * from './offline/inject-text.ts';
+export { findTemplatePath, readTemplate } from './offline/inject-workload.ts';
 export * from './read-injector-config.ts';
 export * from './sidecar/proxy-ids.ts';
 export * from './templates/read-templates.ts';

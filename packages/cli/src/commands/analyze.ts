@@ -2,12 +2,24 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { KINDS } from '@meltemi/api';
 import { messageOf } from '@meltemi/base';
-import { apiVersionOf, type KubeObject, resourceRef, SERVICES } from '@meltemi/kube';
+import {
+  apiVersionOf,
+  type KubeClient,
+  type KubeObject,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  NAMESPACES,
+  PODS,
+  type ResourceRef,
+  resourceRef,
+  SERVICES,
+  VALIDATING_WEBHOOK_CONFIGURATIONS,
+} from '@meltemi/kube';
 import type { Command } from 'commander';
-import { type AnalysedObject, analyseObjects, formatAnalysis } from '../analyse-objects.ts';
+import { analyseCluster, type ClusterState } from '../analyse-cluster.ts';
+import { type AnalysedObject, analyseObjects, formatAnalysis, sortFindings } from '../analyse-objects.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
 import { readManifest } from '../manifest.ts';
-import { type ClusterFlags, type CommandContext, type Session, withSession } from '../session.ts';
+import { type ClusterFlags, type CommandContext, type Session, type SessionCluster, withSession } from '../session.ts';
 
 interface AnalyzeFlags extends ClusterFlags {
   readonly allNamespaces?: boolean;
@@ -42,31 +54,65 @@ async function readFiles(
   }));
 }
 
-/** All mesh configuration and the Services of a cluster. */
-async function readLive(
-  session: Session,
-): Promise<{ readonly objects: AnalysedObject[]; readonly hosts: Set<string> }> {
-  const { client } = session.controlPlane;
-  const lists = await Promise.all(
-    KINDS.map(async ({ group, storageVersion: version, plural, kind }) => {
-      const ref = resourceRef({ group, version, plural, kind });
-      try {
-        const { items } = await client.list(ref);
-        return items.map((item): KubeObject => ({ ...item, apiVersion: apiVersionOf(ref), kind }));
-      } catch {
-        // A cluster without this kind has no objects of it.
-        return [];
-      }
-    }),
+/** What is live. */
+interface Live {
+  /** Mesh configuration. */
+  readonly objects: readonly AnalysedObject[];
+  readonly hosts: ReadonlySet<string>;
+  readonly workloads: readonly AnalysedObject[];
+  readonly clusters: readonly ClusterState[];
+}
+
+/** Kinds whose pods stay. */
+const WORKLOAD_KINDS = ['Deployment', 'StatefulSet', 'DaemonSet'].map((kind) =>
+  resourceRef({ group: 'apps', version: 'v1', plural: `${kind.toLowerCase()}s`, kind }),
+);
+
+/** A cluster that does not have a kind, or does not show it, has no objects of it. */
+async function listKind<Listed extends KubeObject>(client: KubeClient, ref: ResourceRef<Listed>): Promise<Listed[]> {
+  try {
+    const { items } = await client.list(ref);
+    return items.map((item) => ({ ...item, apiVersion: apiVersionOf(ref), kind: ref.kind }));
+  } catch {
+    return [];
+  }
+}
+
+/** The mesh's configuration, and what is installed in each cluster. */
+async function readLive(session: Session): Promise<Live> {
+  const { client, name } = session.controlPlane;
+  const refs = KINDS.map(({ group, storageVersion: version, plural, kind }) =>
+    resourceRef({ group, version, plural, kind }),
   );
-  const services = await Promise.all(
-    session.clusters.map(async (cluster) => (await cluster.client.list(SERVICES)).items),
-  );
+  const lists = await Promise.all(refs.map((ref) => listKind(client, ref)));
+  const clusters = await Promise.all(session.clusters.map(readCluster));
   return {
-    objects: lists.flat().map((object) => ({ object, place: () => session.controlPlane.name })),
+    objects: lists.flat().map((object) => ({ object, place: () => name })),
     hosts: new Set(
-      services.flat().map(({ metadata }) => `${metadata.name}.${metadata.namespace ?? 'default'}.svc.cluster.local`),
+      clusters
+        .flatMap(({ state }) => state.services)
+        .map(({ metadata }) => `${metadata.name}.${metadata.namespace ?? 'default'}.svc.cluster.local`),
     ),
+    workloads: clusters.flatMap(({ workloads }) => workloads),
+    clusters: clusters.map(({ state }) => state),
+  };
+}
+
+async function readCluster({
+  client,
+  name,
+}: SessionCluster): Promise<{ readonly state: ClusterState; readonly workloads: readonly AnalysedObject[] }> {
+  const [services, namespaces, pods, mutating, validating, ...workloads] = await Promise.all([
+    client.list(SERVICES).then(({ items }) => items),
+    listKind(client, NAMESPACES),
+    listKind(client, PODS),
+    listKind(client, MUTATING_WEBHOOK_CONFIGURATIONS),
+    listKind(client, VALIDATING_WEBHOOK_CONFIGURATIONS),
+    ...WORKLOAD_KINDS.map((ref) => listKind(client, ref)),
+  ]);
+  return {
+    state: { cluster: name, services, namespaces, pods, webhooks: [...mutating, ...validating] },
+    workloads: workloads.flat().map((object) => ({ object, place: () => name })),
   };
 }
 
@@ -74,7 +120,9 @@ async function readLive(
 export function addAnalyzeCommand(program: Command, context: CommandContext): void {
   program
     .command('analyze')
-    .description('Look for mistakes in mesh configuration: in files, as if applied, and in what is live')
+    .description(
+      'Look for mistakes in mesh configuration, in files, as if applied, and in what is live, and in the installation',
+    )
     .argument('[files...]', 'YAML or JSON files, folders, or - for standard input')
     .option('-A, --all-namespaces', 'objects of every namespace')
     .option('--use-kube [boolean]', 'look at the live mesh as well', true)
@@ -94,21 +142,30 @@ export function addAnalyzeCommand(program: Command, context: CommandContext): vo
       if (!useKube && paths.length === 0)
         throw new CommandError(EXIT.usage, 'Name files to look at, or let the live mesh be looked at');
       let namespace = flags.namespace ?? 'default';
-      let live: Awaited<ReturnType<typeof readLive>> | undefined;
+      let live: Live | undefined;
       if (useKube)
         await withSession(context, flags, async (session) => {
           ({ namespace } = session);
           live = await readLive(session);
         });
       const files = await readFiles(context, paths, namespace);
-      const findings = analyseObjects({
+      // With files it is they that are asked about; what is live is what they are seen against.
+      const isAsked = (of: string | undefined): boolean =>
+        paths.length === 0 && (flags.allNamespaces === true || of === namespace);
+      const related = analyseObjects({
         files,
         live: live?.objects ?? [],
         hosts: live?.hosts,
-        // With files it is they that are asked about; what is live is what they are seen against.
-        isAsked: ({ metadata }, isFile) =>
-          isFile || (paths.length === 0 && (flags.allNamespaces === true || metadata.namespace === namespace)),
+        isAsked: ({ metadata }, isFile) => isFile || isAsked(metadata.namespace),
       });
+      // The injector is loaded only by those who need it.
+      const { analyseWorkloads } = await import('../analyse-workloads.ts');
+      const installed = [...(live?.clusters ?? []).flatMap(analyseCluster), ...analyseWorkloads(live?.workloads ?? [])];
+      const findings = sortFindings([
+        ...related,
+        ...analyseWorkloads(files),
+        ...installed.filter((finding) => isAsked(finding.namespace)),
+      ]);
       if (flags.output === 'json') context.terminal.out(`${JSON.stringify(findings, null, 2)}\n`);
       else {
         context.terminal.out(formatAnalysis(findings));

@@ -76,7 +76,7 @@ export function findAnnotationWarnings(annotations: Annotations): readonly strin
   const doubtful = Object.keys(annotations).filter(isDoubtful);
   const hidden = doubtful.length - MAX_WARNINGS;
   return [
-    ...doubtful.slice(0, MAX_WARNINGS).map(toWarning),
+    ...doubtful.slice(0, MAX_WARNINGS).map((name) => describeDoubt(name).message),
     ...(hidden > 0 ? [`and ${hidden} more annotations that are unknown, deprecated or without effect`] : []),
     ...names.filter((name) => GRPC_TEMPLATES.has(name)).map(warnOfGrpc),
   ];
@@ -90,21 +90,41 @@ function ruleOf(name: string): AnnotationRule | undefined {
   return Object.hasOwn(READ_ANNOTATIONS, name) ? READ_ANNOTATIONS[name] : undefined;
 }
 
+/** An annotation that is valid, and still worth a word. */
+export interface AnnotationDoubt {
+  readonly annotation: string;
+  readonly kind: 'unknown' | 'deprecated' | 'without effect';
+  readonly message: string;
+}
+
+/** What annotations say that nobody reads, that will go, or that has no effect. */
+export function findAnnotationDoubts(annotations: Annotations): readonly AnnotationDoubt[] {
+  return Object.keys(annotations).filter(isDoubtful).map(describeDoubt);
+}
+
 function isDoubtful(name: string): boolean {
   const rule = ruleOf(name);
   if (rule !== undefined) return (rule.unimplemented ?? rule.onlyEnvoy ?? rule.deprecated) !== undefined;
   return OURS.test(name) && !Object.hasOwn(WRITTEN_ANNOTATIONS, name);
 }
 
-function toWarning(name: string): string {
-  const rule = ruleOf(name);
+function describeDoubt(annotation: string): AnnotationDoubt {
+  const rule = ruleOf(annotation);
+  const accepted = `${UNIMPLEMENTED_MARK} annotation ${annotation}: accepted, but`;
   if (rule?.unimplemented !== undefined) {
-    return `${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but does not work yet: ${rule.unimplemented}`;
+    return { annotation, kind: 'without effect', message: `${accepted} does not work yet: ${rule.unimplemented}` };
   }
   if (rule?.onlyEnvoy !== undefined) {
-    return `${UNIMPLEMENTED_MARK} annotation ${name}: accepted, but only Envoy follows it: ${rule.onlyEnvoy}`;
+    return { annotation, kind: 'without effect', message: `${accepted} only Envoy follows it: ${rule.onlyEnvoy}` };
   }
-  if (rule?.deprecated !== undefined) return `annotation ${name} is deprecated; use ${rule.deprecated}`;
-  const near = nearestName(name, Object.keys(READ_ANNOTATIONS));
-  return `annotation ${abridge(name)} has no effect${near === undefined ? '' : `; did you mean ${near}?`}`;
+  if (rule?.deprecated !== undefined) {
+    return {
+      annotation,
+      kind: 'deprecated',
+      message: `annotation ${annotation} is deprecated; use ${rule.deprecated}`,
+    };
+  }
+  const near = nearestName(annotation, Object.keys(READ_ANNOTATIONS));
+  const hint = near === undefined ? '' : `; did you mean ${near}?`;
+  return { annotation, kind: 'unknown', message: `annotation ${abridge(annotation)} has no effect${hint}` };
 }

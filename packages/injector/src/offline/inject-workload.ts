@@ -39,13 +39,15 @@ export function findTemplatePath({
   return path !== undefined && Array.isArray(readTemplate(object, path)?.spec?.containers) ? path : undefined;
 }
 
-type Template = Partial<Pod> & { readonly spec?: Pod['spec'] };
+/** The pods that a workload makes. */
+export type WorkloadTemplate = Partial<Pod> & { readonly spec?: Pod['spec'] };
 
-function readTemplate(object: object, path: readonly string[]): Template | undefined {
+/** What stands at a path that {@link findTemplatePath} gave. */
+export function readTemplate(object: object, path: readonly string[]): WorkloadTemplate | undefined {
   const step = (value: unknown, name: string): unknown =>
     typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
   const template = path.reduce(step, object as unknown);
-  return typeof template === 'object' && template !== null ? (template as Template) : undefined;
+  return typeof template === 'object' && template !== null ? (template as WorkloadTemplate) : undefined;
 }
 
 /** A pod template after injection. */
@@ -64,7 +66,7 @@ export function injectWorkload(
   const { kind = '', apiVersion = 'v1', metadata = {} } = object;
   const name = metadata.name ?? metadata.generateName ?? '';
   const title = `${kind} ${name}`;
-  const template = readTemplate(object, path) as Template & { readonly spec: Pod['spec'] };
+  const template = readTemplate(object, path) as WorkloadTemplate & { readonly spec: Pod['spec'] };
   const namespace = metadata.namespace ?? 'default';
   const meta = { ...template.metadata, name: template.metadata?.name ?? '' };
   const { labels = {}, annotations = {} } = meta;
@@ -89,7 +91,7 @@ export function injectWorkload(
   return ok({ template: JSON.parse(JSON.stringify(result)), warnings: warnings.map((text) => `${title}: ${text}`) });
 }
 
-function withoutEmptyName(metadata: Pod['metadata'], template: Template): object {
+function withoutEmptyName(metadata: Pod['metadata'], template: WorkloadTemplate): object {
   const { name, ...others } = metadata;
   return template.metadata?.name === undefined ? others : { name, ...others };
 }

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { after, test } from 'node:test';
+import {
+  DEPLOYMENTS,
+  type KubeObject,
+  MUTATING_WEBHOOK_CONFIGURATIONS,
+  NAMESPACES,
+  PODS,
+  type Pod,
+  SERVICES,
+} from '@meltemi/kube';
+import { FakeKubeClient } from '@meltemi/kube/testing';
+import { buildProgram } from '../program.ts';
+import type { CommandContext } from '../session.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'analyze-'));
+after(() => rmSync(folder, { recursive: true }));
+
+async function run(client: FakeKubeClient, args: readonly string[]): Promise<{ out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const cluster = { name: 'cluster1', client };
+  const context = {
+    terminal: {
+      out: (text: string) => void (out += text),
+      err: (text: string) => void (err += text),
+      stdin: Readable.from([]),
+      colour: false,
+    },
+    version: '0.0.0',
+    openSession: async () => ({
+      cluster,
+      clusters: [cluster],
+      controlPlane: cluster,
+      namespace: 'app1',
+      async [Symbol.asyncDispose]() {},
+    }),
+    env: {},
+  } as unknown as CommandContext;
+  await buildProgram(context)
+    .parseAsync(['node', 'meltemi', 'analyze', ...args])
+    .catch((error: Error) => {
+      err += error.message;
+    });
+  return { out, err };
+}
+
+function namespace(name: string, labels: Readonly<Record<string, string>>): KubeObject {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}
+
+function pod(
+  name: string,
+  more: { readonly spec?: object; readonly metadata?: object; readonly status?: object } = {},
+): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'app1', ...more.metadata },
+    spec: { containers: [{ name: 'app' }], ...more.spec },
+    status: { phase: 'Running', ...more.status },
+  };
+}
+
+/** A mesh without faults: every pod that should has a sidecar. */
+function soundCluster(): FakeKubeClient {
+  const client = new FakeKubeClient();
+  const proxy = { name: 'istio-proxy' };
+  client.seed(
+    NAMESPACES,
+    namespace('app1', { 'istio-injection': 'enabled' }),
+    namespace('app2', { 'istio.io/rev': 'canary' }),
+    namespace('plain', {}),
+    namespace('off', { 'istio-injection': 'disabled' }),
+  );
+  client.seed(
+    PODS,
+    pod('beside', { spec: { containers: [{ name: 'app' }, proxy] } }),
+    pod('native', { spec: { initContainers: [proxy] } }),
+    pod('proxyless', { metadata: { annotations: { 'sidecar.istio.io/status': '{}' } } }),
+    pod('refuses', { metadata: { labels: { 'sidecar.istio.io/inject': 'false' } } }),
+    pod('on-node', { spec: { hostNetwork: true } }),
+    pod('over', { status: { phase: 'Succeeded' } }),
+    pod('elsewhere', { metadata: { namespace: 'plain' } }),
+    pod('left-out', { metadata: { namespace: 'off' } }),
+  );
+  client.seed(SERVICES, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'istiod', namespace: 'istio-system' },
+    spec: {},
+  });
+  client.seed(MUTATING_WEBHOOK_CONFIGURATIONS, webhook('sound', 'istiod'), {
+    ...webhook('foreign', 'nobody'),
+    metadata: { name: 'foreign' },
+  });
+  return client;
+}
+
+function webhook(name: string, service: string) {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name, labels: { 'istio.io/rev': 'default' } },
+    webhooks: [
+      {
+        name: 'rev.namespace.sidecar-injector.istio.io',
+        clientConfig: { service: { namespace: 'istio-system', name: service, path: '/inject' } },
+        sideEffects: 'None',
+        admissionReviewVersions: ['v1'],
+      },
+    ],
+  };
+}
+
+function deployment(annotations: Readonly<Record<string, string>>, spec: object = {}): KubeObject {
+  const template = {
+    metadata: { annotations },
+    spec: { containers: [{ name: 'app' }, { name: 'istio-proxy' }], ...spec },
+  };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'web', namespace: 'app1' },
+    spec: { template },
+  } as unknown as KubeObject;
+}
+
+test('analyze finds nothing in a sound installation', async () => {
+  assert.deepEqual(await run(soundCluster(), ['-A']), { out: '', err: 'No mistakes found\n' });
+});
+
+test('analyze finds pods without sidecar, labels that contradict each other, and webhooks that ask nobody', async () => {
+  const client = soundCluster();
+  client.seed(PODS, pod('bare'), pod('old', { metadata: { namespace: 'app2' } }));
+  client.seed(NAMESPACES, namespace('both', { 'istio-injection': 'enabled', 'istio.io/rev': 'canary' }));
+  client.seed(MUTATING_WEBHOOK_CONFIGURATIONS, webhook('istio-sidecar-injector-gone', 'istiod-gone'));
+  const { out, err } = await run(client, ['-A']);
+  assert.equal(err, '', 'exit code 79 has no message of its own');
+  const lines = out.trimEnd().split('\n');
+  assert.match(
+    lines[0] ?? '',
+    /^Error \[IST0139\] \(MutatingWebhookConfiguration istio-system\/istio-sidecar-injector-gone cluster1\) webhooks\[0\]\.clientConfig\.service: webhook rev\.namespace\.\S+ asks Service istio-system\/istiod-gone, which does not exist/,
+  );
+  assert.deepEqual(
+    lines
+      .slice(1)
+      .map((line) => /^Warning (\[\w+\] \(\w+ [\w/]+)/.exec(line)?.[1])
+      .toSorted(),
+    ['[IST0103] (Pod app1/bare', '[IST0103] (Pod app2/old', '[IST0123] (Namespace both/both'],
+  );
+  const own = await run(client, ['-n', 'app1']);
+  assert.match(own.out, /^Warning \[IST0103\] \(Pod app1\/bare cluster1\) the pod has no sidecar.*\n$/);
+});
+
+test('analyze finds annotations that injection cannot follow and the user of the sidecar, live and in files', async () => {
+  const client = soundCluster();
+  const annotations = {
+    'sidecar.istio.io/interceptionMode': 'SOME',
+    'sidecar.istio.io/proxyCpu': '1',
+    'sidecar.istio.io/discoveryAddress': 'a:1',
+    'other.example/x': 'y',
+  };
+  const faulty = deployment(annotations, { securityContext: { runAsUser: 1337 } });
+  client.seed(DEPLOYMENTS, faulty as never);
+  const at = 'spec.template.metadata.annotations';
+  const expected = [
+    `[IST0108] ${at}[sidecar.istio.io/proxyCpu]: annotation sidecar.istio.io/proxyCpu has no effect; did you mean sidecar.istio.io/proxyCPU?`,
+    `[IST0125] ${at}[sidecar.istio.io/interceptionMode]: injection refuses the pods: sidecar.istio.io/interceptionMode: "SOME": must be one of`,
+    `[IST0135] ${at}[sidecar.istio.io/discoveryAddress]: annotation sidecar.istio.io/discoveryAddress is deprecated; use`,
+    '[IST0144] spec.template.spec.containers[0]: container app runs as user 1337',
+  ];
+  const shortened = (out: string): readonly string[] =>
+    out
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace(/^Warning (\[\w+\]) \(.*?\) /, '$1 '))
+      .toSorted();
+  const check = (out: string): void => {
+    const lines = shortened(out);
+    assert.equal(lines.length, expected.length, out);
+    for (const [index, text] of expected.entries())
+      assert.ok(lines[index]?.startsWith(text), `${lines[index]}\n${text}`);
+  };
+  check((await run(client, ['-A'])).out);
+  const file = join(folder, 'web.json');
+  writeFileSync(file, JSON.stringify(faulty, null, 1));
+  const { out } = await run(soundCluster(), ['--use-kube=false', file]);
+  check(out);
+  assert.match(out, /\[IST0144\] \(Deployment app1\/web \S+web\.json:\d+\)/);
+  assert.equal((await run(client, ['--threshold', 'warning', file])).out, out, 'with files only they are asked about');
+});
