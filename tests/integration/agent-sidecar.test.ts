@@ -9,29 +9,15 @@ import { exportPrivateKey } from '@meltemi/citadel';
 import { createRevocationList, eventually, freePort } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 import {
-  type ClientPair,
   dial,
+  isServed,
   issueClient,
   KINDS,
   mtlsListener,
-  openTls,
   START_MS,
   startSidecar,
   statusOf,
 } from './sidecar-fixture.ts';
-
-/** Whether a client is let in: with TLS 1.3 a refusal comes after the client's own handshake has ended. */
-function isServed(mesh: MeshDouble, port: number, client: ClientPair): Promise<boolean> {
-  const socket = openTls(mesh, port, client);
-  return new Promise((resolve) => {
-    socket.on('data', () => resolve(true)).on('error', () => resolve(false));
-    socket.on('close', () => resolve(false));
-    socket.write('GET / HTTP/1.1\r\nhost: sleep\r\n\r\n');
-  }).then((served) => {
-    socket.destroy();
-    return served === true;
-  });
-}
 
 async function ask(socket: TLSSocket): Promise<string> {
   socket.write('GET / HTTP/1.1\r\nhost: sleep\r\n\r\n');

@@ -34,6 +34,7 @@ import { file_envoy_extensions_filters_http_router_v3_router } from '@meltemi/xd
 import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager } from '@meltemi/xds/types/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 
+import { ProxyConfigSchema } from '@meltemi/xds/types/istio/mesh/v1alpha1/proxy_pb.js';
 import { NameTableSchema } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
 
 const DAY_MS = 86_400_000;
@@ -67,6 +68,8 @@ export interface MeshDouble extends AsyncDisposable {
   setClusters(clusters: readonly JsonValue[]): void;
   /** Addresses by name: the table for agents that answer DNS queries. */
   setNames(names: Readonly<Record<string, readonly string[]>>): void;
+  /** Roots that agents are told to trust, PEM. */
+  setTrustAnchors(pems: readonly string[]): void;
   /** Sends what was set to connected clients. */
   push(): void;
   stop(): void;
@@ -115,6 +118,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
   let listeners: readonly EncodedResource[] = [];
   let clusters: readonly EncodedResource[] = [BLACK_HOLE];
   let names: readonly EncodedResource[] = [];
+  let proxyConfigs: readonly EncodedResource[] = [];
   let number = 1;
   let port = 0;
   let server: Server | undefined;
@@ -142,6 +146,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
       [TYPE_URLS.listener]: listeners,
       [TYPE_URLS.cluster]: clusters,
       [TYPE_URLS.nameTable]: names,
+      [TYPE_URLS.proxyConfig]: proxyConfigs,
     };
     const known = byType[typeUrl] ?? [];
     return {
@@ -210,9 +215,13 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
       const bytes = toBinary(NameTableSchema, create(NameTableSchema, { table }));
       names = [encodeResource(TYPE_URLS.nameTable, 'names', bytes)];
     },
+    setTrustAnchors: (pems) => {
+      const bytes = toBinary(ProxyConfigSchema, create(ProxyConfigSchema, { caCertificatesPem: [...pems] }));
+      proxyConfigs = [encodeResource(TYPE_URLS.proxyConfig, 'proxy-config', bytes)];
+    },
     push: () => {
       number += 1;
-      const types = [TYPE_URLS.cluster, TYPE_URLS.listener, TYPE_URLS.nameTable];
+      const types = [TYPE_URLS.cluster, TYPE_URLS.listener, TYPE_URLS.nameTable, TYPE_URLS.proxyConfig];
       discovery?.push(() => new Map(types.map((typeUrl) => [typeUrl, 'all'])));
     },
     stop,

@@ -187,7 +187,7 @@ export function issueClient(mesh: MeshDouble, name: string = CLIENT): ClientPair
 }
 
 /** Connects with a certificate, whatever becomes of it. */
-export function openTls(mesh: MeshDouble, port: number, { cert, key }: ClientPair): TLSSocket {
+function openTls(mesh: MeshDouble, port: number, { cert, key }: ClientPair): TLSSocket {
   return connect({
     host: '127.0.0.1',
     port,
@@ -205,6 +205,19 @@ export async function dial(mesh: MeshDouble, port: number): Promise<{ socket: TL
   await once(socket, 'secureConnect');
   // Read now: Node forgets the peer's certificate once a session ticket has arrived.
   return { socket, peer: new X509Certificate(socket.getPeerX509Certificate()?.raw ?? '') };
+}
+
+/** Whether a client is let in: with TLS 1.3 a refusal comes after the client's own handshake has ended. */
+export function isServed(mesh: MeshDouble, port: number, client: ClientPair): Promise<boolean> {
+  const socket = openTls(mesh, port, client);
+  return new Promise((resolve) => {
+    socket.on('data', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('close', () => resolve(false));
+    socket.write('GET / HTTP/1.1\r\nhost: sleep\r\n\r\n');
+  }).then((served) => {
+    socket.destroy();
+    return served === true;
+  });
 }
 
 const envoy = findPeer('envoy');

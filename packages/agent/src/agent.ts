@@ -16,6 +16,7 @@ import { buildNode } from './bootstrap/node.ts';
 import { readPodInfo } from './bootstrap/pod-info.ts';
 import { buildStatsSettings, ownRegexps } from './bootstrap/stats-settings.ts';
 import { type AgentDns, startAgentDns } from './dns/agent-dns.ts';
+import { type AnchoredIdentity, withTrustAnchors } from './identity/anchored-identity.ts';
 import { createCaClient } from './identity/ca-client.ts';
 import { keepCertificateFiles } from './identity/certificate-files.ts';
 import type { ControlPlaneAccess } from './identity/control-plane-channel.ts';
@@ -40,6 +41,7 @@ import { createReadiness } from './status/readiness.ts';
 import { readScrapeTargets } from './status/scrape-target.ts';
 import { type StatusServer, startStatusServer } from './status/status-server.ts';
 import { startAdsProxy } from './xds-proxy/ads-proxy.ts';
+import type { SubscribeStream } from './xds-proxy/stream-subscription.ts';
 
 /** What an agent is made of. */
 export interface AgentOptions {
@@ -69,7 +71,7 @@ export function createAgent(options: AgentOptions): Agent {
     log.error('A task of the agent failed', { name, error: messageOf(error) }),
   );
   const parts: AsyncDisposable[] = [];
-  const identity = createIdentity(options);
+  const identity = withTrustAnchors(createIdentity(options));
   let hasOtherIdentity = false;
   let dns: AgentDns | undefined;
   const quit = Promise.withResolvers<DataPlaneExit>();
@@ -104,7 +106,7 @@ export function createAgent(options: AgentOptions): Agent {
       hasOtherIdentity = await isServedElsewhere({ path: paths.sdsSocket, isNamed: settings.isSdsSocketNamed, clock });
       if (hasOtherIdentity) log.info('Secrets are served by another process', { socket: paths.sdsSocket });
       else await serveIdentity();
-      const { subscribe } = dns ?? {};
+      const subscribe = await subscriptionsOf(options, identity, dns);
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({
         ...(isWildcard(settings.addresses.listen) ? {} : { host: settings.addresses.listen }),
@@ -129,6 +131,26 @@ export function createAgent(options: AgentOptions): Agent {
       await tasks.settled();
     },
   };
+}
+
+/** What the agent itself asks for on its proxy's stream. */
+async function subscriptionsOf(
+  { settings, log }: AgentOptions,
+  identity: AnchoredIdentity,
+  dns: AgentDns | undefined,
+): Promise<SubscribeStream | undefined> {
+  if (dns === undefined && !settings.takesTrustAnchors) return undefined;
+  // The types of discovery are worth megabytes: an agent that asks for nothing does not need them.
+  const { joinSubscribers } = await import('./xds-proxy/stream-subscription.ts');
+  const { createTrustAnchorSubscriber } = await import('./xds-proxy/trust-anchor-subscription.ts');
+  const takeAnchors = createTrustAnchorSubscriber((pems) => {
+    log.scope('ca').debug('Trust anchors pushed', { count: pems.length });
+    identity.setAnchors(pems);
+  });
+  return joinSubscribers([
+    ...(dns === undefined ? [] : [dns.subscribe]),
+    ...(settings.takesTrustAnchors ? [takeAnchors] : []),
+  ]);
 }
 
 function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneAccess {

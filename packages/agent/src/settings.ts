@@ -42,6 +42,8 @@ export interface AgentSettings {
   readonly fileDebounceMs: number;
   /** The workload's certificate is served on a socket of this name by somebody else: the default one may be, others have to. */
   readonly isSdsSocketNamed: boolean;
+  /** The control plane may push roots by which peers are checked, too. */
+  readonly takesTrustAnchors: boolean;
   /** Where the bootstrap of gRPC libraries is written; `undefined` for nowhere. */
   readonly grpcBootstrapPath: string | undefined;
   /** Envoy's executable; `undefined` for our own proxy. */
@@ -198,6 +200,7 @@ export function readSettings({
     certificateOutput: readCertificateOutput(env, paths.root),
     fileDebounceMs: readDuration(env, 'FILE_DEBOUNCE_DURATION', '100ms'),
     isSdsSocketNamed: sdsSocket !== paths.sdsSocket,
+    takesTrustAnchors: env['PROXY_CONFIG_XDS_AGENT'] === 'true',
     grpcBootstrapPath: readGrpcBootstrapPath(env, proxyConfig, paths.root),
     proxyBinary: binary,
     soMark: readSoMark(env['MELTEMI_SO_MARK']),

@@ -110,7 +110,7 @@ async function assemble(run: RunContext): Promise<Pick<ControlPlane, 'ports' | '
     revocations: certificates.revocations,
     leaderships,
   });
-  const discovery = prepareDiscovery(run, configuration, clusters, certificates.revocations);
+  const discovery = prepareDiscovery(run, configuration, clusters, certificates);
   startStatuses(run, { configuration, clusters, discovery, leaderships });
   parts = { configuration, clusters, discovery, certificates };
   const ports: ServerPorts = { ...(await startServers(run, parts)), http: health.port };

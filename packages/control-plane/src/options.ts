@@ -75,7 +75,8 @@ export const CONTROL_PLANE_OPTIONS = {
     env: 'ISTIO_MULTIROOT_MESH',
     type: 'boolean',
     default: 'false',
-    description: 'Takes over plugged-in roots while running when they contain, or are contained in, those in force',
+    description:
+      'Takes over plugged-in roots while running when they contain, or are contained in, those in force, and pushes them to agents',
   },
   takesRevocations: {
     flag: 'ca-crl',

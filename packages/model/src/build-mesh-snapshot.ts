@@ -37,6 +37,7 @@ export function buildMeshSnapshot(inputs: MeshInputs, previous?: MeshSnapshot): 
     workloadsByAddress,
     configsByKind,
     networkGateways: keepEqual(inputs.networkGateways ?? [], previous?.networkGateways),
+    trustAnchors: keepEqual(inputs.trustAnchors ?? [], previous?.trustAnchors),
   };
 }
 

@@ -30,6 +30,8 @@ export interface MeshInputs {
   readonly workloads: readonly Workload[];
   readonly configs: readonly ConfigResource[];
   readonly networkGateways?: readonly NetworkGateway[] | undefined;
+  /** Certificates that agents are to trust, PEM. Default: none, agents know the CA's own. */
+  readonly trustAnchors?: readonly string[] | undefined;
   /** When the inputs were collected, Unix milliseconds; part of the version text. */
   readonly collectedAtMs: number;
 }
@@ -60,6 +62,8 @@ export interface MeshSnapshot {
   /** By kind, oldest first. */
   readonly configsByKind: ReadonlyMap<string, readonly ConfigResource[]>;
   readonly networkGateways: readonly NetworkGateway[];
+  /** Certificates that agents are to trust, PEM. */
+  readonly trustAnchors: readonly string[];
 }
 
 /** The key of an address, which is unique only within its cluster. */

@@ -6,6 +6,8 @@ import { serviceKey } from './service.ts';
 export interface SnapshotChange {
   /** Mesh-wide settings, networks or the domain changed: anything may look different. */
   readonly global: boolean;
+  /** The certificates that agents are to trust changed. */
+  readonly trust: boolean;
   /** `serviceKey`s of services added, changed or removed. */
   readonly services: ReadonlySet<string>;
   /** `serviceKey`s whose endpoints changed. */
@@ -20,6 +22,7 @@ export interface SnapshotChange {
 export function isEmptyChange(change: SnapshotChange): boolean {
   return (
     !change.global &&
+    !change.trust &&
     change.services.size === 0 &&
     change.endpoints.size === 0 &&
     change.addresses.size === 0 &&
@@ -38,6 +41,7 @@ export function diffMeshSnapshots(previous: MeshSnapshot, next: MeshSnapshot): S
       previous.meshConfig !== next.meshConfig ||
       previous.networkGateways !== next.networkGateways ||
       previous.domainSuffix !== next.domainSuffix,
+    trust: previous.trustAnchors !== next.trustAnchors,
     services:
       previous.services === next.services
         ? new Set()

@@ -7,6 +7,8 @@ export const TYPE_URLS = {
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
   /** Asked for by agents, never by proxies. */
   nameTable: 'type.googleapis.com/istio.networking.nds.v1.NameTable',
+  /** The roots that peers may chain to. Asked for by agents, never by proxies. */
+  proxyConfig: 'type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig',
 } as const;
 
 /** One of the type URLs above. */
@@ -20,6 +22,7 @@ export const PUSH_ORDER: readonly string[] = [
   TYPE_URLS.route,
   TYPE_URLS.secret,
   TYPE_URLS.nameTable,
+  TYPE_URLS.proxyConfig,
 ];
 
 /** Types of which a client without names gets everything. */
@@ -27,6 +30,7 @@ export const WILDCARD_TYPES: ReadonlySet<string> = new Set<string>([
   TYPE_URLS.cluster,
   TYPE_URLS.listener,
   TYPE_URLS.nameTable,
+  TYPE_URLS.proxyConfig,
 ]);
 
 const SHORT_NAMES: Readonly<Record<string, string>> = {
@@ -36,6 +40,7 @@ const SHORT_NAMES: Readonly<Record<string, string>> = {
   [TYPE_URLS.route]: 'RDS',
   [TYPE_URLS.secret]: 'SDS',
   [TYPE_URLS.nameTable]: 'NDS',
+  [TYPE_URLS.proxyConfig]: 'PCDS',
 };
 
 /** `CDS`, `EDS`, …; the type URL itself for any other type. */

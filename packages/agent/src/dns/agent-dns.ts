@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { type Log, MeltemiError, messageOf, type Random } from '@meltemi/base';
 import type { AgentSettings } from '../settings.ts';
-import type { SubscribeStream } from '../xds-proxy/name-table-subscription.ts';
+import type { SubscribeStream } from '../xds-proxy/stream-subscription.ts';
 import { type DnsCounters, type DnsServer, startDnsServer } from './dns-server.ts';
 import { createDnsUpstream } from './dns-upstream.ts';
 import { createNameLookup, type NameInfo, type NameLookup, type NameLookupContext } from './name-lookup.ts';

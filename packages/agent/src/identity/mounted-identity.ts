@@ -65,6 +65,8 @@ export function createMountedIdentity(options: MountedIdentityOptions): Workload
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    // Whoever provides the files renews them.
+    renew: () => {},
     async run(signal) {
       let changed = new AbortController();
       const look = (): void => changed.abort();

@@ -27,6 +27,8 @@ export interface WorkloadIdentity {
   current(): WorkloadSecret | undefined;
   /** Calls back with every new secret. Returns the function that ends it. */
   onChange(listener: (secret: WorkloadSecret) => void): () => void;
+  /** Obtains the next secret now, before its time. */
+  renew(): void;
   /** Obtains and renews until the signal; never fails, only tries again. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -57,8 +59,9 @@ export function createWorkloadIdentity(options: WorkloadIdentityOptions): Worklo
   const { clock, random, log } = options;
   const listeners = new Set<(secret: WorkloadSecret) => void>();
   let secret: WorkloadSecret | undefined;
+  let due = new AbortController();
 
-  const renew = async (signal: AbortSignal): Promise<number> => {
+  const obtain = async (signal: AbortSignal): Promise<number> => {
     const issuedAtMs = clock.nowMs();
     const next = await obtainSecret(options, (secret?.generation ?? 0) + 1, signal);
     secret = next;
@@ -75,12 +78,14 @@ export function createWorkloadIdentity(options: WorkloadIdentityOptions): Worklo
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    renew: () => due.abort(),
     async run(signal) {
       const backoff = createBackoff({ baseMs: 200, maxMs: 10_000, random });
       while (!signal.aborted) {
         let pauseMs: number;
+        due = new AbortController();
         try {
-          pauseMs = await renew(signal);
+          pauseMs = await obtain(signal);
           backoff.reset();
         } catch (error) {
           if (signal.aborted) return;
@@ -90,7 +95,7 @@ export function createWorkloadIdentity(options: WorkloadIdentityOptions): Worklo
             retryInMs: Math.round(pauseMs),
           });
         }
-        await sleep(clock, Math.min(pauseMs, MAX_TIMER_MS), signal);
+        await sleep(clock, Math.min(pauseMs, MAX_TIMER_MS), AbortSignal.any([signal, due.signal]));
       }
     },
   };

@@ -17,7 +17,7 @@ import {
   resolveTarget,
 } from '../identity/control-plane-channel.ts';
 import { bindUnixSocket } from '../unix-socket-server.ts';
-import type { StreamSubscription, SubscribeStream } from './name-table-subscription.ts';
+import type { StreamSubscription, SubscribeStream } from './stream-subscription.ts';
 
 /** What {@link startAdsProxy} works with. */
 export interface AdsProxyOptions {
@@ -166,9 +166,9 @@ async function openUpstream({ access, path }: RelayOptions): Promise<{ client: C
 /** Copies messages both ways; a side that does not drain stops the other one from being read. */
 function joinStreams(downstream: Downstream, upstream: Upstream, { subscription, onAnswer }: RelayOptions): void {
   downstream.on('data', (request: Buffer) => {
-    const own = subscription?.afterRequest(request);
+    const own = subscription?.afterRequest(request) ?? [];
     const isDrained = upstream.write(request);
-    if (own !== undefined) upstream.write(own);
+    for (const message of own) upstream.write(message);
     if (isDrained) return;
     downstream.pause();
     upstream.once('drain', () => downstream.resume());

@@ -2,7 +2,7 @@ import {
   type Authenticator,
   createClientCertificateAuthenticator,
   createKubernetesTokenAuthenticator,
-  type Revocations,
+  splitCertificates,
 } from '@meltemi/citadel';
 import type { MeshSnapshot } from '@meltemi/model';
 import { createPushEngine, type PushEngine } from '@meltemi/pilot';
@@ -11,6 +11,7 @@ import { createDebugDesk, type DebugDesk } from '../debug/debug-desk.ts';
 import { createDiscoveryDebug } from '../debug/discovery-debug.ts';
 import { createDebugPages } from '../debug/pages.ts';
 import { createDiscoveryMetrics } from '../discovery-metrics.ts';
+import type { MeshCertificates } from '../mesh-certificates.ts';
 import { createStreamAuthenticator } from '../stream-authenticator.ts';
 import { createTokenReviewClusters } from '../token-reviewers.ts';
 import type { Clusters } from './clusters.ts';
@@ -37,7 +38,7 @@ export function prepareDiscovery(
   run: RunContext,
   configuration: Configuration,
   clusters: Clusters,
-  revocations: Pick<Revocations, 'isRevoked'> | undefined,
+  { roots, revocations }: Pick<MeshCertificates, 'roots' | 'revocations'>,
 ): Discovery {
   const { client, clock, log, settings } = run;
   const { clusterId, domainSuffix } = settings;
@@ -60,6 +61,7 @@ export function prepareDiscovery(
       meshConfig: meshConfig.current(),
       domainSuffix,
       ...aggregate.inputs(),
+      trustAnchors: settings.multiRoot ? splitCertificates(roots.rootPem()) : [],
       configs: store.list().filter(({ namespace }) => local.discovers(namespace)),
     }),
     clock,
@@ -80,6 +82,7 @@ export function prepareDiscovery(
     engine.notify();
   });
   aggregate.onChange(() => engine.notify());
+  roots.onChange(() => engine.notify());
   store.onChange(() => engine.notify());
   const onSnapshot: Discovery['onSnapshot'] = (listener) => void snapshotListeners.push(listener);
   return { authenticators, authenticate, engine, debug, metrics, onSnapshot };

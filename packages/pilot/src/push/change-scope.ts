@@ -22,7 +22,7 @@ export interface ChangeScope {
   touchesWorkload(node: ProxyNode): boolean;
 }
 
-const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS, nameTable: NDS } = TYPE_URLS;
+const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS, nameTable: NDS, proxyConfig: PCDS } = TYPE_URLS;
 
 /** Which types a change of a kind can alter; kinds that are not listed alter none. */
 const TYPES_BY_KIND: Readonly<Record<string, readonly string[]>> = {
@@ -44,6 +44,7 @@ export function resolveChangeScope(change: SnapshotChange, previous: MeshSnapsho
     for (const typeUrl of types) dirty.set(typeUrl, 'all');
   };
   if (change.global || change.services.size > 0) markAll([CDS, EDS, LDS, RDS, NDS]);
+  if (change.trust) markAll([PCDS]);
   for (const key of change.configs) markAll(typesOfConfig(key, previous, next));
   if (change.endpoints.size > 0) {
     if (dirty.get(EDS) !== 'all') dirty.set(EDS, endpointNames(change, next));

@@ -82,6 +82,8 @@ export class PushSession implements DiscoverySession {
         return this.#translation.routes(names);
       case TYPE_URLS.nameTable:
         return [this.#translation.nameTable()];
+      case TYPE_URLS.proxyConfig:
+        return this.#translation.proxyConfigs();
       default:
         // Types that pilot does not serve, such as secrets: the client is told that there are none.
         return [];

@@ -4,6 +4,7 @@ import { ClusterSchema } from '@meltemi/xds/types/envoy/config/cluster/v3/cluste
 import { ClusterLoadAssignmentSchema } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
+import { ProxyConfigSchema } from '@meltemi/xds/types/istio/mesh/v1alpha1/proxy_pb.js';
 import { NameTableSchema } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
 import type { Translated } from '../translate/translated.ts';
 
@@ -18,6 +19,7 @@ const SCHEMAS = {
   [TYPE_URLS.listener]: ListenerSchema,
   [TYPE_URLS.route]: RouteConfigurationSchema,
   [TYPE_URLS.nameTable]: NameTableSchema,
+  [TYPE_URLS.proxyConfig]: ProxyConfigSchema,
 } as const;
 
 /** Creates an encoder. Bytes live as long as the translation that they were made from. */

@@ -12,6 +12,7 @@ import type { Cluster } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster
 import type { ClusterLoadAssignment } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
+import type { ProxyConfig } from '@meltemi/xds/types/istio/mesh/v1alpha1/proxy_pb.js';
 import type { NameTable } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
 import { buildFixedClusters } from './clusters/fixed-clusters.ts';
 import { buildInboundCluster } from './clusters/inbound-cluster.ts';
@@ -35,6 +36,7 @@ import {
   VIRTUAL_INBOUND,
   VIRTUAL_OUTBOUND,
 } from './names.ts';
+import { buildProxyConfig, PROXY_CONFIG } from './proxy-config.ts';
 import { featuresKey, type ProxyNode } from './proxy-node.ts';
 import { buildHttpProxyRoutes, type PortRoutes } from './routes/http-proxy-routes.ts';
 import type { RouteDestinationHost } from './routes/http-routes.ts';
@@ -61,6 +63,8 @@ export interface SidecarTranslation {
   routes(names?: Iterable<string>): readonly Translated<RouteConfiguration>[];
   /** What the agent beside the proxy answers DNS queries from. */
   nameTable(): Translated<NameTable>;
+  /** What the agent beside the proxy is told: nothing, or what it is to trust. */
+  proxyConfigs(): readonly Translated<ProxyConfig>[];
 }
 
 /** What a sidecar's resources are made from. */
@@ -81,6 +85,7 @@ export function translateSidecar({ snapshot, node, memo }: SidecarInput): Sideca
     listeners: () => listeners(context),
     routes: (names) => [...(names ?? routeNames(context))].flatMap((name) => routesOf(context, name) ?? []),
     nameTable: () => nameTableOf(context),
+    proxyConfigs: () => proxyConfigsOf(context),
   };
 }
 
@@ -95,6 +100,11 @@ function nameTableOf({ scope, node, memo }: Context): Translated<NameTable> {
   const { clusterId, network } = node;
   const headless = services.filter(isHeadless).map((service) => snapshot.endpoints.get(serviceKey(service)));
   return memo.resolve(buildNameTable, `${clusterId}/${network}`, { services, headless, clusterId, network });
+}
+
+function proxyConfigsOf({ scope, memo }: Context): readonly Translated<ProxyConfig>[] {
+  const { trustAnchors } = scope.snapshot;
+  return trustAnchors.length === 0 ? [] : [memo.resolve(buildProxyConfig, PROXY_CONFIG, { trustAnchors })];
 }
 
 function* outboundTargets({ scope, node }: Context) {
