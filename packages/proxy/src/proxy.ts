@@ -127,6 +127,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       statsMatcher: bootstrapSettings.statsMatcher,
       histogramSettings: bootstrapSettings.histogramSettings,
       randomSeed: undefined,
+      outlierLogPath: bootstrapSettings.outlierLogPath,
     },
     log,
     clock,

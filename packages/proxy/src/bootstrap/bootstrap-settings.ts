@@ -30,6 +30,8 @@ export interface BootstrapSettings {
   readonly statsEvictionMs: number | undefined;
   /** SO_MARK for all upstream sockets (`upstream_bind_config`). */
   readonly upstreamMark: number | undefined;
+  /** File for ejections of hosts (`cluster_manager.outlier_detection`). */
+  readonly outlierLogPath: string | undefined;
 }
 
 /** A label and where it stands in a stat's name. */
@@ -138,5 +140,6 @@ export function readBootstrapSettings(bootstrap: Bootstrap): BootstrapSettings {
     usesDefaultStatsTags: bootstrap.statsConfig?.useAllDefaultTags ?? true,
     statsEvictionMs: readStatsEviction(bootstrap),
     upstreamMark: readUpstreamMark(bootstrap),
+    outlierLogPath: bootstrap.clusterManager?.outlierDetection?.eventLogPath || undefined,
   };
 }

@@ -52,6 +52,8 @@ export interface WorkerInit {
   readonly histogramSettings: readonly RuntimeHistogramSettings[];
   /** Seeds the worker's random numbers, with its index added, so that tests repeat; undefined: they differ each time. */
   readonly randomSeed: number | undefined;
+  /** File for ejections of hosts; undefined: they are not written. */
+  readonly outlierLogPath: string | undefined;
 }
 
 /** Changes of one kind of resource, by name: removals first, then upserts, so a name in both ends up present. */

@@ -73,6 +73,7 @@ export function workerInitFixture(fields: Partial<WorkerInit> = {}): WorkerInit 
     statsMatcher: undefined,
     histogramSettings: [],
     randomSeed: 1,
+    outlierLogPath: undefined,
     ...fields,
   };
 }

@@ -21,6 +21,7 @@ import { addressText, Host } from './host.ts';
 import { Http1Pool } from './http1-pool.ts';
 import { hostState, LoadBalancer } from './load-balancer.ts';
 import { OutlierDetector } from './outlier-detector.ts';
+import type { OutlierEventLog } from './outlier-event-log.ts';
 
 /** What all clusters of a worker share. */
 export interface ClusterContext {
@@ -34,6 +35,8 @@ export interface ClusterContext {
   readonly clientSources: ClientSources;
   /** To be told to the other workers. */
   readonly onEjection: (ejection: HostEjection) => void;
+  /** Undefined: nobody keeps one. */
+  readonly outlierLog: OutlierEventLog | undefined;
 }
 
 /** ALPN protocols offered instead of the transport's; `key` tells pools apart. */
@@ -284,13 +287,14 @@ export class Cluster {
   #detector(): OutlierDetector | undefined {
     const config = this.config.outlierDetection;
     if (config === undefined || this.#isClosed) return undefined;
-    const { timers, random, onEjection } = this.#context;
+    const { timers, random, onEjection, outlierLog } = this.#context;
     this.#outliers ??= new OutlierDetector({
       config,
       stats: this.stats,
       timers,
       random,
       hostCount: () => this.#hosts.size,
+      onEvent: (event) => outlierLog?.(this.name, event),
       onChange: (host, ejected, durationMs) => {
         if (!ejected) host.healthySinceMs = timers.nowMs();
         this.#rebuild();

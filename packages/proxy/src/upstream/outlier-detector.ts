@@ -3,6 +3,7 @@ import type { RuntimeOutlierDetection } from '../config/runtime-config.ts';
 import type { TimerHandle, Timers } from '../network/timers.ts';
 import type { ClusterStats } from '../stats/cluster-stats.ts';
 import type { Host } from './host.ts';
+import type { EjectionType, OutlierEvent } from './outlier-event-log.ts';
 
 /** What became of one request, as outlier detection sees it. */
 export type HostOutcome =
@@ -14,8 +15,14 @@ interface HostRecord {
   consecutive5xx: number;
   consecutiveGateway: number;
   consecutiveLocal: number;
+  /** Of which the next one's length is made: healthy times take off. */
   ejections: number;
+  totalEjections: number;
   returnedMs: number;
+  /** Of the last ejection or return; undefined: there was none. */
+  changedMs: number | undefined;
+  /** Why this worker ejected the host; undefined: another one did. */
+  type: EjectionType | undefined;
   timer: TimerHandle | undefined;
 }
 
@@ -29,7 +36,15 @@ export interface OutlierDetectorOptions {
   readonly hostCount: () => number;
   /** A host went out or came back; balancing has to be rebuilt, other workers told. */
   readonly onChange: (host: Host, ejected: boolean, durationMs: number) => void;
+  /** Told of what this worker does, not of what it hears from others. */
+  readonly onEvent: (event: OutlierEvent) => void;
 }
+
+const EJECTION_TYPES = {
+  '5xx': 'CONSECUTIVE_5XX',
+  gateway: 'CONSECUTIVE_GATEWAY_FAILURE',
+  local: 'CONSECUTIVE_LOCAL_ORIGIN_FAILURE',
+} as const;
 
 /**
  * Takes hosts out of balancing that fail several times in a row.
@@ -72,6 +87,8 @@ export class OutlierDetector {
 
   /** Forgets a host that discovery removed. */
   forget(host: Host): void {
+    // It does not come back: nothing to tell.
+    this.#recordOf(host).type = undefined;
     if (host.ejected) this.#readmit(host, false);
   }
 
@@ -88,7 +105,10 @@ export class OutlierDetector {
         consecutiveGateway: 0,
         consecutiveLocal: 0,
         ejections: 0,
+        totalEjections: 0,
         returnedMs: 0,
+        changedMs: undefined,
+        type: undefined,
         timer: undefined,
       };
       this.#records.set(host, record);
@@ -117,7 +137,10 @@ export class OutlierDetector {
       gateway: config.enforcingConsecutiveGatewayFailurePercent,
       local: config.enforcingConsecutiveLocalOriginFailurePercent,
     }[kind];
-    if (random() * 100 >= enforcing) return;
+    if (random() * 100 >= enforcing) {
+      this.#tell(host, record, { type: EJECTION_TYPES[kind], action: 'EJECT', isEnforced: false });
+      return;
+    }
     if (((this.#ejectedCount + 1) * 100) / this.#options.hostCount() > config.maxEjectionPercent) {
       stats.ejectionsOverflow.inc();
       return;
@@ -127,7 +150,14 @@ export class OutlierDetector {
       gateway: stats.ejectionsConsecutiveGateway,
       local: stats.ejectionsConsecutiveLocal,
     })[kind].inc();
+    record.type = EJECTION_TYPES[kind];
     this.#eject(host, this.#nextDurationMs(record), true);
+  }
+
+  #tell(host: Host, record: HostRecord, event: Pick<OutlierEvent, 'type' | 'action' | 'isEnforced'>): void {
+    const nowMs = this.#options.timers.nowMs();
+    const sinceLastMs = record.changedMs === undefined ? undefined : nowMs - record.changedMs;
+    this.#options.onEvent({ host: host.key, ejections: record.totalEjections, sinceLastMs, ...event });
   }
 
   /** Longer with each ejection; every healthy interval in between takes one off. */
@@ -148,6 +178,10 @@ export class OutlierDetector {
     stats.ejectionsActive.add(1);
     if (isOurs) stats.ejectionsEnforcedTotal.inc();
     const record = this.#recordOf(host);
+    record.totalEjections += 1;
+    if (isOurs && record.type !== undefined)
+      this.#tell(host, record, { type: record.type, action: 'EJECT', isEnforced: true });
+    record.changedMs = timers.nowMs();
     // Every worker lets the host back by its own timer, so that none waits for a message that never comes.
     const timer = timers.set(() => this.#readmit(host, false), durationMs);
     record.timer = timer;
@@ -163,7 +197,11 @@ export class OutlierDetector {
       this.#timers.delete(record.timer);
       record.timer = undefined;
     }
+    if (record.type !== undefined)
+      this.#tell(host, record, { type: record.type, action: 'UNEJECT', isEnforced: false });
+    record.type = undefined;
     record.returnedMs = this.#options.timers.nowMs();
+    record.changedMs = record.returnedMs;
     host.ejected = false;
     this.#ejectedCount -= 1;
     this.#options.stats.ejectionsActive.add(-1);

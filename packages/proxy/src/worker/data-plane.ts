@@ -21,6 +21,7 @@ import type { Timers } from '../network/timers.ts';
 import { type StatsListener, StatsStore } from '../stats/stats-store.ts';
 import { SecretStore } from '../tls/secret-store.ts';
 import { Cluster, type ClusterContext } from '../upstream/cluster.ts';
+import { createOutlierEventLog } from '../upstream/outlier-event-log.ts';
 
 /** What a data plane is made of. */
 export interface DataPlaneOptions {
@@ -69,6 +70,7 @@ class WorkerDataPlane implements DataPlane {
 
   constructor(options: DataPlaneOptions) {
     const { init, timers, random, log } = options;
+    const { outlierLogPath } = init;
     this.stats = new StatsStore({
       matcher: init.statsMatcher,
       histogramSettings: init.histogramSettings,
@@ -85,6 +87,10 @@ class WorkerDataPlane implements DataPlane {
       mark: init.upstreamMark,
       clientSources: new ClientSources(log),
       onEjection: options.onEjection,
+      outlierLog:
+        outlierLogPath === undefined
+          ? undefined
+          : createOutlierEventLog({ timers, write: (line) => options.accessLogs.write(outlierLogPath, line) }),
     };
     const context: ProxyContext = {
       node: init.node,
