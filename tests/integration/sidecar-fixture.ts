@@ -5,7 +5,7 @@ import { get } from 'node:http';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import type { JsonValue } from '@bufbuild/protobuf';
-import { type Agent, createAgent, parseProxyConfig, readSettings } from '@meltemi/agent';
+import { type Agent, createAgent, type ProxyFlags, parseProxyConfig, readSettings } from '@meltemi/agent';
 import { createLogLevels, silentLog, systemClock } from '@meltemi/base';
 import { findPeer, freePort, PEERS } from '@meltemi/testing';
 import type { MeshDouble } from './mesh-double.ts';
@@ -28,12 +28,16 @@ export interface SidecarOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Name of the socket that secrets are served on. */
   readonly sdsSocket?: string;
+  /** Flags of the agent, besides those that keep it silent. */
+  readonly flags?: Partial<ProxyFlags>;
+  /** Fields of ProxyConfig. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 /** Runs an agent as a pod would, but for its ports and paths. */
 export async function startSidecar(
   mesh: MeshDouble,
-  { binary, env = {}, sdsSocket = 'sds' }: SidecarOptions,
+  { binary, env = {}, sdsSocket = 'sds', flags = {}, config: fields = {} }: SidecarOptions,
 ): Promise<Sidecar> {
   const [adminPort, readinessPort, prometheusPort] = [await freePort(), await freePort(), await freePort()];
   const config = {
@@ -43,6 +47,7 @@ export async function startSidecar(
     terminationDrainDuration: '0.1s',
     concurrency: 1,
     ...(binary === undefined ? {} : { binaryPath: binary }),
+    ...fields,
   };
   const proxyConfig = await parseProxyConfig(JSON.stringify(config));
   assert.ok(proxyConfig.ok);
@@ -54,6 +59,7 @@ export async function startSidecar(
       proxyLogLevel: 'error',
       proxyComponentLogLevel: undefined,
       concurrency: undefined,
+      ...flags,
     },
     env: {
       POD_NAME: 'sleep-1',

@@ -75,7 +75,7 @@ export function createAgent(options: AgentOptions): Agent {
   let hasOtherIdentity = false;
   let dns: AgentDns | undefined;
   const quit = Promise.withResolvers<DataPlaneExit>();
-  const bootstrapPath = join(proxyConfig.configPath, 'envoy-rev.json');
+  const bootstrapPath = proxyConfig.customConfigFile ?? join(proxyConfig.configPath, 'envoy-rev.json');
   const { dataPlane, readiness, drain } = settings.runsProxy
     ? withProxy(options, bootstrapPath, () => dns?.missing())
     : createProxyless({
@@ -206,7 +206,13 @@ function createDataPlane({ settings, log, logLevels }: AgentOptions, bootstrapPa
   const shared = { bootstrapPath, overlayText, concurrency, drainDurationMs, logLevel, componentLogLevel };
   return proxyBinary === undefined
     ? createEmbeddedProxy({ ...shared, log: log.scope('proxy'), logLevels, soMark })
-    : createEnvoyProcess({ ...shared, log, binaryPath: proxyBinary, instanceIps: settings.instanceIps });
+    : createEnvoyProcess({
+        ...shared,
+        log,
+        binaryPath: proxyBinary,
+        instanceIps: settings.instanceIps,
+        logsAsJson: settings.logsAsJson,
+      });
 }
 
 /** @throws MeltemiError `USAGE` when the file that the pod names is not there. */
@@ -245,7 +251,7 @@ async function writeBootstraps(
     const certificateDirectory = settings.certificateOutput?.directory;
     await writeDocument(grpcBootstrapPath, buildGrpcBootstrap({ node, adsSocketPath, certificateDirectory }));
   }
-  if (!settings.runsProxy) return;
+  if (!settings.runsProxy || proxyConfig.customConfigFile !== undefined) return;
   const told = { annotations: podInfo.annotations, proxyConfig: proxyConfig.document };
   const stats = buildStatsSettings({
     ...told,
@@ -265,6 +271,7 @@ async function writeBootstraps(
     adsSocketPath,
     deltaDiscovery: settings.deltaDiscovery,
     soMark: settings.soMark,
+    outlierLogPath: settings.outlierLogPath,
     listenAddress: settings.addresses.listen,
     isDualStack: settings.addresses.isDualStack,
     localAddress: settings.addresses.local,

@@ -12,6 +12,9 @@ export interface AgentSettings {
   readonly serviceCluster: string;
   readonly logLevel: string;
   readonly componentLogLevel: string;
+  readonly logsAsJson: boolean;
+  /** File for ejections of hosts; `undefined` for none. */
+  readonly outlierLogPath: string | undefined;
   readonly proxyConfig: AgentProxyConfig;
   /** Worker threads of the proxy; `undefined` leaves the choice to it. */
   readonly concurrency: number | undefined;
@@ -127,6 +130,8 @@ export interface ProxyFlags {
   readonly proxyLogLevel: string | undefined;
   readonly proxyComponentLogLevel: string | undefined;
   readonly concurrency: number | undefined;
+  readonly logsAsJson?: boolean;
+  readonly outlierLogPath?: string | undefined;
 }
 
 /** The same below another root: where containers have no root of their own, it is a folder that their environment names. */
@@ -178,6 +183,8 @@ export function readSettings({
     domain: flags.domain || `${namespace}.svc.cluster.local`,
     serviceCluster: flags.serviceCluster ?? 'istio-proxy',
     ...readLogLevels(flags),
+    logsAsJson: flags.logsAsJson ?? false,
+    outlierLogPath: flags.outlierLogPath,
     proxyConfig,
     concurrency: readConcurrency(flags, proxyConfig, env),
     bootstrapOverride: env['ISTIO_BOOTSTRAP_OVERRIDE'] || undefined,

@@ -99,8 +99,13 @@ export function createLog(options: LogOptions): Log {
 }
 
 /** A log to standard error, for `main.ts` files. */
-export function createProcessLog(scope: string, levels: LogLevels = createLogLevels()): Log {
-  return createLog({ scope, levels, write: (line) => void process.stderr.write(`${line}\n`), nowMs: () => Date.now() });
+export function createProcessLog(
+  scope: string,
+  levels: LogLevels = createLogLevels(),
+  { json = false }: Pick<LogOptions, 'json'> = {},
+): Log {
+  const write = (line: string): void => void process.stderr.write(`${line}\n`);
+  return createLog({ scope, levels, write, nowMs: () => Date.now(), json });
 }
 
 /** A log that keeps nothing, for callers that have none. */

@@ -19,6 +19,8 @@ export interface BootstrapInput {
   readonly stats: StatsSettings;
   /** SO_MARK of every upstream socket, where capture rules go by it. */
   readonly soMark: number | undefined;
+  /** File for ejections of hosts. Default: they are not written. */
+  readonly outlierLogPath?: string | undefined;
   /** Where kubelets and Prometheus call. Default: every address. */
   readonly listenAddress?: string;
   /** The listen address is `::` and takes IPv4, too. Default: false. */
@@ -68,7 +70,17 @@ export function buildBootstrap(input: BootstrapInput): BootstrapDocument {
         { name: 'admin', admin_layer: {} },
       ],
     },
-    ...(input.soMark === undefined ? {} : { cluster_manager: { upstream_bind_config: markSockets(input.soMark) } }),
+    ...buildClusterManager(input),
+  };
+}
+
+function buildClusterManager({ soMark, outlierLogPath }: BootstrapInput): BootstrapDocument {
+  if (soMark === undefined && outlierLogPath === undefined) return {};
+  return {
+    cluster_manager: {
+      ...(soMark === undefined ? {} : { upstream_bind_config: markSockets(soMark) }),
+      ...(outlierLogPath === undefined ? {} : { outlier_detection: { event_log_path: outlierLogPath } }),
+    },
   };
 }
 

@@ -6,6 +6,8 @@ export interface AgentProxyConfig {
   readonly configPath: string;
   /** Envoy's executable; `undefined` runs Meltemi's own proxy in this process. */
   readonly binaryPath: string | undefined;
+  /** A bootstrap of the user's own, which is used as it is; `undefined` for the agent's. */
+  readonly customConfigFile: string | undefined;
   /** @default 45 s */
   readonly drainDurationMs: number;
   /** @default 5 s */
@@ -58,6 +60,7 @@ export async function parseProxyConfig(
   return ok({
     configPath: readString(value, 'configPath') ?? '/etc/istio/proxy',
     binaryPath: readString(value, 'binaryPath'),
+    customConfigFile: readString(value, 'customConfigFile'),
     drainDurationMs: drain.value,
     terminationDrainDurationMs: terminationDrain.value,
     adminPort: readNumber(value, 'proxyAdminPort', 15_000),

@@ -30,7 +30,7 @@ export const runProxy: Command = async (context) => {
     createProcessLog('agent').error(messageOf(error));
     return EXIT.usage;
   }
-  const log = createProcessLog('agent', logLevels);
+  const log = createProcessLog('agent', logLevels, { json: settings.logsAsJson });
   const agent = createAgent({ settings, clock: systemClock, random: systemRandom, log, logLevels });
   const signalled = untilSignal();
   try {
@@ -63,13 +63,18 @@ async function readAgentSettings({ args, env }: CommandContext): Promise<AgentSe
     annotation: (await readPodInfo(paths.podInfo)).annotations['proxy.istio.io/config'],
   });
   if (!proxyConfig.ok) throw new MeltemiError('USAGE', `Cannot read ProxyConfig: ${proxyConfig.error}`);
+  const { customConfigFile } = proxyConfig.value;
   const interfaceIps = Object.values(networkInterfaces()).flatMap((addresses = []) =>
     addresses.filter(({ internal, address }) => !internal && isUsableAddress(address)).map(({ address }) => address),
   );
   return readSettings({
     flags,
     env,
-    proxyConfig: { ...proxyConfig.value, configPath: join(root, proxyConfig.value.configPath) },
+    proxyConfig: {
+      ...proxyConfig.value,
+      configPath: join(root, proxyConfig.value.configPath),
+      customConfigFile: customConfigFile === undefined ? undefined : join(root, customConfigFile),
+    },
     interfaceIps,
     paths,
   });
@@ -85,6 +90,8 @@ function readFlags(args: readonly string[]): { readonly flags: ProxyFlags; reado
       proxyLogLevel: { type: 'string' },
       proxyComponentLogLevel: { type: 'string' },
       concurrency: { type: 'string' },
+      outlierLogPath: { type: 'string' },
+      log_as_json: { type: 'boolean' },
     },
     strict: false,
     allowPositionals: true,
@@ -102,6 +109,9 @@ function readFlags(args: readonly string[]): { readonly flags: ProxyFlags; reado
     proxyLogLevel: text(values.proxyLogLevel),
     proxyComponentLogLevel: text(values.proxyComponentLogLevel),
     concurrency: concurrency > 0 ? concurrency : undefined,
+    // Flags of Go: without a value, or with one behind `=`.
+    logsAsJson: [true, 'true'].includes(values.log_as_json ?? false),
+    outlierLogPath: text(values.outlierLogPath),
   };
   return { flags, meshConfigPath: text(values.meshConfig) ?? '/etc/istio/config/mesh' };
 }

@@ -8,15 +8,19 @@ export interface EnvoyProcessOptions extends DataPlaneOptions {
   readonly binaryPath: string;
   /** The pod's addresses, the primary one first: Envoy takes its own of that family. */
   readonly instanceIps: readonly string[];
+  readonly logsAsJson: boolean;
   readonly log: Log;
 }
+
+/** Lines as the agent's own log has them: time, level, name, and the message escaped. */
+const JSON_LOG_FORMAT = '{"time":"%Y-%m-%dT%T.%eZ","level":"%l","scope":"envoy %n","message":"%j"}';
 
 /** Command-line arguments of Envoy. Hot restart is off: a pod has one proxy for its whole life. */
 export function buildEnvoyArguments(
   options: Omit<EnvoyProcessOptions, 'binaryPath' | 'log'>,
   overlayText: string | undefined,
 ): readonly string[] {
-  const { instanceIps, bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
+  const { instanceIps, logsAsJson, bootstrapPath, concurrency, drainDurationMs, logLevel, componentLogLevel } = options;
   return [
     ['-c', bootstrapPath],
     overlayText === undefined ? [] : ['--config-yaml', overlayText],
@@ -26,6 +30,7 @@ export function buildEnvoyArguments(
     ['--file-flush-interval-msec', '1000'],
     ['--disable-hot-restart', '--allow-unknown-static-fields'],
     ['-l', logLevel],
+    logsAsJson ? ['--log-format', JSON_LOG_FORMAT] : [],
     componentLogLevel === '' ? [] : ['--component-log-level', componentLogLevel],
     concurrency === undefined ? [] : ['--concurrency', String(concurrency)],
   ].flat();
