@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create, createRegistry, fromJson, type JsonValue, toBinary } from '@bufbuild/protobuf';
 import { Server } from '@grpc/grpc-js';
-import { err, ok, silentLog, systemClock } from '@meltemi/base';
+import { err, type Log, ok, silentLog, systemClock } from '@meltemi/base';
 import {
   type AuthorityPair,
   authenticateCall,
@@ -78,7 +78,13 @@ export interface MeshDouble extends AsyncDisposable {
 }
 
 /** @param account Who every good token belongs to. A token `expired` is refused. */
-export async function startMeshDouble(account = { namespace: 'app1', serviceAccount: 'sleep' }): Promise<MeshDouble> {
+export async function startMeshDouble(
+  account: { readonly namespace: string; readonly serviceAccount: string } = {
+    namespace: 'app1',
+    serviceAccount: 'sleep',
+  },
+  { log = silentLog }: { readonly log?: Log } = {},
+): Promise<MeshDouble> {
   const directory = mkdtempSync(join(tmpdir(), 'meltemi-mesh-'));
   const root = createRootCertificateAuthority({ organization: 'Test', lifetimeMs: DAY_MS * 30, nowMs: Date.now() });
   const ca = createCertificateAuthority({ bundle: newBundle(root), clock: systemClock });
@@ -127,7 +133,7 @@ export async function startMeshDouble(account = { namespace: 'app1', serviceAcco
   const createDiscovery = () =>
     createDiscoveryServer<DiscoverySession>({
       clock: systemClock,
-      log: silentLog,
+      log,
       authenticate: async ({ authorization = '', clusterId, peerCertificate }) => {
         const bearerToken = authorization.replace('Bearer ', '');
         const caller = await authenticateCall(authenticators, {

@@ -35,9 +35,10 @@ import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
 import { type AgentSettings, isWildcard } from './settings.ts';
 import { createAgentMetrics } from './status/agent-metrics.ts';
+import { type ApplicationHealth, createApplicationHealth } from './status/application-health.ts';
 import { createApplicationProbes, parseApplicationProbes } from './status/application-probes.ts';
 import { createMetricsMerger } from './status/merged-metrics.ts';
-import { createReadiness } from './status/readiness.ts';
+import { createReadiness, type Readiness } from './status/readiness.ts';
 import { readScrapeTargets } from './status/scrape-target.ts';
 import { type StatusServer, startStatusServer } from './status/status-server.ts';
 import { startAdsProxy } from './xds-proxy/ads-proxy.ts';
@@ -106,7 +107,9 @@ export function createAgent(options: AgentOptions): Agent {
       hasOtherIdentity = await isServedElsewhere({ path: paths.sdsSocket, isNamed: settings.isSdsSocketNamed, clock });
       if (hasOtherIdentity) log.info('Secrets are served by another process', { socket: paths.sdsSocket });
       else await serveIdentity();
-      const subscribe = await subscriptionsOf(options, identity, dns);
+      const health = createHealth(options, readiness);
+      if (health !== undefined) tasks.run('application health', health.run(stopped.signal));
+      const subscribe = await subscriptionsOf(options, { identity, dns, health });
       parts.push(await startAdsProxy({ access, socketPath: adsSocketPath, subscribe, log: log.scope('xds') }));
       statusServer = await startStatusServer({
         ...(isWildcard(settings.addresses.listen) ? {} : { host: settings.addresses.listen }),
@@ -136,13 +139,21 @@ export function createAgent(options: AgentOptions): Agent {
 /** What the agent itself asks for on its proxy's stream. */
 async function subscriptionsOf(
   { settings, log }: AgentOptions,
-  identity: AnchoredIdentity,
-  dns: AgentDns | undefined,
+  {
+    identity,
+    dns,
+    health,
+  }: {
+    readonly identity: AnchoredIdentity;
+    readonly dns: AgentDns | undefined;
+    readonly health: ApplicationHealth | undefined;
+  },
 ): Promise<SubscribeStream | undefined> {
-  if (dns === undefined && !settings.takesTrustAnchors) return undefined;
+  if (dns === undefined && health === undefined && !settings.takesTrustAnchors) return undefined;
   // The types of discovery are worth megabytes: an agent that asks for nothing does not need them.
   const { joinSubscribers } = await import('./xds-proxy/stream-subscription.ts');
   const { createTrustAnchorSubscriber } = await import('./xds-proxy/trust-anchor-subscription.ts');
+  const { createHealthReporter } = await import('./xds-proxy/health-report.ts');
   const takeAnchors = createTrustAnchorSubscriber((pems) => {
     log.scope('ca').debug('Trust anchors pushed', { count: pems.length });
     identity.setAnchors(pems);
@@ -150,6 +161,7 @@ async function subscriptionsOf(
   return joinSubscribers([
     ...(dns === undefined ? [] : [dns.subscribe]),
     ...(settings.takesTrustAnchors ? [takeAnchors] : []),
+    ...(health === undefined ? [] : [createHealthReporter(health)]),
   ]);
 }
 
@@ -327,12 +339,26 @@ function createScrape(settings: AgentSettings, agentMetrics: () => string): Retu
   });
 }
 
-function createProbes(
-  { env, instanceIps, addresses }: AgentSettings,
-  log: Log,
-): ReturnType<typeof createApplicationProbes> {
-  const probes = parseApplicationProbes(env['ISTIO_KUBE_APP_PROBERS']);
+/** Where kubelets ask, ProxyConfig has no probe. */
+function createHealth({ settings, clock, log }: AgentOptions, readiness: Readiness): ApplicationHealth | undefined {
+  const probe = settings.proxyConfig.readinessProbe;
+  if (probe === undefined) return undefined;
+  return createApplicationHealth({
+    probe,
+    podIp: applicationAddressOf(settings),
+    readiness,
+    clock,
+    log: log.scope('health'),
+  });
+}
+
+function applicationAddressOf({ addresses, instanceIps }: AgentSettings): string {
+  return addresses.application ?? instanceIps[0] ?? '127.0.0.1';
+}
+
+function createProbes(settings: AgentSettings, log: Log): ReturnType<typeof createApplicationProbes> {
+  const probes = parseApplicationProbes(settings.env['ISTIO_KUBE_APP_PROBERS']);
   if (!probes.ok) throw new MeltemiError('USAGE', `Cannot read the probes of the pod: ${probes.error}`);
   if (probes.value.size > 0) log.info('Probing on behalf of the kubelet', { probes: [...probes.value.keys()] });
-  return createApplicationProbes(probes.value, addresses.application ?? instanceIps[0] ?? '127.0.0.1');
+  return createApplicationProbes(probes.value, applicationAddressOf(settings));
 }

@@ -11,6 +11,9 @@ export const TYPE_URLS = {
   proxyConfig: 'type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig',
 } as const;
 
+/** What an agent says of its application's health; it has the form of a request, and no resources. */
+export const HEALTH_INFORMATION = 'type.googleapis.com/istio.v1.HealthInformation';
+
 /** One of the type URLs above. */
 export type TypeUrl = (typeof TYPE_URLS)[keyof typeof TYPE_URLS];
 

@@ -1,4 +1,5 @@
 import { err, messageOf, ok, parseDurationMs, type Result } from '@meltemi/base';
+import { type HealthProbe, parseHealthProbe } from '../status/application-health.ts';
 
 /** The fields of ProxyConfig that the agent acts on, with defaults filled in. */
 export interface AgentProxyConfig {
@@ -20,6 +21,8 @@ export interface AgentProxyConfig {
   readonly discoveryAddress: string;
   /** Worker threads; 0 for one for each processor, `undefined` when it does not say. */
   readonly concurrency: number | undefined;
+  /** How the application is asked for its health, where no kubelet asks; `undefined` where it is not. */
+  readonly readinessProbe: HealthProbe | undefined;
   /** Further environment variables, which become node metadata. */
   readonly proxyMetadata: Readonly<Record<string, string>>;
   /** The document as given, which goes into the node's metadata. */
@@ -57,7 +60,10 @@ export async function parseProxyConfig(
   if (!drain.ok) return drain;
   const terminationDrain = readDurationMs(value, 'terminationDrainDuration', 5000);
   if (!terminationDrain.ok) return terminationDrain;
+  const readinessProbe = parseHealthProbe(value['readinessProbe']);
+  if (!readinessProbe.ok) return err(`ProxyConfig.${readinessProbe.error}`);
   return ok({
+    readinessProbe: readinessProbe.value,
     configPath: readString(value, 'configPath') ?? '/etc/istio/proxy',
     binaryPath: readString(value, 'binaryPath'),
     customConfigFile: readString(value, 'customConfigFile'),

@@ -73,8 +73,7 @@ export async function startAdsProxy({ access, socketPath, subscribe, log }: AdsP
     // A proxy has one stream: a new one means that it has given up the old one, even if that was not seen to close.
     active?.close();
     isConnected = false;
-    const subscription = subscribe?.(path.includes('/Delta') ? 'delta' : 'sotw');
-    const relay = relayStream(downstream, { access, path, log, subscription, onAnswer: () => (isConnected = true) });
+    const relay = relayStream(downstream, { access, path, log, subscribe, onAnswer: () => (isConnected = true) });
     active = relay;
     void relay.closed.then(() => {
       if (active !== relay) return;
@@ -101,7 +100,7 @@ interface RelayOptions {
   readonly access: ControlPlaneAccess;
   readonly path: string;
   readonly log: Log;
-  readonly subscription: StreamSubscription | undefined;
+  readonly subscribe: SubscribeStream | undefined;
   readonly onAnswer: () => void;
 }
 
@@ -111,10 +110,13 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
   let client: Client | undefined;
   let upstream: Upstream | undefined;
   let isOver = false;
+  const protocol = options.path.includes('/Delta') ? 'delta' : 'sotw';
+  const subscription = options.subscribe?.(protocol, (request) => void upstream?.write(request));
 
   const finish = (failure?: Pick<ServiceError, 'code' | 'details'>): void => {
     if (isOver) return;
     isOver = true;
+    subscription?.close();
     upstream?.cancel();
     client?.close();
     if (failure === undefined) downstream.end();
@@ -135,7 +137,7 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
         return;
       }
       ({ client, stream: upstream } = opened);
-      joinStreams(downstream, opened.stream, options);
+      joinStreams(downstream, opened.stream, { subscription, onAnswer: options.onAnswer });
       opened.stream.on('error', (error: ServiceError) => {
         if (!isOver)
           log.warn('Stream to the control plane failed', {
@@ -164,7 +166,14 @@ async function openUpstream({ access, path }: RelayOptions): Promise<{ client: C
 }
 
 /** Copies messages both ways; a side that does not drain stops the other one from being read. */
-function joinStreams(downstream: Downstream, upstream: Upstream, { subscription, onAnswer }: RelayOptions): void {
+function joinStreams(
+  downstream: Downstream,
+  upstream: Upstream,
+  {
+    subscription,
+    onAnswer,
+  }: Pick<RelayOptions, 'onAnswer'> & { readonly subscription: StreamSubscription | undefined },
+): void {
   downstream.on('data', (request: Buffer) => {
     const own = subscription?.afterRequest(request) ?? [];
     const isDrained = upstream.write(request);
@@ -175,14 +184,14 @@ function joinStreams(downstream: Downstream, upstream: Upstream, { subscription,
   });
   upstream.on('data', (response: Buffer) => {
     onAnswer();
-    let acknowledgement: Buffer | undefined;
+    let answer: readonly Buffer[] | undefined;
     try {
-      acknowledgement = subscription?.onResponse(response);
+      answer = subscription?.onResponse(response);
     } catch (error) {
       const details = `a response cannot be read: ${messageOf(error)}`;
       return void upstream.emit('error', Object.assign(new Error(details), { code: status.INTERNAL, details }));
     }
-    if (acknowledgement !== undefined) return void upstream.write(acknowledgement);
+    if (answer !== undefined) return answer.forEach((message) => upstream.write(message));
     if (downstream.write(response)) return;
     upstream.pause();
     downstream.once('drain', () => upstream.resume());

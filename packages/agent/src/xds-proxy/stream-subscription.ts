@@ -13,12 +13,18 @@ import { readWireString } from './wire-type.ts';
 export interface StreamSubscription {
   /** @returns What to send to the control plane after a request of the proxy. */
   afterRequest(request: Buffer): readonly Buffer[];
-  /** @returns The acknowledgement, when the response is the agent's: the proxy must not see it then. */
-  onResponse(response: Buffer): Buffer | undefined;
+  /** @returns What to answer, when the response is the agent's: the proxy must not see it then. */
+  onResponse(response: Buffer): readonly Buffer[] | undefined;
+  /** The stream has ended. */
+  close(): void;
 }
 
-/** Makes the subscription of a new stream. */
-export type SubscribeStream = (protocol: 'sotw' | 'delta') => StreamSubscription;
+/**
+ * Makes the subscription of a new stream.
+ *
+ * @param send Sends a request to the control plane at any time after the first.
+ */
+export type SubscribeStream = (protocol: 'sotw' | 'delta', send: (request: Buffer) => void) => StreamSubscription;
 
 /** What an agent asks for on its proxy's stream. */
 export interface SubscriberOptions<Resource> {
@@ -33,46 +39,64 @@ export interface SubscriberOptions<Resource> {
 /** Numbers of the field `type_url`. */
 const TYPE_FIELD = { sotwRequest: 4, deltaRequest: 2, response: 4 } as const;
 
-/** Subscribes to all of a type, once the proxy asks for its listeners: it has introduced itself on the stream by then. */
+/** Whether a response is of a type. */
+export function isOfType(response: Buffer, typeUrl: string): boolean {
+  return readWireString(response, TYPE_FIELD.response) === typeUrl;
+}
+
+/**
+ * Finds the moment for the agent's own requests on a stream: when the proxy asks for its listeners, it has introduced itself.
+ *
+ * @returns A function of the proxy's requests that is true once.
+ */
+export function createIntroduction(protocol: 'sotw' | 'delta'): (request: Buffer) => boolean {
+  const field = protocol === 'delta' ? TYPE_FIELD.deltaRequest : TYPE_FIELD.sotwRequest;
+  let isOver = false;
+  return (request) => {
+    if (isOver || readWireString(request, field) !== TYPE_URLS.listener) return false;
+    isOver = true;
+    return true;
+  };
+}
+
+/** Subscribes to all of a type. */
 export function createSubscriber<Resource>(options: SubscriberOptions<Resource>): SubscribeStream {
   const { typeUrl } = options;
   return (protocol) => {
     const isDelta = protocol === 'delta';
-    let isSubscribed = false;
+    const introduces = createIntroduction(protocol);
     const received = new Map<string, Resource>();
     const apply = isDelta ? applyDelta : applySotw;
     return {
       afterRequest(request) {
-        if (isSubscribed) return [];
-        const asked = readWireString(request, isDelta ? TYPE_FIELD.deltaRequest : TYPE_FIELD.sotwRequest);
-        if (asked !== TYPE_URLS.listener) return [];
-        isSubscribed = true;
+        if (!introduces(request)) return [];
         const bytes = isDelta
           ? toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, { typeUrl }))
           : toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { typeUrl }));
         return [Buffer.from(bytes)];
       },
       onResponse(response) {
-        if (readWireString(response, TYPE_FIELD.response) !== typeUrl) return undefined;
-        return apply(response, received, options);
+        return isOfType(response, typeUrl) ? [apply(response, received, options)] : undefined;
       },
+      close: () => {},
     };
   };
 }
 
 /** Several subscriptions as one. */
 export function joinSubscribers(subscribers: readonly SubscribeStream[]): SubscribeStream {
-  return (protocol) => {
-    const subscriptions = subscribers.map((subscribe) => subscribe(protocol));
+  return (protocol, send) => {
+    const subscriptions = subscribers.map((subscribe) => subscribe(protocol, send));
     return {
       afterRequest: (request) => subscriptions.flatMap((subscription) => subscription.afterRequest(request)),
       onResponse(response) {
         for (const subscription of subscriptions) {
-          const acknowledgement = subscription.onResponse(response);
-          if (acknowledgement !== undefined) return acknowledgement;
+          const answer = subscription.onResponse(response);
+          if (answer !== undefined) return answer;
         }
         return undefined;
       },
+      close: () => subscriptions.forEach((subscription) => subscription.close()),
     };
   };
 }

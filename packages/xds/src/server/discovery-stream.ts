@@ -1,7 +1,7 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { type Clock, type ClockTimer, type Log, messageOf } from '@meltemi/base';
 import type { EncodedResource } from '../encoded-resource.ts';
-import { PUSH_ORDER, shortTypeName, TYPE_URLS } from '../type-urls.ts';
+import { HEALTH_INFORMATION, PUSH_ORDER, shortTypeName, TYPE_URLS } from '../type-urls.ts';
 import { type CallerIdentity, checkNodeIdentity } from './authentication.ts';
 import type { DiscoveryObserver } from './discovery-observer.ts';
 import type { ConnectedClient, DiscoverySession } from './discovery-provider.ts';
@@ -176,6 +176,7 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     const { questions } = this.#options;
     if (questions?.handles(request.typeUrl) === true) return this.#onQuestion(questions, request);
     if (this.#session === undefined && !this.#introduce(request)) return;
+    if (request.typeUrl === HEALTH_INFORMATION) return this.#onHealth(request);
     const known = this.#subscriptions.get(request.typeUrl);
     const subscription = known ?? new Subscription(request.typeUrl, this.#options.protocol.repeatsAll);
     if (known === undefined) this.#subscriptions.set(request.typeUrl, subscription);
@@ -261,6 +262,16 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   #logGone({ node, connectionId }: ConnectedClient): void {
     const connectedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
     this.#options.log.debug('Proxy gone', { proxy: node.proxyId, connection: connectionId, connectedMs });
+  }
+
+  /** Not a subscription: an error in it is the application's, and there is nothing to answer. */
+  #onHealth({ errorDetail }: AdsRequest): void {
+    const reason = errorDetail === undefined ? {} : { reason: errorDetail.message };
+    this.#options.log.info('A proxy told of its application', {
+      proxy: this.#client?.node.proxyId,
+      isHealthy: errorDetail === undefined,
+      ...reason,
+    });
   }
 
   #onRejected(request: AdsRequest): void {
