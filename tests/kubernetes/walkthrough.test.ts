@@ -173,6 +173,66 @@ for (const plane of dataPlanes) {
       await steers();
     });
 
+    test('MC-01 MC-05 MC-15 under load, a remote cluster gets a wrong token and a new one, is detached and attached again, and fails nothing', async () => {
+      const secret = 'istio-remote-secret-cluster2';
+      const inSystem = ['-n', 'istio-system'];
+      const attach = async (token?: string): Promise<string> => {
+        const remote = ['--cluster', 'cluster2', '--name', 'cluster2', '--server', 'https://10.12.0.1:6443'];
+        const { code, stdout, stderr } = await mesh.meltemi(['create-remote-secret', ...remote]);
+        assert.equal(code, 0, stderr);
+        const text = token === undefined ? stdout : stdout.replace(/token: .*/, `token: ${token}`);
+        assert.ok(token === undefined || text !== stdout);
+        return await succeed(['apply', ...inSystem, '-f', '-'], text);
+      };
+      const isListed = async (row: RegExp): Promise<void> => {
+        await eventually(async () => assert.match(await succeed(['remote-clusters']), row), 20_000, 300);
+      };
+      const synced = /^cluster2 +istio-system\/istio-remote-secret-cluster2 +synced /m;
+      await underLoad(async () => {
+        assert.match(await attach('wrong'), /configured/);
+        await isListed(/^cluster2 .* updating /m);
+        const reader = ['istio-reader-service-account', ...inSystem, '--context', 'cluster2'];
+        const { code, stdout, stderr } = await mesh.kubectl(['create', 'token', ...reader]);
+        assert.equal(code, 0, stderr);
+        await attach(stdout.trim());
+        await isListed(synced);
+      });
+      await underLoad(async () => {
+        await succeed(['delete', 'secret', ...inSystem, secret]);
+        await eventually(() => {
+          assert.deepEqual(Object.keys(versionsOf(load.since(Date.now() - 1_000))), ['v1']);
+        }, 5_000 + 1_000);
+        const broken = {
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: secret, labels: { 'istio/multiCluster': 'true' } },
+        };
+        await succeed(
+          ['apply', ...inSystem, '-f', '-'],
+          JSON.stringify({ ...broken, stringData: { cluster2: 'no kubeconfig' } }),
+        );
+        await eventually(
+          async () => {
+            const events = await succeed([
+              'get',
+              'events',
+              ...inSystem,
+              '--field-selector',
+              `involvedObject.name=${secret}`,
+            ]);
+            assert.match(events, / Warning .*cluster2/);
+          },
+          20_000,
+          300,
+        );
+      });
+      await underLoad(async () => {
+        await attach();
+        await isListed(synced);
+        await bothVersionsAnswer();
+      });
+    });
+
     test('a Job in the mesh ends when its application has ended', async () => {
       const container = {
         name: 'ask',
