@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { basename } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { type Clock, MeltemiError } from '@meltemi/base';
@@ -22,12 +22,24 @@ export interface ExternalSocketOptions {
  * @throws MeltemiError `SDS_SOCKET_DEAD`
  */
 export async function isServedElsewhere({ path, isNamed, clock }: ExternalSocketOptions): Promise<boolean> {
-  const isAnswered = existsSync(path) && (await answers(path, clock.nowMs() + DIAL_MS));
+  const isAnswered = (await isListenedOn(path)) && (await answers(path, clock.nowMs() + DIAL_MS));
   if (isAnswered) return true;
   await rm(path, { force: true });
   if (!isNamed) return false;
   const message = `Cannot reach secret discovery at ${path}: nobody answers; is the volume of the SPIFFE agent mounted, and WORKLOAD_IDENTITY_SOCKET_FILE=${basename(path)} its socket?`;
   throw new MeltemiError('SDS_SOCKET_DEAD', message);
+}
+
+/** Says at once what gRPC would try to find out for a second: after a restart of its container the agent has to start fast. */
+function isListenedOn(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const finish = (isListening: boolean): void => {
+      socket.destroy();
+      resolve(isListening);
+    };
+    socket.on('connect', () => finish(true)).on('error', () => finish(false));
+  });
 }
 
 async function answers(path: string, deadlineMs: number): Promise<boolean> {
