@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:http2';
 import { type TestContext, test } from 'node:test';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { err, ok, silentLog, systemClock } from '@meltemi/base';
 import { eventually } from '@meltemi/testing';
@@ -392,15 +392,12 @@ test('A client is told to come again while there is nothing to serve', async (t)
   assert.equal((await client.ended()).code, status.UNAVAILABLE);
 });
 
-test('A client that does not read is cut off', async (t) => {
-  let timeouts = 0;
-  const text = await serve(t, {
-    drainTimeoutMs: 50,
-    observer: { ...silentDiscoveryObserver, writeTimedOut: () => void timeouts++ },
-  });
-  text.set(CDS, { a: 'x'.repeat(3_000_000) });
-  // gRPC's own client reads ahead; a bare HTTP/2 stream that nobody reads fills its window.
-  const session = connect(`http://127.0.0.1:${text.port}`);
+/** Opens a stream that nobody reads: gRPC's own client reads ahead, a bare HTTP/2 stream fills its window. */
+function connectUnread(
+  t: TestContext,
+  port: number,
+): (request: MessageInitShape<typeof DiscoveryRequestSchema>) => void {
+  const session = connect(`http://127.0.0.1:${port}`);
   t.after(() => session.destroy());
   session.on('error', () => {});
   const stream = session.request({
@@ -410,10 +407,22 @@ test('A client that does not read is cut off', async (t) => {
     te: 'trailers',
   });
   stream.on('error', () => {});
-  const request = toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { node: NODE, typeUrl: CDS }));
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(request.length, 1);
-  stream.write(Buffer.concat([prefix, request]));
+  return (message) => {
+    const request = toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, message));
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(request.length, 1);
+    stream.write(Buffer.concat([prefix, request]));
+  };
+}
+
+test('A client that does not read is cut off', async (t) => {
+  let timeouts = 0;
+  const text = await serve(t, {
+    drainTimeoutMs: 50,
+    observer: { ...silentDiscoveryObserver, writeTimedOut: () => void timeouts++ },
+  });
+  text.set(CDS, { a: 'x'.repeat(3_000_000) });
+  connectUnread(t, text.port)({ node: NODE, typeUrl: CDS });
   await eventually(() => timeouts === 1 && text.server.statuses().length === 0, 5_000);
 });
 
@@ -474,4 +483,29 @@ test('a question is answered once, without introduction; one that is refused end
   eager.send({ typeUrl: 'ask/slow' });
   eager.send({ typeUrl: 'ask/me' });
   assert.equal((await eager.ended()).code, status.RESOURCE_EXHAUSTED);
+});
+
+test('whoever does not take an answer is not heard until then, and cut off in the end', async (t) => {
+  let answerCount = 0;
+  let timeouts = 0;
+  const questions: DiscoveryQuestions = {
+    handles: () => true,
+    async answer({ typeUrl }) {
+      if (typeUrl === 'ask/much') answerCount++;
+      return ok(encodeResource('ask', '', Buffer.alloc(typeUrl === 'ask/much' ? 3_000_000 : 1)));
+    },
+  };
+  const observer = { ...silentDiscoveryObserver, writeTimedOut: () => void timeouts++ };
+  const text = await serve(t, { questions, drainTimeoutMs: 500, observer });
+  const ask = connectUnread(t, text.port);
+  using other = connectSotw(text.port);
+  for (let round = 0; round < 10; round++) {
+    ask({ typeUrl: 'ask/much' });
+    await eventually(() => answerCount > 0, 5_000);
+    // What goes there and back leaves the server time to make one more answer.
+    other.send({ typeUrl: 'ask/little' });
+    await other.next();
+  }
+  await eventually(() => timeouts === 1, 5_000);
+  assert.equal(answerCount, 1);
 });

@@ -223,10 +223,12 @@ export class DiscoveryStream<Session extends DiscoverySession> {
   }
 
   #sendAnswer(typeUrl: string, resource: EncodedResource): void {
-    const { protocol, controlPlane } = this.#options;
+    const { protocol, controlPlane, call } = this.#options;
     const nonce = `answer/${++this.#nonceCount}`;
     const head = { typeUrl, versionInfo: resource.version, nonce, controlPlane };
-    this.#write(protocol.encode({ ...head, resources: [resource], removed: [] }));
+    // Who does not take an answer is not heard until then: answers would pile up here.
+    call.pause();
+    this.#write(protocol.encode({ ...head, resources: [resource], removed: [] }), () => call.resume());
   }
 
   /** Reads the node of the first request. `false` when the stream was closed instead. */
@@ -338,12 +340,13 @@ export class DiscoveryStream<Session extends DiscoverySession> {
     this.#forceEndpoints();
   }
 
-  #write(bytes: Buffer): void {
+  #write(bytes: Buffer, onTaken?: () => void): void {
     this.#unflushedWrites++;
     this.#drainTimer ??= this.#options.clock.setTimer(() => this.#onDrainTimeout(), this.#options.drainTimeoutMs);
     // The callback comes when the bytes left for the socket; the writable's own 'drain' counts messages, of which
     // there are never enough to fill it.
     this.#options.call.write(bytes, () => {
+      onTaken?.();
       this.#unflushedWrites--;
       this.#drainTimer?.cancel();
       this.#drainTimer = undefined;
