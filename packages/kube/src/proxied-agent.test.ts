@@ -119,6 +119,29 @@ for (const kind of KINDS) {
   });
 }
 
+test('a proxy over TLS is known by its own name, not by that of the server behind it', async () => {
+  await using server = await startScriptedServer({ answer });
+  await using proxy = await startTestProxy('https');
+  // The proxy's certificate is not for this name.
+  const elsewhere = server.access.server.replace('127.0.0.1', 'elsewhere.test');
+  const access = { ...server.access, server: elsewhere, tlsServerName: 'kube.test' };
+  for (const host of ['127.0.0.1', 'localhost'])
+    assert.deepEqual(await listThrough(access, { ...proxy.address, host }), [], host);
+});
+
+for (const kind of KINDS) {
+  test(`a certificate that is not for its key leaves no tunnel through a proxy of kind ${kind}, and is not its fault`, async () => {
+    await using server = await startScriptedServer({ answer });
+    await using proxy = await startTestProxy(kind);
+    const clientCertificate = { certificatePem: readTestPem('client.crt'), keyPem: readTestPem('server.key') };
+    const access = { ...server.access, credentials: { clientCertificate } };
+    const failure = await failureOf(listThrough(access, proxy.address));
+    assert.match(failure, /key values mismatch/);
+    assert.doesNotMatch(failure, /proxy/);
+    await eventually(() => assert.equal(proxy.openCount, 0), 5_000);
+  });
+}
+
 test('exec goes through the proxy as well', async () => {
   const sockets = new WebSocketServer({ noServer: true });
   sockets.on('connection', (socket) => {

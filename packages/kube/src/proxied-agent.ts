@@ -1,8 +1,9 @@
 import { Agent, type AgentOptions } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect } from 'node:tls';
 import { type Clock, messageOf } from '@meltemi/base';
-import { openTunnel } from './proxy-tunnel.ts';
+import { openTunnel, type TunnelTarget } from './proxy-tunnel.ts';
 import { describeProxy, type ProxyAddress } from './proxy-url.ts';
 
 /** Time for a proxy to answer and to reach the server. */
@@ -38,14 +39,23 @@ export class ProxiedAgent extends Agent {
   }
 
   async #connect(options: ConnectionOptions): Promise<Duplex> {
+    const socket = await this.#openTunnel({ host: options.host ?? '', port: Number(options.port) });
+    try {
+      return connect({ ...options, socket });
+    } catch (error) {
+      // Certificate and key may not belong together.
+      socket.destroy();
+      throw error;
+    }
+  }
+
+  async #openTunnel(target: TunnelTarget): Promise<Socket> {
     const { proxy, clock, certificateAuthorityPem } = this.#options;
-    const target = { host: options.host ?? '', port: Number(options.port) };
     const attempt = new AbortController();
     const onTimeout = (): void => attempt.abort(new Error(`no tunnel within ${TUNNEL_TIMEOUT_MS} ms`));
     const timer = clock.setTimer(onTimeout, TUNNEL_TIMEOUT_MS);
     try {
-      const socket = await openTunnel({ proxy, target, certificateAuthorityPem, signal: attempt.signal });
-      return connect({ ...options, socket });
+      return await openTunnel({ proxy, target, certificateAuthorityPem, signal: attempt.signal });
     } catch (error) {
       const reason = attempt.signal.aborted ? attempt.signal.reason : error;
       throw new Error(`Cannot go through the proxy ${describeProxy(proxy)}: ${messageOf(reason)}`, { cause: reason });

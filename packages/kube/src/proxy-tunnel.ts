@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { formatAuthority, type ProxyAddress } from './proxy-url.ts';
 import { openSocksTunnel } from './socks-tunnel.ts';
@@ -41,9 +41,13 @@ function openHttpTunnel({ proxy, target, certificateAuthorityPem, signal }: Tunn
     signal,
     headers: { host: authority, ...authorizationOf(proxy) },
   } as const;
-  const roots = certificateAuthorityPem === undefined ? {} : { ca: [...rootCertificates, certificateAuthorityPem] };
+  const tls = {
+    // Node would take the name from the header, which is the server's.
+    servername: isIP(proxy.host) === 0 ? proxy.host : '',
+    ...(certificateAuthorityPem === undefined ? {} : { ca: [...rootCertificates, certificateAuthorityPem] }),
+  };
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const outgoing = proxy.kind === 'https' ? httpsRequest({ ...common, ...roots }) : httpRequest(common);
+  const outgoing = proxy.kind === 'https' ? httpsRequest({ ...common, ...tls }) : httpRequest(common);
   outgoing
     .once('connect', ({ statusCode = 0 }, socket: Socket, head) => {
       const isOpen = statusCode >= 200 && statusCode < 300 && head.length === 0;

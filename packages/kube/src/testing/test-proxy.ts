@@ -10,19 +10,23 @@ export interface TestProxy extends AsyncDisposable {
   readonly address: ProxyAddress;
   /** `host:port` of every tunnel, in order. */
   readonly targets: readonly string[];
+  /** Clients that are connected. */
+  readonly openCount: number;
 }
 
 /** Whom it lets through; everybody by default. */
 export type ProxyCredentials = ProxyAddress['credentials'];
 
-/** Starts a proxy of one of the kinds that kubeconfigs name. */
+/** Starts a proxy of one of the kinds that kubeconfigs name. It finds every name in `.test` on this machine. */
 export async function startTestProxy(kind: ProxyAddress['kind'], credentials?: ProxyCredentials): Promise<TestProxy> {
   const targets: string[] = [];
   const sockets = new Set<Duplex>();
+  const clients = new Set<Socket>();
   const tunnel = (client: Duplex, target: string, onOpen: () => void): void => {
     targets.push(target);
     const { hostname, port } = new URL(`http://${target}`);
-    const upstream = connect(Number(port), hostname.replace(/^\[|\]$/g, ''), () => {
+    const host = hostname.endsWith('.test') ? '127.0.0.1' : hostname.replace(/^\[|\]$/g, '');
+    const upstream = connect(Number(port), host, () => {
       onOpen();
       client.pipe(upstream).pipe(client);
     });
@@ -36,12 +40,18 @@ export async function startTestProxy(kind: ProxyAddress['kind'], credentials?: P
   };
   const server: Server =
     kind === 'socks5' ? createSocksServer(tunnel, credentials) : createConnectServer(kind, tunnel, credentials);
-  server.on('connection', (socket: Socket) => void sockets.add(socket.on('error', () => socket.destroy())));
+  server.on('connection', (socket: Socket) => {
+    clients.add(socket);
+    sockets.add(socket.on('error', () => socket.destroy()).on('close', () => clients.delete(socket)));
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
     address: { kind, host: '127.0.0.1', port, ...(credentials === undefined ? {} : { credentials }) },
     targets,
+    get openCount() {
+      return clients.size;
+    },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
