@@ -106,6 +106,19 @@ test('a component that is switched off goes, in its revision only; one that nobo
   assert.equal((await install(client, dry)).counts.pruned, 0);
 });
 
+test('what all revisions share stays when one is installed without it, and goes with the last', async () => {
+  await using cluster = await createTestCluster();
+  await using client = await adminClient(cluster);
+  await install(client);
+  const off = { enabled: false };
+  assert.equal((await install(client, { revision: 'b', components: { base: off } })).counts.pruned, 0);
+  await removeObjects(client, await findInstalled(client, 'install.meltemi.dev/revision=b'), { onRemoved: () => {} });
+  assert.deepEqual(
+    (await install(client, { components: { base: off } })).outcomes.filter((text) => text.endsWith('pruned')),
+    ['ValidatingWebhookConfiguration istiod-default-validator pruned'],
+  );
+});
+
 for (const startServer of [undefined, startKubeApiServer]) {
   const server = startServer === undefined ? 'the embedded API server' : 'kube-apiserver';
   const skip = startServer === undefined ? false : missingForApiServer();

@@ -70,7 +70,10 @@ export async function findOutdated(client: KubeClient, plan: InstallPlan): Promi
   const dropped = plan.switchedOff.map(({ namespace }) => namespace);
   const namespaces = new Set([...planned.map(({ metadata }) => metadata.namespace), ...dropped]);
   const found: InstalledObject[] = [];
-  for (const { name, revision } of [...plan.components, ...plan.switchedOff]) {
+  const switchedOff = (await hasOtherRevision(client, plan))
+    ? plan.switchedOff.filter(({ revision }) => revision !== undefined)
+    : plan.switchedOff;
+  for (const { name, revision } of [...plan.components, ...switchedOff]) {
     const ofRevision = revision === undefined ? '' : `,${REVISION_LABEL}=${revision}`;
     const selector = `${COMPONENT_LABEL}=${name}${ofRevision},${NAMESPACE_LABEL}=${plan.spec.namespace}`;
     found.push(...(await findInstalled(client, selector)).filter(({ object }) => !isReaderAccount(name, object)));
@@ -80,6 +83,13 @@ export async function findOutdated(client: KubeClient, plan: InstallPlan): Promi
       !wanted.has(identity(entry.ref.kind, object)) &&
       (object.metadata.namespace === undefined || namespaces.has(object.metadata.namespace)),
   );
+}
+
+/** What has no revision belongs to all of them: a revision that is installed without it does not take it from the others. */
+async function hasOtherRevision(client: KubeClient, { spec, switchedOff }: InstallPlan): Promise<boolean> {
+  if (switchedOff.every(({ revision }) => revision !== undefined)) return false;
+  const others = `${REVISION_LABEL},${REVISION_LABEL}!=${spec.revision},${NAMESPACE_LABEL}=${spec.namespace}`;
+  return (await findInstalled(client, others)).length > 0;
 }
 
 /** With the account would go its tokens, and with those what control planes of other clusters see of this one. */
