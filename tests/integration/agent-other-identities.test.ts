@@ -101,7 +101,8 @@ test('SEC-24 a socket that the pod names has to be alive, and is a name, not a p
   await assert.rejects(startSidecar(mesh, { env: { WORKLOAD_IDENTITY_SOCKET_FILE: 'spire.sock' } }), {
     code: 'SDS_SOCKET_DEAD',
   });
-  assert.ok(!existsSync(join(mesh.directory, 'spire.sock')));
+  // It is somebody else's, who may only be slow.
+  assert.ok(existsSync(join(mesh.directory, 'spire.sock')));
   await assert.rejects(startSidecar(mesh, { env: { WORKLOAD_IDENTITY_SOCKET_FILE: '../spire.sock' } }), {
     code: 'USAGE',
   });

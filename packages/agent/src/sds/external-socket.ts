@@ -17,15 +17,18 @@ export interface ExternalSocketOptions {
 
 /**
  * Finds out whether somebody else (SPIRE) serves the workload's certificate on the socket that proxies ask. A socket that
- * nobody answers on is left from an earlier process, and removed.
+ * nobody answers on is left from an earlier process, and removed; one that was named is not ours to remove, other pods may
+ * share it.
  *
  * @throws MeltemiError `SDS_SOCKET_DEAD`
  */
 export async function isServedElsewhere({ path, isNamed, clock }: ExternalSocketOptions): Promise<boolean> {
   const isAnswered = (await isListenedOn(path)) && (await answers(path, clock.nowMs() + DIAL_MS));
   if (isAnswered) return true;
-  await rm(path, { force: true });
-  if (!isNamed) return false;
+  if (!isNamed) {
+    await rm(path, { force: true });
+    return false;
+  }
   const message = `Cannot reach secret discovery at ${path}: nobody answers; is the volume of the SPIFFE agent mounted, and WORKLOAD_IDENTITY_SOCKET_FILE=${basename(path)} its socket?`;
   throw new MeltemiError('SDS_SOCKET_DEAD', message);
 }
