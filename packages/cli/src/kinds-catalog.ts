@@ -1,5 +1,5 @@
 import { MeltemiError, nearestName } from '@meltemi/base';
-import type { KubeClient, ResourceRef } from '@meltemi/kube';
+import type { KubeClient, RawResponse, ResourceRef } from '@meltemi/kube';
 import { CommandError, EXIT } from './exit-code.ts';
 
 /** A kind as a server's discovery lists it. */
@@ -23,12 +23,32 @@ interface ApiResource {
   readonly categories?: readonly string[];
 }
 
-async function getJson<Body>(client: KubeClient, path: string): Promise<Body> {
-  const response = await client.request({ method: 'GET', path, headers: { accept: 'application/json' } });
-  if (response.status !== 200)
-    throw new MeltemiError('FAILED', `Cannot read ${path} of ${client.server}: status ${response.status}`);
+interface ApiResourceList {
+  readonly groupVersion: string;
+  readonly resources: readonly ApiResource[];
+}
+
+/** A version that is listed and not served: its definitions have just come or gone, or the server of an extension is down. */
+const NOT_SERVED: ReadonlySet<number> = new Set([404, 503]);
+
+/** What a version of a group has; nothing while it is not served, which is no reason to do without all others. */
+async function listResources(client: KubeClient, path: string): Promise<readonly ApiResourceList[]> {
+  const response = await get(client, path);
+  return NOT_SERVED.has(response.status) ? [] : [parseBody<ApiResourceList>(client, path, response)];
+}
+
+function get(client: KubeClient, path: string): Promise<RawResponse> {
+  return client.request({ method: 'GET', path, headers: { accept: 'application/json' } });
+}
+
+function parseBody<Body>(client: KubeClient, path: string, { status, body }: RawResponse): Body {
+  if (status !== 200) throw new MeltemiError('FAILED', `Cannot read ${path} of ${client.server}: status ${status}`);
   // The API server's discovery documents have these shapes; Kubernetes API conventions.
-  return JSON.parse(response.body) as Body;
+  return JSON.parse(body) as Body;
+}
+
+async function getJson<Body>(client: KubeClient, path: string): Promise<Body> {
+  return parseBody(client, path, await get(client, path));
 }
 
 /** The kinds that a server knows. */
@@ -44,7 +64,7 @@ export class KindsCatalog {
     const { groups } = await getJson<{
       groups: { name: string; preferredVersion: { groupVersion: string }; versions: { groupVersion: string }[] }[];
     }>(client, '/apis');
-    const paths = ['/api/v1'];
+    const paths: string[] = [];
     for (const group of groups) {
       const preferred = group.preferredVersion.groupVersion;
       for (const groupVersion of [
@@ -53,11 +73,12 @@ export class KindsCatalog {
       ])
         paths.push(`/apis/${groupVersion}`);
     }
-    const lists = await Promise.all(
-      paths.map((path) => getJson<{ groupVersion: string; resources: ApiResource[] }>(client, path)),
-    );
+    const [core, ...lists] = await Promise.all([
+      getJson<ApiResourceList>(client, '/api/v1'),
+      ...paths.map((path) => listResources(client, path)),
+    ]);
     return new KindsCatalog(
-      lists.flatMap(({ groupVersion, resources }) => {
+      [core, ...lists.flat()].flatMap(({ groupVersion, resources }) => {
         const [group, version] = groupVersion.includes('/')
           ? (groupVersion.split('/') as [string, string])
           : (['', groupVersion] as const);
