@@ -76,3 +76,14 @@ test('SEC-14 pushed roots join those of the CA once each and in order, and a cha
   identity.setAnchors([]);
   assert.equal(identity.current()?.rootPem, own);
 });
+
+test('a first push is no reason for a new certificate while one is being asked for, or when it brings nothing', () => {
+  const hand = handIdentity();
+  const early = withTrustAnchors(hand.identity);
+  early.setAnchors([other]);
+  hand.issue(own);
+  assert.equal(early.current()?.rootPem, [own, other].sort().join(''));
+  const late = withTrustAnchors(hand.identity);
+  late.setAnchors([]);
+  assert.deepEqual(hand.renewals, []);
+});

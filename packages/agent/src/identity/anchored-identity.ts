@@ -40,10 +40,11 @@ export function withTrustAnchors(identity: WorkloadIdentity): AnchoredIdentity {
     renew: () => identity.renew(),
     setAnchors(pems) {
       const next = new Set(pems.flatMap(certificatesOf));
-      // The CA's answer had its roots: the first push mostly repeats them.
-      const known = anchors ?? new Set(certificatesOf(identity.current()?.rootPem ?? ''));
+      const secret = identity.current();
+      // The CA's answer had its roots, which the first push mostly repeats; an answer that is still to come will have them.
+      const known = anchors ?? (next.size === 0 ? next : new Set(certificatesOf(secret?.rootPem ?? '')));
       anchors = next;
-      if (isSameSet(known, next)) return;
+      if (secret === undefined || isSameSet(known, next)) return;
       tell();
       identity.renew();
     },
