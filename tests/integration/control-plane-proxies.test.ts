@@ -254,7 +254,7 @@ test('with level debug each scope says what happens, and no line has a token or 
   await says(
     /debug remote Remote secret event=add secret=istio-system\/istio-remote-secret-cluster2 clusters=\["cluster2"\]/,
   );
-  await says(/debug registry Cluster changed cluster=cluster2 scope=full/);
+  await says(/debug registry Cluster changed cluster=cluster2 change=full/);
   proxy[Symbol.dispose]();
   await says(/debug xds Proxy gone proxy=sleep-1\.app1 connection=\S+ connectedMs=\d+/);
   const kubeconfig = Buffer.from(remote.secret.data?.['cluster2'] ?? '', 'base64').toString();

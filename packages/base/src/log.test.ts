@@ -30,3 +30,25 @@ test('a scope with a level of its own writes what others hold back', () => {
   log.scope('b').debug('written');
   assert.deepEqual(lines, ['1970-01-01T00:00:00.000Z debug b written']);
 });
+
+test('a line of JSON keeps its own members, and says what an error says', () => {
+  const lines: string[] = [];
+  const log = createLog({
+    scope: 'a',
+    levels: parseLogLevels('info'),
+    write: (line) => lines.push(line),
+    nowMs: () => 0,
+    json: true,
+  });
+  log.warn('told', { error: new Error('why'), count: 1 });
+  // @ts-expect-error A field of this name would take the place of what is told.
+  log.warn('told', { message: 'other' });
+  assert.deepEqual(JSON.parse(lines[0] ?? ''), {
+    time: '1970-01-01T00:00:00.000Z',
+    level: 'warn',
+    scope: 'a',
+    message: 'told',
+    error: 'why',
+    count: 1,
+  });
+});

@@ -4,8 +4,10 @@ import { MeltemiError } from './pure/errors.ts';
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Facts that go with a message, by name. */
-export type LogFields = Readonly<Record<string, unknown>>;
+/** Facts that go with a message, by name; the names that lines have of their own are taken. */
+export type LogFields = Readonly<Record<string, unknown>> & {
+  readonly [own in 'time' | 'level' | 'scope' | 'message']?: never;
+};
 
 /** One scope of the structured log. One line per event that a person acts on; none per request above debug. */
 export interface Log {
@@ -81,7 +83,9 @@ export function createLog(options: LogOptions): Log {
     if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(levels.get(scope))) return;
     const time = new Date(nowMs()).toISOString();
     if (json) {
-      write(JSON.stringify({ time, level, scope, message, ...fields }));
+      // An error has no members of its own that JSON would show.
+      const show = (_name: string, value: unknown): unknown => (value instanceof Error ? value.message : value);
+      write(JSON.stringify({ time, level, scope, message, ...fields }, show));
       return;
     }
     const suffix = Object.entries(fields)

@@ -36,7 +36,7 @@ async function serve(commandLine: ProxyCommandLine): Promise<number> {
   const write = (line: string): void => void output.write(`${line}\n`);
   const log = createLog({ scope: 'main', levels, write, nowMs: () => Date.now() });
   const read = await readBootstrap({ path: configPath, overlayText: configYaml, allowUnknownFields });
-  for (const { path, message } of read.unknownFields) log.warn('unknown bootstrap field', { path, message });
+  for (const { path, message } of read.unknownFields) log.warn('unknown bootstrap field', { path, problem: message });
   const exited = Promise.withResolvers<ExitReason>();
   await using proxy = createProxy({
     bootstrap: read.bootstrap,

@@ -72,7 +72,8 @@ export function createApplicationHealth(options: ApplicationHealthOptions): Appl
     const threshold = (next.isHealthy ? successThreshold : failureThreshold) || 1;
     if (inARow.count < threshold || event?.isHealthy === next.isHealthy) return;
     event = next;
-    log.info(next.isHealthy ? 'The application is healthy' : 'The application is not healthy', { ...next });
+    if (next.isHealthy) log.info('The application is healthy');
+    else log.info('The application is not healthy', { problem: next.message });
     for (const listener of listeners) listener();
   };
   return {

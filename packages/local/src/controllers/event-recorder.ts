@@ -73,7 +73,7 @@ export function createEventRecorder({ client, component, clock, log }: EventReco
       } catch (error) {
         // The namespace went away meanwhile: nobody is left to read the event.
         if (isNotFound(error)) return;
-        log.warn('Cannot write an event', { reason: event.reason, message: event.message, error: messageOf(error) });
+        log.warn('Cannot write an event', { reason: event.reason, event: event.message, error: messageOf(error) });
       }
     },
   };

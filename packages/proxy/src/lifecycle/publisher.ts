@@ -177,7 +177,8 @@ export function createPublisher({ configuration, warming, lingering, pool, stats
       const change = collectChange();
       if (Object.keys(change).length === 0) return [];
       const problems = await pool.apply(change);
-      for (const problem of problems) log.warn('a worker cannot use a resource', { ...problem });
+      for (const { message, ...resource } of problems)
+        log.warn('a worker cannot use a resource', { ...resource, problem: message });
       forgetRefused(configuration, problems);
       stats.increment('listener_manager.listener_create_success', change.listeners?.upsert.length ?? 0);
       stats.increment(

@@ -34,7 +34,7 @@ export function createAggregateRegistry({ log }: { readonly log: Log }): Aggrega
   /** Services whose clusters disagree about ports, so that it is said once. */
   const conflicting = new Set<string>();
   const emit = (change: RegistryChange): void => {
-    log.debug('Cluster changed', { cluster: change.clusterId, scope: change.scope, service: change.serviceKey ?? '' });
+    log.debug('Cluster changed', { cluster: change.clusterId, change: change.scope, service: change.serviceKey ?? '' });
     for (const listener of listeners) listener(change);
   };
 
