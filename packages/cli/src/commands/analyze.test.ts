@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import {
   DEPLOYMENTS,
+  KubeError,
   type KubeObject,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   NAMESPACES,
@@ -192,4 +193,21 @@ test('analyze finds annotations that injection cannot follow and the user of the
   check(out);
   assert.match(out, /\[IST0144\] \(Deployment app1\/web \S+web\.json:\d+\)/);
   assert.equal((await run(client, ['--threshold', 'warning', file])).out, out, 'with files only they are asked about');
+});
+
+test('analyze says what it was not allowed to look at, and keeps silent about kinds that are not there', async () => {
+  const client = soundCluster();
+  client.failWhen(({ verb, ref }) =>
+    verb === 'list' && ref.plural === 'pods'
+      ? new KubeError('pods is forbidden: User "u" cannot list resource "pods"', { statusCode: 403 })
+      : undefined,
+  );
+  client.failWhen(({ verb, ref }) =>
+    verb === 'list' && ref.plural === 'virtualservices' ? new KubeError('not found', { statusCode: 404 }) : undefined,
+  );
+  const { err } = await run(client, ['-A']);
+  assert.equal(
+    err,
+    'Warning: pods of cluster1 were not looked at: pods is forbidden: User "u" cannot list resource "pods"\nNo mistakes found\n',
+  );
 });

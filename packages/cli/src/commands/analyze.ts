@@ -4,7 +4,7 @@ import { KINDS } from '@meltemi/api';
 import { messageOf } from '@meltemi/base';
 import {
   apiVersionOf,
-  type KubeClient,
+  isNotFound,
   type KubeObject,
   MUTATING_WEBHOOK_CONFIGURATIONS,
   NAMESPACES,
@@ -20,6 +20,7 @@ import { type AnalysedObject, analyseObjects, formatAnalysis, sortFindings } fro
 import { CommandError, EXIT } from '../exit-code.ts';
 import { readManifest } from '../manifest.ts';
 import { type ClusterFlags, type CommandContext, type Session, type SessionCluster, withSession } from '../session.ts';
+import { paint } from '../terminal.ts';
 
 interface AnalyzeFlags extends ClusterFlags {
   readonly allNamespaces?: boolean;
@@ -68,26 +69,34 @@ const WORKLOAD_KINDS = ['Deployment', 'StatefulSet', 'DaemonSet'].map((kind) =>
   resourceRef({ group: 'apps', version: 'v1', plural: `${kind.toLowerCase()}s`, kind }),
 );
 
-/** A cluster that does not have a kind, or does not show it, has no objects of it. */
-async function listKind<Listed extends KubeObject>(client: KubeClient, ref: ResourceRef<Listed>): Promise<Listed[]> {
-  try {
-    const { items } = await client.list(ref);
-    return items.map((item) => ({ ...item, apiVersion: apiVersionOf(ref), kind: ref.kind }));
-  } catch {
-    return [];
-  }
+/** Lists all of a kind. */
+type ListKind = <Listed extends KubeObject>(ref: ResourceRef<Listed>) => Promise<Listed[]>;
+
+/** A cluster without a kind has no objects of it; of one that does not show them it is said that they were not looked at. */
+function listerOf({ client, name }: SessionCluster, onUnread: (message: string) => void): ListKind {
+  return async (ref) => {
+    try {
+      const { items } = await client.list(ref);
+      return items.map((item) => ({ ...item, apiVersion: apiVersionOf(ref), kind: ref.kind }));
+    } catch (error) {
+      if (!isNotFound(error)) onUnread(`${ref.plural} of ${name} were not looked at: ${messageOf(error)}`);
+      return [];
+    }
+  };
 }
 
 /** The mesh's configuration, and what is installed in each cluster. */
-async function readLive(session: Session): Promise<Live> {
-  const { client, name } = session.controlPlane;
+async function readLive(session: Session, onUnread: (message: string) => void): Promise<Live> {
+  const list = listerOf(session.controlPlane, onUnread);
   const refs = KINDS.map(({ group, storageVersion: version, plural, kind }) =>
     resourceRef({ group, version, plural, kind }),
   );
-  const lists = await Promise.all(refs.map((ref) => listKind(client, ref)));
-  const clusters = await Promise.all(session.clusters.map(readCluster));
+  const lists = await Promise.all(refs.map((ref) => list(ref)));
+  const clusters = await Promise.all(
+    session.clusters.map((cluster) => readCluster(cluster, listerOf(cluster, onUnread))),
+  );
   return {
-    objects: lists.flat().map((object) => ({ object, place: () => name })),
+    objects: lists.flat().map((object) => ({ object, place: () => session.controlPlane.name })),
     hosts: new Set(
       clusters
         .flatMap(({ state }) => state.services)
@@ -98,17 +107,17 @@ async function readLive(session: Session): Promise<Live> {
   };
 }
 
-async function readCluster({
-  client,
-  name,
-}: SessionCluster): Promise<{ readonly state: ClusterState; readonly workloads: readonly AnalysedObject[] }> {
+async function readCluster(
+  { client, name }: SessionCluster,
+  list: ListKind,
+): Promise<{ readonly state: ClusterState; readonly workloads: readonly AnalysedObject[] }> {
   const [services, namespaces, pods, mutating, validating, ...workloads] = await Promise.all([
     client.list(SERVICES).then(({ items }) => items),
-    listKind(client, NAMESPACES),
-    listKind(client, PODS),
-    listKind(client, MUTATING_WEBHOOK_CONFIGURATIONS),
-    listKind(client, VALIDATING_WEBHOOK_CONFIGURATIONS),
-    ...WORKLOAD_KINDS.map((ref) => listKind(client, ref)),
+    list(NAMESPACES),
+    list(PODS),
+    list(MUTATING_WEBHOOK_CONFIGURATIONS),
+    list(VALIDATING_WEBHOOK_CONFIGURATIONS),
+    ...WORKLOAD_KINDS.map((ref) => list(ref)),
   ]);
   return {
     state: { cluster: name, services, namespaces, pods, webhooks: [...mutating, ...validating] },
@@ -146,7 +155,9 @@ export function addAnalyzeCommand(program: Command, context: CommandContext): vo
       if (useKube)
         await withSession(context, flags, async (session) => {
           ({ namespace } = session);
-          live = await readLive(session);
+          const { terminal } = context;
+          const warn = (message: string): void => terminal.err(`${paint(terminal, 'yellow', 'Warning')}: ${message}\n`);
+          live = await readLive(session, warn);
         });
       const files = await readFiles(context, paths, namespace);
       // With files it is they that are asked about; what is live is what they are seen against.
