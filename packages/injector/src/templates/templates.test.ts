@@ -261,14 +261,33 @@ test('the template grpc-simple gives applications the address of discovery, and 
   assert.deepEqual([containers.length, volumes, initContainers], [1, POD.spec.volumes, POD.spec.initContainers]);
   const env = envOf(containerOf(pod, 'helloworld'));
   // Kubelets fill in variables that come before.
-  assert.deepEqual([...env.keys()], ['INSTANCE_IP', 'POD_NAME', 'POD_NAMESPACE', 'GRPC_XDS_BOOTSTRAP_CONFIG']);
+  assert.deepEqual(
+    [...env.keys()],
+    ['INSTANCE_IP', 'POD_NAME', 'POD_NAMESPACE'].map((name) => `GRPC_XDS_${name}`).concat('GRPC_XDS_BOOTSTRAP_CONFIG'),
+  );
   const { xds_servers, node } = JSON.parse(env.get('GRPC_XDS_BOOTSTRAP_CONFIG') ?? '');
   assert.equal(xds_servers[0].server_uri, 'dns:///istiod-canary.istio-system.svc:15010');
-  assert.equal(node.id, 'sidecar~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~$(POD_NAMESPACE).svc.cluster.local');
+  const namespace = '$(GRPC_XDS_POD_NAMESPACE)';
+  assert.equal(
+    node.id,
+    `sidecar~$(GRPC_XDS_INSTANCE_IP)~$(GRPC_XDS_POD_NAME).${namespace}~${namespace}.svc.cluster.local`,
+  );
   assert.deepEqual([node.metadata.GENERATOR, node.metadata.CLUSTER_ID], ['grpc', 'c1']);
   assert.equal(containerOf(pod, 'helloworld').readinessProbe?.httpGet?.port, 'web');
   assert.match(admit(named('grpc-simple')).warnings?.join() ?? '', /MELTEMI-UNIMPLEMENTED template grpc-simple: /);
   assert.deepEqual(inject(pod, config), pod);
+});
+
+test('the template grpc-simple leaves variables of the application alone: two sources of one are refused', () => {
+  const own = { name: 'POD_NAME', value: 'own' };
+  const containers = [{ name: 'helloworld', image: 'a', env: [own] }];
+  const pod = inject(named('grpc-simple', withSpec({ containers })));
+  const env = containerOf(pod, 'helloworld').env ?? [];
+  assert.deepEqual(env[0], own);
+  assert.deepEqual(
+    env.filter(({ value, valueFrom }) => value !== undefined && valueFrom !== undefined),
+    [],
+  );
 });
 
 /** A sidecar that the pod brings itself. */
