@@ -33,7 +33,7 @@ export interface PoolOptions {
   /** 0 is no limit. */
   readonly maxConnectionDurationMs: number;
   readonly connect: (events: ConnectEvents) => () => void;
-  /** The last connection is gone, and nobody waits for another. */
+  /** The last connection is gone, or none was allowed, and nobody waits for another. */
   readonly onEmpty: () => void;
 }
 
@@ -112,6 +112,7 @@ export class Http1Pool {
     }
     if (!breakers.tryTake(BreakerKind.pending)) {
       stats.rqPendingOverflow.inc();
+      if (this.isEmpty) this.#options.onEmpty();
       waiter.onPoolFailed('overflow', '');
       return;
     }
