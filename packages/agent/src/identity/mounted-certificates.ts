@@ -9,9 +9,9 @@ export interface CertificatePaths {
   readonly root: string;
 }
 
-/** Where the certificates of pods and machines may be mounted. */
+/** Where the certificates of pods and machines may be mounted; a pod's are made for it, `/etc/certs` may be anybody's. */
 const MACHINE_DIRECTORY = '/etc/certs';
-const MOUNT_DIRECTORIES = [MACHINE_DIRECTORY, '/var/run/secrets/workload-spiffe-credentials'];
+const MOUNT_DIRECTORIES = ['/var/run/secrets/workload-spiffe-credentials', MACHINE_DIRECTORY];
 
 /** What the places of certificates are read from. */
 export interface MountedCertificatesInput {

@@ -106,7 +106,8 @@ test('certificates are looked for where they are named, then where they may be m
   assert.equal(find({}), undefined);
   assert.equal(find({}, `${machine}/key.pem`), undefined);
   assert.equal(find({}, ...all(credentials)), `${credentials}/cert-chain.pem`);
-  assert.equal(find({}, ...all(credentials), ...all(machine)), `${machine}/cert-chain.pem`);
+  assert.equal(find({}, ...all(machine), ...all(credentials)), `${credentials}/cert-chain.pem`);
+  assert.equal(find({}, ...all(machine)), `${machine}/cert-chain.pem`);
   assert.equal(find({ OUTPUT_CERTS: './etc/certs' }, ...all(machine)), undefined);
   const named = { FILE_MOUNTED_CERTS: 'true', ISTIO_META_TLS_CLIENT_CERT_CHAIN: '/c/chain.pem' };
   assert.equal(find(named, ...all(machine)), '/r/c/chain.pem');
