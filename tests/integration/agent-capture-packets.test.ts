@@ -19,6 +19,13 @@ const RULES = [
   { name: 'nftables, TPROXY', args: [...INJECTED, '-m', 'TPROXY', '--native-nftables'], isTransparent: true },
 ];
 
+const FAMILIES = [
+  { family: 'v4', node: '10.0.0.1', pod: '10.0.0.7', podPort: '10.0.0.7:8080', vip: '10.96.0.5:80' },
+  { family: 'v6', node: 'fd00::1', pod: 'fd00::7', podPort: '[fd00::7]:8080', vip: '[fd96::5]:80' },
+];
+
+const CALLS = [true, false].flatMap((isDualStack) => FAMILIES.map((family) => ({ ...family, isDualStack })));
+
 const envoy = findPeer('envoy');
 const FLUSH = ['--file-flush-interval-msec', '50'];
 const PROXIES = [
@@ -49,35 +56,46 @@ function whyNot(isThere: boolean): string | false {
 
 for (const { name: proxyName, proxy, isThere } of PROXIES) {
   for (const { name, args, isTransparent } of RULES) {
-    test(`SEC-59 with ${proxyName} and ${name}: own Service through the inbound proxy, own address direct, no loop`, {
-      skip: whyNot(isThere),
-    }, () => {
-      const directory = mkdtempSync(join(tmpdir(), 'meltemi-packets-'));
-      try {
-        const scene = JSON.stringify({ args, isTransparent, proxy, agent: AGENT, directory });
-        const { stdout, stderr, status } = spawnSync('unshare', ['-nm', NODE, SCENE, scene], {
-          encoding: 'utf8',
-          timeout: 60_000,
-        });
-        assert.equal(status, 0, stderr);
-        // A transparent sidecar calls the application from its client's address, others from one that the rules know.
-        const asClient = (address: string): string => (isTransparent ? address : '127.0.0.6');
-        assert.deepEqual(JSON.parse(stdout), {
-          'client → pod': { seen: asClient('10.0.0.1'), log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
-          'app → own Service': {
-            seen: asClient('10.0.0.7'),
-            log: ['inbound 10.0.0.7 → 10.0.0.7:8080', 'outbound 10.0.0.7 → 10.96.0.5:80'],
-          },
-          'app → own pod address': { seen: '10.0.0.7', log: [] },
-          'app → loopback': { seen: '127.0.0.1', log: [] },
-          'proxy user → elsewhere': { seen: '10.0.0.7', log: [] },
-          'client → excluded port': { seen: '10.0.0.1', log: [] },
-          'client → pod, again': { seen: asClient('10.0.0.1'), log: ['inbound 10.0.0.1 → 10.0.0.7:8080'] },
-          stray: [],
-        });
-      } finally {
-        rmSync(directory, { recursive: true });
-      }
-    });
+    for (const { family, isDualStack, node, pod, podPort, vip } of CALLS) {
+      test(`SEC-59 with ${proxyName} and ${name}, IP${family}${isDualStack ? ' of a pod with both' : ''}: own Service through the inbound proxy, own address direct, no loop`, {
+        skip: whyNot(isThere),
+      }, () => {
+        const directory = mkdtempSync(join(tmpdir(), 'meltemi-packets-'));
+        try {
+          const scene = JSON.stringify({
+            args: isDualStack ? [...args, '--dual-stack'] : args,
+            family,
+            isDualStack,
+            isTransparent,
+            proxy,
+            agent: AGENT,
+            directory,
+          });
+          const { stdout, stderr, status } = spawnSync('unshare', ['-nm', NODE, SCENE, scene], {
+            encoding: 'utf8',
+            timeout: 60_000,
+          });
+          assert.equal(status, 0, stderr);
+          // A transparent sidecar calls the application from its client's address, others from one that the rules know.
+          const asClient = (address: string): string =>
+            isTransparent ? address : family === 'v4' ? '127.0.0.6' : '::6';
+          assert.deepEqual(JSON.parse(stdout), {
+            'client → pod': { seen: asClient(node), log: [`inbound ${node} → ${podPort}`] },
+            'app → own Service': {
+              seen: asClient(pod),
+              log: [`inbound ${pod} → ${podPort}`, `outbound ${pod} → ${vip}`],
+            },
+            'app → own pod address': { seen: pod, log: [] },
+            'app → loopback': { seen: family === 'v4' ? '127.0.0.1' : '::1', log: [] },
+            'proxy user → elsewhere': { seen: pod, log: [] },
+            'client → excluded port': { seen: node, log: [] },
+            'client → pod, again': { seen: asClient(node), log: [`inbound ${node} → ${podPort}`] },
+            stray: [],
+          });
+        } finally {
+          rmSync(directory, { recursive: true });
+        }
+      });
+    }
   }
 }

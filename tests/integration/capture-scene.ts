@@ -7,14 +7,41 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-const NODE_IP = '10.0.0.1';
-const POD_IP = '10.0.0.7';
-const SERVICE_VIP = '10.96.0.5';
+/** The addresses of one family, and the programs that set them up. */
+const FAMILIES = {
+  v4: {
+    node: '10.0.0.1',
+    pod: '10.0.0.7',
+    service: '10.96.0.5',
+    any: '0.0.0.0',
+    loopback: '127.0.0.1',
+    source: '127.0.0.6',
+    prefix: '24',
+    iptables: 'iptables',
+    forwarding: '/proc/sys/net/ipv4/ip_forward',
+  },
+  v6: {
+    node: 'fd00::1',
+    pod: 'fd00::7',
+    service: 'fd96::5',
+    any: '::',
+    loopback: '::1',
+    source: '::6',
+    // Duplicates are not looked for: the address is there at once.
+    prefix: '64 nodad',
+    iptables: 'ip6tables',
+    forwarding: '/proc/sys/net/ipv6/conf/all/forwarding',
+  },
+} as const;
 
 /** What `agent-capture-packets.test.ts` hands in. */
 interface Scene {
   /** Flags of `istio-iptables`. */
   readonly args: readonly string[];
+  /** Of all calls. */
+  readonly family: keyof typeof FAMILIES;
+  /** The pod has addresses of both, and one listener for both. */
+  readonly isDualStack: boolean;
   readonly isTransparent: boolean;
   /** The proxy's command, without `-c`. */
   readonly proxy: readonly string[];
@@ -24,6 +51,9 @@ interface Scene {
 
 // The test wrote it as one argument.
 const scene = JSON.parse(process.argv[2] ?? '{}') as Scene;
+const ip = FAMILIES[scene.family];
+const families = scene.isDualStack ? Object.values(FAMILIES) : [ip];
+const everyAddress = scene.isDualStack ? { address: '::', ipv4_compat: true } : { address: ip.any };
 const inPod = ['nsenter', '--net=/run/netns/pod', '--'];
 const capabilities = '+net_admin,+net_bind_service,+dac_read_search';
 const asProxy = [
@@ -44,7 +74,7 @@ function start(command: readonly string[]): void {
 
 /** Answers every connection with the address that it sees at the other end. */
 function echoServer(port: number): readonly string[] {
-  const code = `require('net').createServer((s) => { s.on('error', () => {}); s.end(s.remoteAddress) }).listen(${port}, '0.0.0.0')`;
+  const code = `require('net').createServer((s) => { s.on('error', () => {}); s.end(s.remoteAddress.replace('::ffff:', '')) }).listen(${port}, '${everyAddress.address}')`;
   return [process.execPath, '-e', code];
 }
 
@@ -53,6 +83,10 @@ function dial(host: string, port: number): readonly string[] {
   const code = `const s = require('net').connect(${port}, '${host}'); s.setTimeout(3000, () => s.destroy(new Error('timeout')));
     s.on('data', (d) => process.stdout.write(d)); s.on('error', (e) => process.stdout.write(e.code ?? e.message))`;
   return [process.execPath, '-e', code];
+}
+
+function socketText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function run(command: readonly string[]): string {
@@ -90,7 +124,7 @@ const ORIGINAL_SRC = listenerFilter('original_src', 'OriginalSrc', { mark: 1337 
 function listener(name: string, port: number, cluster: string, options: object): object {
   return {
     name,
-    address: { socket_address: { address: '0.0.0.0', port_value: port } },
+    address: { socket_address: { ...everyAddress, port_value: port } },
     listener_filters: [ORIGINAL_DST],
     filter_chains: [
       {
@@ -142,7 +176,7 @@ const bootstrap = {
           cluster_name: 'service',
           endpoints: [
             {
-              lb_endpoints: [{ endpoint: { address: { socket_address: { address: POD_IP, port_value: 8080 } } } }],
+              lb_endpoints: [{ endpoint: { address: { socket_address: { address: ip.pod, port_value: 8080 } } } }],
             },
           ],
         },
@@ -151,7 +185,12 @@ const bootstrap = {
         name: 'application',
         type: 'ORIGINAL_DST',
         lb_policy: 'CLUSTER_PROVIDED',
-        upstream_bind_config: { source_address: { address: '127.0.0.6', port_value: 0 } },
+        upstream_bind_config: {
+          source_address: { address: families[0]?.source, port_value: 0 },
+          extra_source_addresses: families.slice(1).map(({ source }) => ({
+            address: { address: source, port_value: 0 },
+          })),
+        },
       },
     ],
   },
@@ -160,11 +199,14 @@ const bootstrap = {
 async function main(): Promise<void> {
   sh(`mount -t tmpfs tmpfs /run; mkdir -p /run/netns; ip link set lo up; ip netns add pod
     ip link add name veth0 type veth peer name eth0 netns pod
-    ip addr add ${NODE_IP}/24 dev veth0; ip link set veth0 up; echo 1 > /proc/sys/net/ipv4/ip_forward
-    ip -n pod link set lo up; ip -n pod addr add ${POD_IP}/24 dev eth0; ip -n pod link set eth0 up
-    ip -n pod route add default via ${NODE_IP}
-    iptables -t nat -A PREROUTING -d ${SERVICE_VIP} -p tcp --dport 80 -j DNAT --to-destination ${POD_IP}:8080
-    iptables -t nat -A POSTROUTING -s ${POD_IP} -d ${POD_IP} -j MASQUERADE`);
+    ip link set veth0 up; ip -n pod link set lo up; ip -n pod link set eth0 up`);
+  for (const { node, pod, service, prefix, iptables, forwarding } of families) {
+    sh(`echo 1 > ${forwarding}
+    ip addr add ${node}/${prefix} dev veth0; ip -n pod addr add ${pod}/${prefix} dev eth0
+    ip -n pod route add default via ${node}
+    ${iptables} -t nat -A PREROUTING -d ${service} -p tcp --dport 80 -j DNAT --to-destination ${socketText(pod, 8080)}
+    ${iptables} -t nat -A POSTROUTING -s ${pod} -d ${pod} -j MASQUERADE`);
+  }
   const path = join(scene.directory, 'bootstrap.json');
   writeFileSync(path, JSON.stringify(bootstrap));
   writeFileSync(log, '');
@@ -187,14 +229,14 @@ async function main(): Promise<void> {
     const seen = run(command);
     observed[name] = { seen, log: await untilLogged(logLines) };
   };
-  await observe('client → pod', dial(POD_IP, 8080), 1);
-  await observe('app → own Service', [...inPod, ...dial(SERVICE_VIP, 80)], 2);
-  await observe('app → own pod address', [...inPod, ...dial(POD_IP, 8080)], 0);
-  await observe('app → loopback', [...inPod, ...dial('127.0.0.1', 8080)], 0);
-  await observe('proxy user → elsewhere', [...inPod, ...asProxy, ...dial(NODE_IP, 9000)], 0);
-  await observe('client → excluded port', dial(POD_IP, 22), 0);
+  await observe('client → pod', dial(ip.pod, 8080), 1);
+  await observe('app → own Service', [...inPod, ...dial(ip.service, 80)], 2);
+  await observe('app → own pod address', [...inPod, ...dial(ip.pod, 8080)], 0);
+  await observe('app → loopback', [...inPod, ...dial(ip.loopback, 8080)], 0);
+  await observe('proxy user → elsewhere', [...inPod, ...asProxy, ...dial(ip.node, 9000)], 0);
+  await observe('client → excluded port', dial(ip.pod, 22), 0);
   // The log is written in order: once this call is in it, so is everything before.
-  await observe('client → pod, again', dial(POD_IP, 8080), 1);
+  await observe('client → pod, again', dial(ip.pod, 8080), 1);
   observed['stray'] = stray;
   process.stdout.write(JSON.stringify(observed));
 }

@@ -11,7 +11,7 @@ import {
   type Cluster_TransportSocketMatch,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import type { OutlierDetection } from '@meltemi/xds/types/envoy/config/cluster/v3/outlier_detection_pb.js';
-import type { TcpKeepalive } from '@meltemi/xds/types/envoy/config/core/v3/address_pb.js';
+import type { BindConfig, TcpKeepalive } from '@meltemi/xds/types/envoy/config/core/v3/address_pb.js';
 import { RoutingPriority, type TransportSocket } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import { RawBufferSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@meltemi/xds/types/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -227,6 +227,12 @@ function refuseUnsupported(cluster: Cluster): void {
   if (found !== undefined) throw new CompileError(`${found[1]} is not supported`);
 }
 
+/** Addresses alone: a port that all connections shared would allow one connection. */
+function compileSourceAddresses(bind: BindConfig | undefined): readonly string[] {
+  const addresses = [bind?.sourceAddress, ...(bind?.extraSourceAddresses ?? []).map(({ address }) => address)];
+  return addresses.flatMap((socket) => socket?.address || []);
+}
+
 /** Compiles a cluster of CDS or of the bootstrap. */
 export function compileCluster(cluster: Cluster, slots: BreakerSlots): CompiledCluster {
   const name = required(cluster.name, 'name');
@@ -235,7 +241,6 @@ export function compileCluster(cluster: Cluster, slots: BreakerSlots): CompiledC
   const secrets = createSecretCollector();
   const http = compileUpstreamHttp(cluster);
   const input: TransportInput = { secrets, http: compileTlsHttpOptions(cluster) };
-  const bind = cluster.upstreamBindConfig?.sourceAddress;
   const keepalive = cluster.upstreamConnectionOptions?.tcpKeepalive;
   const runtime: RuntimeCluster = {
     name,
@@ -254,7 +259,7 @@ export function compileCluster(cluster: Cluster, slots: BreakerSlots): CompiledC
       at(`transport_socket_matches[${index}]`, () => compileTransportMatch(match, input)),
     ),
     protocol: http.protocol,
-    bindSourceAddress: bind === undefined || bind.address === '' ? undefined : bind.address,
+    bindSourceAddresses: compileSourceAddresses(cluster.upstreamBindConfig),
     tcpKeepalive: keepalive === undefined ? undefined : compileKeepalive(keepalive),
     outlierDetection:
       cluster.outlierDetection === undefined ? undefined : compileOutlierDetection(cluster.outlierDetection),

@@ -104,8 +104,8 @@ export interface RuntimeCluster {
   readonly transport: RuntimeTransport;
   readonly transportMatches: readonly RuntimeTransportMatch[];
   readonly protocol: 'http1' | 'http2' | 'use_downstream';
-  /** Source address of upstream sockets, as Istio's inbound clusters have 127.0.0.6. */
-  readonly bindSourceAddress: string | undefined;
+  /** Source addresses of upstream sockets, as Istio's inbound clusters have 127.0.0.6; empty: the system's choice. */
+  readonly bindSourceAddresses: readonly string[];
   readonly tcpKeepalive: RuntimeTcpKeepalive | undefined;
   readonly outlierDetection: RuntimeOutlierDetection | undefined;
   /** 0 is no limit. */

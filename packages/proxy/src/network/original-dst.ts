@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { SocketAddress as NodeAddress, type Socket } from 'node:net';
 import { loadLibc } from './libc.ts';
 import { descriptorOf } from './socket-handle.ts';
 
@@ -21,7 +21,9 @@ function readIpv4(sockaddr: Buffer): SocketAddress {
 function readIpv6(sockaddr: Buffer): SocketAddress {
   const groups: string[] = [];
   for (let at = 8; at < 24; at += 2) groups.push(sockaddr.readUInt16BE(at).toString(16));
-  return { address: groups.join(':'), port: sockaddr.readUInt16BE(2) };
+  // In the short form, by which everybody else names it: listeners are found by it.
+  const { address } = new NodeAddress({ address: groups.join(':'), family: 'ipv6' });
+  return { address, port: sockaddr.readUInt16BE(2) };
 }
 
 /**

@@ -26,7 +26,7 @@ const proxy = createDataPlaneFixture({}, log);
 await proxy.apply(
   simpleConfig({
     hosts: [address.port],
-    cluster: { bindSourceAddress: '127.0.0.6' },
+    cluster: { bindSourceAddresses: ['127.0.0.6'] },
     listener: { listenerFilters: { ...listenerFixture().listenerFilters, originalSrc: { mark: 1337 } } },
   }),
 );

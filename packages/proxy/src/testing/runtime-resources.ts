@@ -240,7 +240,7 @@ export function clusterFixture(name: string, fields: Partial<RuntimeCluster> = {
     transport: { kind: 'plaintext' },
     transportMatches: [],
     protocol: 'http1',
-    bindSourceAddress: undefined,
+    bindSourceAddresses: [],
     tcpKeepalive: undefined,
     outlierDetection: undefined,
     maxRequestsPerConnection: 0,

@@ -202,7 +202,7 @@ export class Cluster {
       {
         address: host.address,
         mark,
-        bindAddress: this.config.bindSourceAddress,
+        bindAddress: this.#sourceAddressFor(host),
         openSocket: () => clientSources.open(host.address, needs.clientSource),
         keepalive: this.config.tcpKeepalive,
         timeoutMs: this.config.connectTimeoutMs,
@@ -221,6 +221,14 @@ export class Cluster {
       },
       events,
     );
+  }
+
+  /** One of the host's family if there is one, as in Envoy. */
+  #sourceAddressFor({ address }: Host): string | undefined {
+    const { bindSourceAddresses: sources } = this.config;
+    if (address.kind === 'pipe' || sources.length < 2) return sources[0];
+    const isV6 = address.address.includes(':');
+    return sources.find((source) => source.includes(':') === isV6) ?? sources[0];
   }
 
   /** The transport for a host: the first whose metadata match holds, or the cluster's own. */
