@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { defaultMeshConfig } from '@meltemi/api';
@@ -331,6 +332,29 @@ test('Envoy accepts what a pod without interception gets, and serves as its expl
   // Nobody answers at the endpoints of the fixture: the route was found, its cluster could not connect.
   assert.equal(await statusOf('http://sleep.app1/'), 503);
 });
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses = []) =>
+  addresses.some(({ address }) => address === '::1'),
+);
+
+for (const [name, addresses] of [
+  ['an IPv6 address', 'fd00::9'],
+  ['addresses of both families', '10.11.0.9,fd00::9'],
+] as const) {
+  test(`Envoy accepts what a pod with ${name} gets, and listens there`, {
+    skip: hasIpv6 ? false : 'IPv6 is switched off; set net.ipv6.conf.lo.disable_ipv6=0',
+  }, async (t) => {
+    const executable = needPeer(t, 'envoy');
+    if (executable === undefined) return;
+    await using controlPlane = await startControlPlane(HELLOWORLD_MESH);
+    const [address = ''] = addresses.split(',');
+    const identity = { address, metadata: { INSTANCE_IPS: addresses } };
+    await using envoy = await startEnvoy(executable, bootstrapOf(controlPlane.port, 'delta', identity));
+    await untilSynced(envoy, controlPlane.engine);
+    await assertAllAccepted(envoy);
+    await eventually(() => assertDumpMatchesStatus(envoy, controlPlane.engine, 'delta'), SYNC_MS);
+  });
+}
 
 test('Envoy accepts every resource over delta ADS, and shows the versions of the server', (t) =>
   driveEnvoy(t, 'delta'));

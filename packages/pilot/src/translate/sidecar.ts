@@ -21,6 +21,7 @@ import { buildOutboundCluster } from './clusters/outbound-cluster.ts';
 import { hasAutoMtls } from './clusters/upstream-tls.ts';
 import { buildLoadAssignment } from './endpoints/load-assignment.ts';
 import { resolveBoundPorts, resolveInboundPorts, serviceInstancesOf } from './inbound-ports.ts';
+import { familiesOf, loopbackOf } from './ip-families.ts';
 import { buildBoundInbound } from './listeners/bound-inbound.ts';
 import { buildHttpProxyListener } from './listeners/http-proxy-listener.ts';
 import type { InboundPort } from './listeners/inbound-chains.ts';
@@ -159,12 +160,14 @@ function inboundClusters(context: Context): Translated<Cluster>[] {
       rule,
       meshConfig,
       applicationAddress: node.application?.address,
+      families: familiesOf(node.addresses),
     });
   });
 }
 
-function fixedClusters({ scope, memo }: Context): readonly Translated<Cluster>[] {
-  return memo.resolve(buildFixedClusters, '', { meshConfig: scope.snapshot.meshConfig });
+function fixedClusters({ scope, node, memo }: Context): readonly Translated<Cluster>[] {
+  const families = familiesOf(node.addresses);
+  return memo.resolve(buildFixedClusters, families, { meshConfig: scope.snapshot.meshConfig, families });
 }
 
 function endpointNames(context: Context): readonly string[] {
@@ -222,15 +225,17 @@ function listeners(context: Context): readonly Translated<Listener>[] {
   // Without interception nothing is captured: what listens is what clients call by its own address.
   if (node.interceptionMode === 'NONE') return [...boundListeners(context), ...httpProxy];
   const ports = inboundPortsOf(context);
+  const families = familiesOf(node.addresses);
   return [
     ...httpProxy,
-    memo.resolve(buildVirtualOutbound, VIRTUAL_OUTBOUND, { meshConfig, features }),
+    memo.resolve(buildVirtualOutbound, VIRTUAL_OUTBOUND, { meshConfig, features, families }),
     memo.resolve(buildVirtualInbound, VIRTUAL_INBOUND, {
       ports,
       mtls: workloadMtlsOf(context),
       meshConfig,
       features,
       isTransparent: node.interceptionMode === 'TPROXY',
+      families,
     }),
     ...buildOutboundListeners(scope, node, memo),
   ];
@@ -254,7 +259,8 @@ function httpProxyListener({ scope, node, memo }: Context): readonly Translated<
   const { meshConfig } = scope.snapshot;
   const port = meshConfig.proxyHttpPort;
   if (port === 0) return [];
-  const bind = node.application === undefined ? LOOPBACK_ADDRESS : (node.addresses[0] ?? LOOPBACK_ADDRESS);
+  const loopback = loopbackOf(familiesOf(node.addresses));
+  const bind = node.application === undefined ? loopback : (node.addresses[0] ?? loopback);
   return [
     memo.resolve(buildHttpProxyListener, `${bind}_${port}`, {
       bind,
@@ -264,8 +270,6 @@ function httpProxyListener({ scope, node, memo }: Context): readonly Translated<
     }),
   ];
 }
-
-const LOOPBACK_ADDRESS = '127.0.0.1';
 
 function workloadMtlsOf({ scope, node, memo }: Context): WorkloadMtls {
   return memo.resolve(resolveWorkloadMtls, node.id, {

@@ -5,11 +5,11 @@ import {
   Cluster_DiscoveryType,
   ClusterSchema,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
+import { type IpFamilies, inboundSource } from '../ip-families.ts';
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER, statName } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
 import type { Translated } from '../translated.ts';
 import { buildConnectionPool, buildHttpOptions } from './connection-pool.ts';
-import { INBOUND_SOURCE } from './inbound-cluster.ts';
 import { ORIGINAL_DESTINATION } from './load-balancer.ts';
 
 type ClusterInit = Init<typeof ClusterSchema>;
@@ -19,8 +19,10 @@ const FOLLOW_CLIENT = buildHttpOptions('downstream', undefined, { sni: false, sa
 /** The clusters that every sidecar has: nowhere, and where the client was going anyway. */
 export function buildFixedClusters({
   meshConfig,
+  families,
 }: {
   readonly meshConfig: MeshConfig;
+  readonly families: IpFamilies;
 }): readonly Translated<Cluster>[] {
   const pool = buildConnectionPool(meshConfig.defaultTrafficPolicy?.connectionPool, meshConfig);
   return [
@@ -28,7 +30,7 @@ export function buildFixedClusters({
       clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     }),
     fixedCluster(PASSTHROUGH_CLUSTER, pool, ORIGINAL_DESTINATION, FOLLOW_CLIENT),
-    fixedCluster(INBOUND_PASSTHROUGH_CLUSTER, pool, ORIGINAL_DESTINATION, FOLLOW_CLIENT, INBOUND_SOURCE),
+    fixedCluster(INBOUND_PASSTHROUGH_CLUSTER, pool, ORIGINAL_DESTINATION, FOLLOW_CLIENT, inboundSource(families)),
   ];
 }
 

@@ -7,8 +7,8 @@ import {
   Cluster_DiscoveryType,
   ClusterSchema,
 } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
-import { SocketAddress_Protocol } from '@meltemi/xds/types/envoy/config/core/v3/address_pb.js';
 import { ipAddress } from '../addresses.ts';
+import { type IpFamilies, inboundSource, loopbackOf } from '../ip-families.ts';
 import { inboundClusterName, statName } from '../names.ts';
 import { filterMetadata, type Init, join } from '../protobuf-values.ts';
 import type { MergedDestinationRule } from '../scope/destination-rule.ts';
@@ -19,17 +19,8 @@ import { ORIGINAL_DESTINATION } from './load-balancer.ts';
 
 type ClusterInit = Init<typeof ClusterSchema>;
 
-/** The capture rules let connections from this address through to the app; nothing else has it. */
-const INBOUND_SOURCE_ADDRESS = '127.0.0.6';
 /** A century, near the most that Envoy takes: a host of an original-destination cluster must not be dropped under long connections. */
 const NEVER: Duration = create(DurationSchema, { seconds: 3_153_600_000n });
-
-/** Marks a cluster's connections as coming from the sidecar, on their way to the app. */
-export const INBOUND_SOURCE: ClusterInit = {
-  upstreamBindConfig: {
-    sourceAddress: { protocol: SocketAddress_Protocol.TCP, ...ipAddress(INBOUND_SOURCE_ADDRESS, 0) },
-  },
-};
 
 /** Everything that an inbound cluster is made of. */
 export interface InboundClusterInput {
@@ -42,11 +33,12 @@ export interface InboundClusterInput {
   readonly meshConfig: MeshConfig;
   /** Where the application listens, when that is not where the connection was going. */
   readonly applicationAddress?: string | undefined;
+  readonly families: IpFamilies;
 }
 
 /** Builds the cluster that leads from the sidecar to a port of its own workload. */
 export function buildInboundCluster(input: InboundClusterInput): Translated<Cluster> {
-  const { services, port, targetPort, rule, meshConfig, applicationAddress } = input;
+  const { services, port, targetPort, rule, meshConfig, applicationAddress, families } = input;
   const name = inboundClusterName(targetPort);
   const { connectionPool } = resolveTrafficPolicy({
     policy: rule?.trafficPolicy,
@@ -66,16 +58,16 @@ export function buildInboundCluster(input: InboundClusterInput): Translated<Clus
       { name, altStatName: statName(name), metadata: filterMetadata('istio', { services: owners }) },
       buildConnectionPool(connectionPool, meshConfig),
       buildHttpOptions(http, connectionPool, { sni: false, sanValidation: false }),
-      buildDestination(targetPort, name, applicationAddress ?? localhostOf(meshConfig)),
-      INBOUND_SOURCE,
+      buildDestination(targetPort, name, applicationAddress ?? localhostOf(meshConfig, families)),
+      inboundSource(families),
     ),
   );
   const ruleSources = connectionPool === undefined || rule === undefined ? [] : [configSource(rule.policyRule)];
   return { name, resource, sources: [...services.map((service) => serviceSource(service)), ...ruleSources] };
 }
 
-function localhostOf({ inboundTrafficPolicy }: MeshConfig): string | undefined {
-  return inboundTrafficPolicy.mode === 'LOCALHOST' ? '127.0.0.1' : undefined;
+function localhostOf({ inboundTrafficPolicy }: MeshConfig, families: IpFamilies): string | undefined {
+  return inboundTrafficPolicy.mode === 'LOCALHOST' ? loopbackOf(families) : undefined;
 }
 
 function buildDestination(targetPort: number, name: string, host: string | undefined): ClusterInit {

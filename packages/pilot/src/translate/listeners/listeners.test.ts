@@ -186,3 +186,44 @@ test('only a proxy that captures by TPROXY gets a transparent inbound listener, 
   assert.equal(inbound('TPROXY').transparent, true);
   assert.equal(sourceOf(inbound('TPROXY')), 1337);
 });
+
+test("the families of the pod's addresses choose where its listeners are, and whence its application is called", () => {
+  const of = (...addresses: readonly string[]) => {
+    const mesh = appMesh({ name: 'http', number: 8000 });
+    const { listeners, clusters } = translateToJson(
+      {
+        ...mesh,
+        services: mesh.services.map((service) => ({ ...service, endpoints: [{ address: addresses[0] ?? '' }] })),
+      },
+      { addresses },
+    );
+    const socketOf = (name: string) => listeners.get(name)?.address.socket_address;
+    const { source_address: source, extra_source_addresses: others = [] } =
+      clusters.get('inbound|8000||')?.upstream_bind_config ?? {};
+    return {
+      capture: ['virtualInbound', 'virtualOutbound'].map(socketOf),
+      outbound: [...listeners.keys()].find((name) => name.endsWith('_8000')),
+      sources: [source, ...others.map(({ address }: EnvoyJson) => address)].map(({ address }) => address),
+      passthrough: clusters.get('InboundPassthroughCluster')?.upstream_bind_config.source_address.address,
+    };
+  };
+  const at = (address: string, more = {}) => [15_006, 15_001].map((port_value) => ({ address, port_value, ...more }));
+  assert.deepEqual(of('10.0.0.7'), {
+    capture: at('0.0.0.0'),
+    outbound: '0.0.0.0_8000',
+    sources: ['127.0.0.6'],
+    passthrough: '127.0.0.6',
+  });
+  assert.deepEqual(of('fd00::7'), {
+    capture: at('::'),
+    outbound: '::_8000',
+    sources: ['::6'],
+    passthrough: '::6',
+  });
+  assert.deepEqual(of('fd00::7', '10.0.0.7'), {
+    capture: at('::', { ipv4_compat: true }),
+    outbound: '0.0.0.0_8000',
+    sources: ['127.0.0.6', '::6'],
+    passthrough: '127.0.0.6',
+  });
+});

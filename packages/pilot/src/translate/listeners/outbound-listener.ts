@@ -1,10 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import type { MeshConfig } from '@meltemi/api';
-import { isHttpProtocol, type Service, type ServicePort } from '@meltemi/model';
+import { isHttpProtocol, type Service, type ServicePort, UNSPECIFIED_ADDRESS } from '@meltemi/model';
 import { TrafficDirection } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import type { FilterChainSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import { toAddress, toCidrRange } from '../addresses.ts';
+import { anyAddressOf, type IpFamilies, toAnyAddress } from '../ip-families.ts';
 import { listenerName, outboundClusterName } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
 import { type ProxyFeatures, parseFeaturesKey } from '../proxy-node.ts';
@@ -31,7 +32,7 @@ export interface L4Destination {
 
 /** Everything that an outbound listener is made of. */
 export interface OutboundListenerInput {
-  /** `0.0.0.0`, or an address of a service or an endpoint. */
+  /** `0.0.0.0` for every address of either family, or an address of a service or an endpoint. */
   readonly bind: string;
   readonly port: number;
   /** The route configuration for HTTP; absent where no HTTP is expected. */
@@ -40,9 +41,9 @@ export interface OutboundListenerInput {
   readonly destinations: readonly L4Destination[];
   readonly meshConfig: MeshConfig;
   readonly features: string;
+  readonly families: IpFamilies;
 }
 
-const ANY_ADDRESS = '0.0.0.0';
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
 const PASSTHROUGH_CHAIN = 'PassthroughFilterChain';
 
@@ -50,7 +51,7 @@ const PASSTHROUGH_CHAIN = 'PassthroughFilterChain';
 export function buildOutboundListener(input: OutboundListenerInput): Translated<Listener> {
   const { bind, port, routeName, meshConfig } = input;
   const features = parseFeaturesKey(input.features);
-  const name = listenerName(bind, port);
+  const name = nameOf(input);
   const httpChains = routeName === undefined ? [] : [buildHttpChain(input, routeName, features)];
   const l4Chains = input.destinations.flatMap((destination) => buildL4Chains(destination, input, features));
   const chains = [...httpChains, ...l4Chains.filter(hasMatch)];
@@ -64,7 +65,7 @@ export function buildOutboundListener(input: OutboundListenerInput): Translated<
     join<typeof ListenerSchema>(
       {
         name,
-        address: toAddress(bind, port),
+        address: bind === UNSPECIFIED_ADDRESS ? toAnyAddress(input.families, port) : toAddress(bind, port),
         bindToPort: false,
         trafficDirection: TrafficDirection.OUTBOUND,
         filterChains: isSingle ? [catchAll] : chains,
@@ -81,6 +82,10 @@ export function buildOutboundListener(input: OutboundListenerInput): Translated<
   return { name, resource, sources: sourcesOf(input) };
 }
 
+function nameOf({ bind, port, families }: OutboundListenerInput): string {
+  return listenerName(bind === UNSPECIFIED_ADDRESS ? anyAddressOf(families) : bind, port);
+}
+
 function hasMatch({ filterChainMatch }: FilterChainInit): boolean {
   return filterChainMatch !== undefined;
 }
@@ -91,7 +96,7 @@ function buildHttpChain(input: OutboundListenerInput, routeName: string, feature
     filters: [
       buildHttpConnectionManager({
         direction: 'outbound',
-        statPrefix: `outbound_${listenerName(input.bind, input.port)}`,
+        statPrefix: `outbound_${nameOf(input)}`,
         routes: routeName,
         meshConfig: input.meshConfig,
         features,
@@ -147,7 +152,7 @@ function buildL4Chains(
   if (routes.some((route) => route.sniHosts.length === 0 && route.destinationSubnets.length === 0)) return chains;
   const cluster = outboundClusterName({ port: port.number, subset: '', hostname: service.hostname });
   // On a shared address only the server name tells one TLS service from another.
-  const isShared = input.bind === ANY_ADDRESS && !isHttpProtocol(port.protocol);
+  const isShared = input.bind === UNSPECIFIED_ADDRESS && !isHttpProtocol(port.protocol);
   const isTls = port.protocol === 'tls' || port.protocol === 'https';
   const ownMatch = isShared && isTls ? { serverNames: [service.hostname] } : undefined;
   return [...chains, chain(ownMatch, [{ cluster, weight: 1 }], cluster)];

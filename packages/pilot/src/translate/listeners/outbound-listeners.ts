@@ -9,6 +9,7 @@ import {
   UNSPECIFIED_ADDRESS,
 } from '@meltemi/model';
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
+import { familiesOf } from '../ip-families.ts';
 import type { TranslationMemo } from '../memo.ts';
 import { listenerName } from '../names.ts';
 import { featuresKey, type ProxyNode } from '../proxy-node.ts';
@@ -59,8 +60,9 @@ export function buildOutboundListeners(
   }
   const { meshConfig } = scope.snapshot;
   const features = featuresKey(node.features);
+  const families = familiesOf(node.addresses);
   return [...drafts.values()].map((draft) => {
-    const input: OutboundListenerInput = { ...draft, meshConfig, features };
+    const input: OutboundListenerInput = { ...draft, meshConfig, features, families };
     return memo.resolve(buildOutboundListener, listenerName(draft.bind, draft.port), input);
   });
 }

@@ -3,7 +3,7 @@ import type { MeshConfig } from '@meltemi/api';
 import { TrafficDirection } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import type { FilterChainSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
-import { toAddress } from '../addresses.ts';
+import { anyAddressOf, type IpFamilies, toAnyAddress } from '../ip-families.ts';
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, VIRTUAL_INBOUND } from '../names.ts';
 import { type Init, join } from '../protobuf-values.ts';
 import { parseFeaturesKey } from '../proxy-node.ts';
@@ -25,15 +25,15 @@ export interface VirtualInboundInput {
   readonly features: string;
   /** Connections arrive as they were sent, for any address: TPROXY rules lead them here. */
   readonly isTransparent: boolean;
+  readonly families: IpFamilies;
 }
 
-const ANY_ADDRESS = '0.0.0.0';
 const BLACK_HOLE_CHAIN = 'virtualInbound-blackhole';
 const CATCH_ALL_HTTP_CHAIN = 'virtualInbound-catchall-http';
 
 /** Builds the listener that takes every captured inbound connection. */
 export function buildVirtualInbound(input: VirtualInboundInput): Translated<Listener> {
-  const { ports, mtls, meshConfig } = input;
+  const { ports, mtls, meshConfig, families } = input;
   const features = parseFeaturesKey(input.features);
   const listenPort = meshConfig.proxyInboundListenPort;
   const covered = new Set(ports.map((inbound) => inbound.targetPort));
@@ -46,7 +46,7 @@ export function buildVirtualInbound(input: VirtualInboundInput): Translated<List
     ),
     ...ports.flatMap((inbound) =>
       buildChains(
-        serviceTarget(inbound, ANY_ADDRESS),
+        serviceTarget(inbound, anyAddressOf(families)),
         mtlsModeOfPort(mtls, inbound.targetPort),
         inboundProtocol(inbound.port.protocol),
         { meshConfig, features },
@@ -58,7 +58,7 @@ export function buildVirtualInbound(input: VirtualInboundInput): Translated<List
     join<typeof ListenerSchema>(
       {
         name: VIRTUAL_INBOUND,
-        address: toAddress(ANY_ADDRESS, listenPort),
+        address: toAnyAddress(families, listenPort),
         trafficDirection: TrafficDirection.INBOUND,
         filterChains,
         listenerFilters: buildListenerFilters(input),

@@ -2,14 +2,12 @@ import { create } from '@bufbuild/protobuf';
 import type { MeshConfig } from '@meltemi/api';
 import { TrafficDirection } from '@meltemi/xds/types/envoy/config/core/v3/base_pb.js';
 import { type Listener, ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
-import { toAddress } from '../addresses.ts';
+import { type IpFamilies, toAnyAddress } from '../ip-families.ts';
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, VIRTUAL_OUTBOUND } from '../names.ts';
 import { parseFeaturesKey } from '../proxy-node.ts';
 import type { Translated } from '../translated.ts';
 import { buildListenerAccessLogs } from './access-log.ts';
 import { buildTcpProxy, buildTcpTelemetry } from './tcp-proxy.ts';
-
-const ANY_ADDRESS = '0.0.0.0';
 
 /** Where traffic to unknown destinations goes. */
 export function unknownDestinationCluster(meshConfig: MeshConfig): string {
@@ -20,6 +18,7 @@ export function unknownDestinationCluster(meshConfig: MeshConfig): string {
 export function buildVirtualOutbound(input: {
   readonly meshConfig: MeshConfig;
   readonly features: string;
+  readonly families: IpFamilies;
 }): Translated<Listener> {
   const { meshConfig } = input;
   const features = parseFeaturesKey(input.features);
@@ -30,7 +29,7 @@ export function buildVirtualOutbound(input: {
   ];
   const resource = create(ListenerSchema, {
     name: VIRTUAL_OUTBOUND,
-    address: toAddress(ANY_ADDRESS, port),
+    address: toAnyAddress(input.families, port),
     useOriginalDst: true,
     trafficDirection: TrafficDirection.OUTBOUND,
     accessLog: buildListenerAccessLogs(meshConfig),
