@@ -5,6 +5,7 @@ import { ContainerRuns, DEFAULT_GRACE_SECONDS } from './container-runs.ts';
 import { podFacts } from './container-starter.ts';
 import type { PodEvent } from './event-recorder.ts';
 import type { KubeletContext } from './kubelet-context.ts';
+import { networkSysctls } from './network-sysctls.ts';
 import type { PodObjects } from './object-cache.ts';
 import { planPod } from './pod-plan.ts';
 import { createPodRecord, type PodRecord } from './pod-records.ts';
@@ -196,7 +197,7 @@ export class PodWorker {
     const { uid, ip } = this.#record;
     // Kept first: a kubelet that is killed here must know the address again.
     this.#context.store.save(this.#record);
-    await this.#context.sandbox.createPodNetwork({ uid, ip });
+    await this.#context.sandbox.createPodNetwork({ uid, ip, sysctls: networkSysctls(this.#pod) });
     this.#hasNetwork = true;
     this.#publish();
   }

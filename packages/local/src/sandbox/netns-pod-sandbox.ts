@@ -62,7 +62,7 @@ export function createNetnsPodSandbox(options: NetnsPodSandboxOptions): PodSandb
   return {
     // See the rules of `istio-iptables`.
     containerEnv: () => (userIds ? {} : { MELTEMI_SO_MARK: '1337' }),
-    createPodNetwork: (pod) => networks.create(pod),
+    createPodNetwork: ({ uid, ip, sysctls }) => networks.create({ uid, ip }, sysctls),
     hasPodNetwork: (podUid) => networks.has(podUid),
     removePodNetwork: (pod) => networks.remove(pod),
     prepareContainer(spec) {

@@ -18,6 +18,10 @@ function podDevice(ip: string): string {
     .join('')}`;
 }
 
+function sysctlPath(name: string): string {
+  return `/proc/sys/${name.replaceAll('.', '/')}`;
+}
+
 /** Which pod, and its address. */
 export interface PodAddress {
   readonly uid: string;
@@ -26,7 +30,8 @@ export interface PodAddress {
 
 /** Makes and removes the pods' network namespaces; runs in the node's namespace. */
 export interface PodNetworks {
-  create(pod: PodAddress): Promise<void>;
+  /** @param sysctls Of the pod's network, by name. */
+  create(pod: PodAddress, sysctls: ReadonlyMap<string, string>): Promise<void>;
   has(podUid: string): boolean;
   remove(pod: PodAddress): Promise<void>;
 }
@@ -53,7 +58,7 @@ export function createPodNetworks({ run, gatewayIp }: { run: RunCommand; gateway
   return {
     has,
     remove,
-    async create(pod) {
+    async create(pod, sysctls) {
       const { uid, ip } = pod;
       if (has(uid)) return;
       const device = podDevice(ip);
@@ -74,6 +79,8 @@ export function createPodNetworks({ run, gatewayIp }: { run: RunCommand; gateway
           `route add default via ${gatewayIp} dev eth0`,
         ];
         await run(['nsenter', `--net=${podNamespacePath(uid)}`, 'ip', '-batch', '-'], `${inside.join('\n')}\n`);
+        for (const [name, value] of sysctls)
+          await run(['nsenter', `--net=${podNamespacePath(uid)}`, 'tee', sysctlPath(name)], value);
       } catch (error) {
         await remove(pod).catch(() => {});
         throw error;

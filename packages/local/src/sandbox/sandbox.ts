@@ -90,8 +90,16 @@ export interface ContainerFacts {
 export interface PodSandbox {
   /** Variables that containers have because of where they run; images and manifests may say otherwise. */
   containerEnv(container: ContainerFacts): Readonly<Record<string, string>>;
-  /** Gives the pod its network; does nothing when it has one already. */
-  createPodNetwork(pod: { readonly uid: string; readonly ip: string }): Promise<void>;
+  /**
+   * Gives the pod its network; does nothing when it has one already.
+   *
+   * @param pod Its `sysctls` are of the network, such as `net.ipv4.ip_unprivileged_port_start`, each with its value.
+   */
+  createPodNetwork(pod: {
+    readonly uid: string;
+    readonly ip: string;
+    readonly sysctls: ReadonlyMap<string, string>;
+  }): Promise<void>;
   hasPodNetwork(podUid: string): boolean;
   /** Takes the pod's network away; does nothing when there is none. */
   removePodNetwork(pod: { readonly uid: string; readonly ip: string }): Promise<void>;

@@ -38,8 +38,8 @@ function podSandbox(cluster: string, gatewayIp: string): PodSandbox {
 }
 const sandboxes = [podSandbox('c1', '10.11.0.1'), podSandbox('c2', '10.12.0.1')] as const;
 const pods = [
-  { uid: 'aaaa', ip: '10.11.1.1' },
-  { uid: 'bbbb', ip: '10.12.1.1' },
+  { uid: 'aaaa', ip: '10.11.1.1', sysctls: new Map<string, string>() },
+  { uid: 'bbbb', ip: '10.12.1.1', sysctls: new Map<string, string>() },
 ] as const;
 const podsStartedMs = performance.now();
 await sandboxes[0].createPodNetwork(pods[0]);
