@@ -2,6 +2,7 @@ export * from './analysis/analyse-references.ts';
 export * from './finding.ts';
 export * from './kinds/custom-resource-definitions.ts';
 export * from './kinds/destination-rule.ts';
+export * from './kinds/gateway.ts';
 export * from './kinds/kind-definition.ts';
 export * from './kinds/kinds.ts';
 export * from './kinds/mesh-config.ts';

@@ -248,6 +248,85 @@ for (const [name, spec, expected] of PEER_AUTHENTICATIONS) {
   test(`PeerAuthentication validation ${name}`, () => expectFinding(peerAuthentication(spec), expected));
 }
 
+const TLS_SERVER = (tls: string): string =>
+  `{servers: [{port: {number: 443, protocol: HTTPS, name: https}, hosts: [a.example], tls: ${tls}}]}`;
+
+const GATEWAYS: readonly (readonly [string, string, RegExp | undefined])[] = [
+  [
+    'accepts plain HTTP for hosts of a namespace',
+    '{selector: {istio: ingress}, servers: [{port: {number: 80, protocol: HTTP, name: http}, hosts: [./*, app1/a.example]}]}',
+    undefined,
+  ],
+  ['refuses no servers', '{selector: {istio: ingress}}', /error spec\.servers: is empty; add/],
+  [
+    'refuses no hosts',
+    '{servers: [{port: {number: 80, protocol: HTTP}}]}',
+    /error spec\.servers\[0\]\.hosts: is empty; name a host/,
+  ],
+  [
+    'refuses HTTPS without tls',
+    '{servers: [{port: {number: 443, protocol: HTTPS}, hosts: ["*"]}]}',
+    /error spec\.servers\[0\]\.tls: is missing: .* HTTPS needs a mode/,
+  ],
+  [
+    'refuses two ports of one name',
+    '{servers: [{port: {number: 80, protocol: HTTP, name: a}, hosts: [a]}, {port: {number: 81, protocol: HTTP, name: a}, hosts: [a]}]}',
+    /servers\[1\]\.port\.name: "a" is used twice/,
+  ],
+  [
+    'refuses a protocol that nobody speaks',
+    '{servers: [{port: {number: 80, protocol: HTP}, hosts: [a]}]}',
+    /"HTP" must be one of HTTP, HTTP2/,
+  ],
+  [
+    'refuses a certificate on plain HTTP',
+    '{servers: [{port: {number: 80, protocol: HTTP}, hosts: [a], tls: {mode: SIMPLE, credentialName: c}}]}',
+    /tls: has no place on a port of plain HTTP/,
+  ],
+  [
+    'accepts a redirect on plain HTTP',
+    '{servers: [{port: {number: 80, protocol: HTTP}, hosts: [a], tls: {httpsRedirect: true}}]}',
+    undefined,
+  ],
+  [
+    'warns of a redirect on HTTPS',
+    TLS_SERVER('{mode: SIMPLE, credentialName: c, httpsRedirect: true}'),
+    /^warning .*httpsRedirect: has no effect here/,
+  ],
+  ['refuses SIMPLE without a certificate', TLS_SERVER('{mode: SIMPLE}'), /tls: has no certificate; set exactly one/],
+  [
+    'refuses two sources of certificates',
+    TLS_SERVER('{mode: SIMPLE, credentialName: c, serverCertificate: /a, privateKey: /b}'),
+    /several sources of certificates, serverCertificate and credentialName/,
+  ],
+  [
+    'refuses a certificate without its key',
+    TLS_SERVER('{mode: SIMPLE, serverCertificate: /a}'),
+    /needs serverCertificate and privateKey together/,
+  ],
+  [
+    'refuses MUTUAL without the CA of clients',
+    TLS_SERVER('{mode: MUTUAL, serverCertificate: /a, privateKey: /b}'),
+    /caCertificates: is missing: mode MUTUAL/,
+  ],
+  ['accepts ISTIO_MUTUAL', TLS_SERVER('{mode: ISTIO_MUTUAL}'), undefined],
+  [
+    'refuses a certificate with ISTIO_MUTUAL',
+    TLS_SERVER('{mode: ISTIO_MUTUAL, credentialName: c}'),
+    /takes the certificates of the mesh/,
+  ],
+  [
+    'warns of a certificate with PASSTHROUGH',
+    TLS_SERVER('{mode: PASSTHROUGH, credentialName: c}'),
+    /^warning .*does not end TLS: credentialName will not be used/,
+  ],
+];
+
+for (const [name, spec, expected] of GATEWAYS) {
+  const object = `{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: app1}, spec: ${spec}}`;
+  test(`GALLEY-03 Gateway validation ${name}`, () => expectFinding(object, expected));
+}
+
 test('validation reports all findings of an object at once', () => {
   const findings = findingsOf(destinationRule('{host: "", subsets: [{name: A}, {name: b}, {name: b}]}'));
   assert.equal(findings.length, 3);

@@ -13,6 +13,7 @@ test('crds have the names, versions and short names that Istio users know', () =
     [
       ['virtualservices.networking.istio.io', ['vs'], ['v1*', 'v1beta1', 'v1alpha3']],
       ['destinationrules.networking.istio.io', ['dr'], ['v1*', 'v1beta1', 'v1alpha3']],
+      ['gateways.networking.istio.io', ['gw'], ['v1*', 'v1beta1', 'v1alpha3']],
       ['peerauthentications.security.istio.io', ['pa'], ['v1*', 'v1beta1']],
     ],
   );

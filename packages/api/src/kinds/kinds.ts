@@ -1,7 +1,9 @@
 import { validateDestinationRule } from '../rules/destination-rule-rules.ts';
+import { validateGateway } from '../rules/gateway-rules.ts';
 import { validatePeerAuthentication } from '../rules/peer-authentication-rules.ts';
 import { validateVirtualService } from '../rules/virtual-service-rules.ts';
 import { type DestinationRule, destinationRuleMessages } from './destination-rule.ts';
+import { type Gateway, gatewayMessages } from './gateway.ts';
 import type { KindDefinition, PrinterColumn } from './kind-definition.ts';
 import { type PeerAuthentication, peerAuthenticationMessages } from './peer-authentication.ts';
 import { sharedMessages } from './shared-messages.ts';
@@ -60,6 +62,22 @@ export const DESTINATION_RULE: KindDefinition = {
   validateSpec: (resource, context) => validateDestinationRule(resource as DestinationRule, context),
 };
 
+/** Gateway: networking.istio.io. */
+export const GATEWAY: KindDefinition = {
+  kind: 'Gateway',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  storageVersion: 'v1',
+  plural: 'gateways',
+  singular: 'gateway',
+  shortNames: ['gw'],
+  printerColumns: [AGE_COLUMN],
+  messages: { ...sharedMessages, ...gatewayMessages },
+  specMessage: 'GatewaySpec',
+  // As above.
+  validateSpec: (resource, context) => validateGateway(resource as Gateway, context),
+};
+
 /** PeerAuthentication: security.istio.io. */
 export const PEER_AUTHENTICATION: KindDefinition = {
   kind: 'PeerAuthentication',
@@ -80,7 +98,7 @@ export const PEER_AUTHENTICATION: KindDefinition = {
 };
 
 /** Every kind of the mesh's API, in the order of its reference. */
-export const KINDS: readonly KindDefinition[] = [VIRTUAL_SERVICE, DESTINATION_RULE, PEER_AUTHENTICATION];
+export const KINDS: readonly KindDefinition[] = [VIRTUAL_SERVICE, DESTINATION_RULE, GATEWAY, PEER_AUTHENTICATION];
 
 /** Finds a kind by group and kind; versions differ in name only. */
 export function findKind(group: string, kind: string): KindDefinition | undefined {
