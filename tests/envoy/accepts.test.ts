@@ -69,13 +69,17 @@ async function startControlPlane(mesh: FixtureMesh): Promise<ControlPlane> {
 
 /** Who Envoy says it is. */
 interface Identity {
+  /** Default: a sidecar. */
+  readonly type?: 'sidecar' | 'router';
   readonly address: string;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 const CAPTURED: Identity = { address: '127.0.0.1', metadata: {} };
 
-function bootstrapOf(port: number, protocol: Protocol, { address, metadata } = CAPTURED): object {
+function bootstrapOf(port: number, protocol: Protocol, identity: Identity = CAPTURED): object {
+  const { type = 'sidecar', address, metadata, labels = { app: 'sleep' } } = identity;
   const grpcCluster = (name: string) => ({
     name,
     type: 'STATIC',
@@ -97,13 +101,13 @@ function bootstrapOf(port: number, protocol: Protocol, { address, metadata } = C
   });
   return {
     node: {
-      id: `sidecar~${address}~sleep-1.app1~app1.svc.cluster.local`,
+      id: `${type}~${address}~sleep-1.app1~app1.svc.cluster.local`,
       cluster: 'sleep.app1',
       metadata: {
         NAMESPACE: 'app1',
         CLUSTER_ID: 'cluster1',
         SERVICE_ACCOUNT: 'default',
-        LABELS: { app: 'sleep' },
+        LABELS: labels,
         INSTANCE_IPS: address,
         ...metadata,
       },
@@ -355,6 +359,57 @@ for (const [name, addresses] of [
     await eventually(() => assertDumpMatchesStatus(envoy, controlPlane.engine, 'delta'), SYNC_MS);
   });
 }
+
+test('Envoy accepts what a router gets, and serves the hosts of its Gateways', async (t) => {
+  const executable = needPeer(t, 'envoy');
+  if (executable === undefined) return;
+  const [httpPort, tlsPort, tcpPort] = [await freePort(), await freePort(), await freePort()];
+  const hosts = ['hello.example'];
+  const server = (number: number, protocol: string, rest: object) => ({
+    port: { number, protocol, name: `p${number}` },
+    hosts,
+    ...rest,
+  });
+  const inApp1 = { namespace: 'app1' };
+  const destination = { host: 'helloworld.app1.svc.cluster.local' };
+  const servers = [
+    server(httpPort, 'HTTP', {}),
+    server(tlsPort, 'HTTPS', { tls: { mode: 'ISTIO_MUTUAL' } }),
+    server(tlsPort, 'TLS', { hosts: ['*.through.example'], tls: { mode: 'PASSTHROUGH' } }),
+    server(tcpPort, 'TCP', { hosts: ['*'] }),
+  ];
+  const routes = {
+    hosts: ['hello.example', 'a.through.example'],
+    gateways: ['edge'],
+    http: [{ match: [{ uri: { prefix: '/hello' } }], route: [{ destination }] }],
+    tls: [{ match: [{ sniHosts: ['a.through.example'] }], route: [{ destination }] }],
+    tcp: [{ match: [{ port: tcpPort }], route: [{ destination }] }],
+  };
+  const configs = [
+    fixtureConfig('Gateway', 'edge', { selector: { istio: 'edge' }, servers }, inApp1),
+    fixtureConfig('VirtualService', 'edge', routes, inApp1),
+  ];
+  await using controlPlane = await startControlPlane({ ...HELLOWORLD_MESH, configs });
+  const router: Identity = { type: 'router', address: '127.0.0.1', metadata: {}, labels: { istio: 'edge' } };
+  await using envoy = await startEnvoy(executable, bootstrapOf(controlPlane.port, 'delta', router));
+  await untilSynced(envoy, controlPlane.engine);
+  await assertAllAccepted(envoy);
+  await eventually(() => assertDumpMatchesStatus(envoy, controlPlane.engine, 'delta'), SYNC_MS);
+  const { listeners } = await dumpedVersions(envoy);
+  const expected = [httpPort, tlsPort, tcpPort].map((port) => `0.0.0.0_${port}`);
+  assert.deepEqual([...listeners.keys()].sort(), expected.sort());
+  const statusOf = (host: string, path: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      get({ host: '127.0.0.1', port: httpPort, path, headers: { host }, agent: false }, (response) =>
+        resolve(response.resume().statusCode),
+      ).on('error', reject);
+    });
+  assert.equal(await statusOf('unknown.example', '/hello'), 404);
+  assert.equal(await statusOf('hello.example', '/other'), 404);
+  // Nobody answers at the endpoints of the fixture: the route was found, its cluster could not connect.
+  assert.equal(await statusOf('hello.example', '/hello'), 503);
+  assert.equal(await statusOf(`hello.example:${httpPort}`, '/hello'), 503);
+});
 
 test('Envoy accepts every resource over delta ADS, and shows the versions of the server', (t) =>
   driveEnvoy(t, 'delta'));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { DestinationRuleSpec, HTTPRoute, VirtualServiceSpec } from '@meltemi/api';
-import { createTranslationMemo, type Translated, translateSidecar } from '@meltemi/pilot/translate';
+import { createTranslationMemo, type Translated, translateProxy } from '@meltemi/pilot/translate';
 import { ClusterSchema } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
@@ -301,7 +301,7 @@ for (const [what, meshConfig] of Object.entries({
     writeFileSync(join(folder, 'ca.crt'), authority.certificate);
     const node = fixtureNode({ namespace: 'app1', addresses: ['127.0.0.1'], labels: { app: 'sleep' } });
     const snapshot = richMesh(meshConfig);
-    const translation = translateSidecar({ snapshot, node, memo: createTranslationMemo() });
+    const translation = translateProxy({ snapshot, node, memo: createTranslationMemo() });
     const slots = createBreakerSlots();
     const refusals = [
       ...refused(ClusterSchema, translation.clusters(), (cluster) => compileCluster(cluster, slots)),

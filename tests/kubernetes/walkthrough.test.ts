@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { eventually, findPeer } from '@meltemi/testing';
 import { startWalkthrough, type Walkthrough } from '../walkthrough/environment-harness.ts';
+import { addGatewayTest } from '../walkthrough/gateway-checks.ts';
 import { helloworldV1, loadSteps } from '../walkthrough/load/load-steps.ts';
 import { RecordedLoad, versionsOf, withLoadImage } from '../walkthrough/load/recorded-load.ts';
 import { addWalkthroughTests, assertBothVersionsAnswer, assertSteering } from '../walkthrough/walkthrough-checks.ts';
@@ -48,6 +49,8 @@ for (const plane of dataPlanes) {
       assertSteering(mesh, KUBECTL_MS));
 
     addWalkthroughTests({ mesh: () => mesh });
+
+    addGatewayTest(() => mesh);
 
     test('MC-45 an injected pod has its rules, token, probes, address and EndpointSlice, and a sidecar of user 1337', async () => {
       const list = await succeed(['get', 'pods', '-n', 'app1', '-l', 'app=helloworld', '-o', 'json']);

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { probeNetns } from '@meltemi/local/sandbox';
 import { findPeer } from '@meltemi/testing';
 import { startWalkthrough, type Walkthrough } from './environment-harness.ts';
+import { addGatewayTest } from './gateway-checks.ts';
 import { environmentPids } from './loopback-checks.ts';
 import { addWalkthroughTests, assertBothVersionsAnswer, assertSteering } from './walkthrough-checks.ts';
 
@@ -58,5 +59,8 @@ for (const plane of dataPlanes) {
       assertSteering(mesh));
 
     addWalkthroughTests({ mesh: () => mesh, isLoopback: plane.sandbox === 'loopback' });
+
+    // Without networks of their own, pods do not reach each other's ports by address.
+    if (plane.sandbox !== 'loopback') addGatewayTest(() => mesh);
   });
 }

@@ -2,7 +2,7 @@ import type { Clock } from '@meltemi/base';
 import type { ConfigStore, MeshConfigSource } from '@meltemi/galley';
 import type { InjectorConfig } from '@meltemi/injector';
 import type { MeshSnapshot } from '@meltemi/model';
-import { endpointsToJson, nameTableToJson, type PushEngine, type SidecarTranslation } from '@meltemi/pilot';
+import { endpointsToJson, nameTableToJson, type ProxyTranslation, type PushEngine } from '@meltemi/pilot';
 import type { RemoteClusterInfo } from '@meltemi/registry';
 import type { DiscoveryStreamStatus } from '@meltemi/xds/server';
 import { parseDistributionQuery, waitForChange } from '../distribution.ts';
@@ -75,7 +75,7 @@ function streamPages({ engine }: DebugSources): Pages {
 
 /** What one proxy is to have. */
 function proxyPages({ engine }: DebugSources): Pages {
-  const about = (help: string, describe: (translation: SidecarTranslation) => unknown): DebugPage => ({
+  const about = (help: string, describe: (translation: ProxyTranslation) => unknown): DebugPage => ({
     help: `${help} of ?proxyID=<pod>.<namespace>`,
     isAboutProxy: true,
     answer: (question) => answerAboutProxy(question, engine, describe),
@@ -100,7 +100,7 @@ function of(query: URLSearchParams): (object: { readonly namespace: string }) =>
 function answerAboutProxy(
   { query, maySee }: DebugQuestion,
   engine: PushEngine,
-  describe: (translation: SidecarTranslation) => unknown,
+  describe: (translation: ProxyTranslation) => unknown,
 ): DebugAnswer {
   const proxyId = query.get('proxyID') ?? '';
   const seen = engine.server.statuses().filter(({ client }) => maySee(client.node.namespace));

@@ -1,6 +1,6 @@
 import type { MeshSnapshot, ServiceInstance } from '@meltemi/model';
 import { addressKey } from '@meltemi/model';
-import { buildProxyNode, createTranslationMemo, type SidecarTranslation, translateSidecar } from '@meltemi/pilot';
+import { buildProxyNode, createTranslationMemo, type ProxyTranslation, translateProxy } from '@meltemi/pilot';
 import type { DiscoveryNode, DiscoveryStreamStatus } from '@meltemi/xds/server';
 
 /** One resource that a proxy is to have, and what it was made from. */
@@ -10,7 +10,7 @@ export interface DumpedResource {
 }
 
 /** The resources that a proxy is to have, by type, each with its sources. */
-export function dumpProxy(translation: SidecarTranslation): Readonly<Record<string, readonly DumpedResource[]>> {
+export function dumpProxy(translation: ProxyTranslation): Readonly<Record<string, readonly DumpedResource[]>> {
   const list = (resources: readonly DumpedResource[]): readonly DumpedResource[] =>
     resources.map(({ name, sources }) => ({ name, sources }));
   return {
@@ -22,8 +22,8 @@ export function dumpProxy(translation: SidecarTranslation): Readonly<Record<stri
 }
 
 /** A snapshot as a connected proxy is to see it. */
-export function translateFor(node: DiscoveryNode, snapshot: MeshSnapshot): SidecarTranslation {
-  return translateSidecar({ snapshot, node: buildProxyNode(node, snapshot), memo: createTranslationMemo() });
+export function translateFor(node: DiscoveryNode, snapshot: MeshSnapshot): ProxyTranslation {
+  return translateProxy({ snapshot, node: buildProxyNode(node, snapshot), memo: createTranslationMemo() });
 }
 
 /** The services that each connected proxy's workload is behind, by proxy. */

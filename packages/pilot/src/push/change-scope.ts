@@ -27,6 +27,7 @@ const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS, nameTable: NDS, 
 /** Which types a change of a kind can alter; kinds that are not listed alter none. */
 const TYPES_BY_KIND: Readonly<Record<string, readonly string[]>> = {
   DestinationRule: [CDS, EDS, LDS, RDS],
+  Gateway: [LDS, RDS],
   PeerAuthentication: [CDS, EDS, LDS],
 };
 

@@ -23,6 +23,7 @@ export function buildProxyNode(node: DiscoveryNode, snapshot: MeshSnapshot): Pro
     locality: workload?.locality ?? node.locality,
     nodeName: workload?.nodeName ?? textOf(metadata['NODE_NAME']),
     interceptionMode: interceptionOf(metadata['INTERCEPTION_MODE']),
+    isUnprivileged: metadata['UNPRIVILEGED_POD'] === 'true',
     ...applicationOf(metadata),
     features: resolveProxyFeatures(node.extensions, node.userAgentName),
   };

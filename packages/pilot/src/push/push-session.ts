@@ -4,7 +4,8 @@ import { type DirtyNames, type EncodedResource, type ResourceView, TYPE_URLS } f
 import type { DiscoveryNode, DiscoverySession } from '@meltemi/xds/server';
 import type { TranslationMemo } from '../translate/memo.ts';
 import type { ProxyNode } from '../translate/proxy-node.ts';
-import { type SidecarTranslation, translateSidecar } from '../translate/sidecar.ts';
+import type { ProxyTranslation } from '../translate/proxy-translation.ts';
+import { translateProxy } from '../translate/translate-proxy.ts';
 import type { Translated } from '../translate/translated.ts';
 import { type ChangeScope, WORKLOAD_TYPES } from './change-scope.ts';
 import { buildProxyNode } from './proxy-context.ts';
@@ -23,7 +24,7 @@ export class PushSession implements DiscoverySession {
   readonly #options: PushSessionOptions;
   #snapshot: MeshSnapshot;
   #node: ProxyNode;
-  #translation: SidecarTranslation;
+  #translation: ProxyTranslation;
 
   constructor(options: PushSessionOptions) {
     this.#options = options;
@@ -41,7 +42,7 @@ export class PushSession implements DiscoverySession {
   }
 
   /** The resources of this proxy, with where each came from. */
-  get translation(): SidecarTranslation {
+  get translation(): ProxyTranslation {
     return this.#translation;
   }
 
@@ -66,8 +67,8 @@ export class PushSession implements DiscoverySession {
 
   [Symbol.dispose](): void {}
 
-  #translate(): SidecarTranslation {
-    return translateSidecar({ snapshot: this.#snapshot, node: this.#node, memo: this.#options.memo });
+  #translate(): ProxyTranslation {
+    return translateProxy({ snapshot: this.#snapshot, node: this.#node, memo: this.#options.memo });
   }
 
   #translated(typeUrl: string, names: ReadonlySet<string> | undefined): readonly Translated<Message>[] {

@@ -37,7 +37,7 @@ import { ConfigSchema as PeerMetadataSchema } from '@meltemi/xds/types/istio/fil
 import { PluginConfigSchema } from '@meltemi/xds/types/istio/filters/stats_pb.js';
 import { createTranslationMemo } from '../translate/memo.ts';
 import type { ProxyNode } from '../translate/proxy-node.ts';
-import { translateSidecar } from '../translate/sidecar.ts';
+import { translateProxy } from '../translate/translate-proxy.ts';
 import type { Translated } from '../translate/translated.ts';
 import { type FixtureMesh, fixtureNode, fixtureSnapshot } from './mesh-fixture.ts';
 
@@ -87,7 +87,7 @@ export interface SidecarJson {
 /** Translates a mesh for one sidecar. */
 export function translateToJson(mesh: FixtureMesh | MeshSnapshot, node: Partial<ProxyNode> = {}): SidecarJson {
   const snapshot = 'number' in mesh ? mesh : fixtureSnapshot(mesh);
-  const translation = translateSidecar({ snapshot, node: fixtureNode(node), memo: createTranslationMemo() });
+  const translation = translateProxy({ snapshot, node: fixtureNode(node), memo: createTranslationMemo() });
   return {
     clusters: byName(ClusterSchema, translation.clusters()),
     endpoints: byName(ClusterLoadAssignmentSchema, translation.endpoints()),

@@ -162,6 +162,7 @@ export function fixtureNode(overrides: Partial<ProxyNode> = {}): ProxyNode {
     locality: { region: '', zone: '', subzone: '' },
     nodeName: 'cluster1-node',
     interceptionMode: 'REDIRECT',
+    isUnprivileged: false,
     features: ALL_FEATURES,
     ...overrides,
   };

@@ -16,6 +16,8 @@ export interface ProxyNode {
   readonly interceptionMode: 'REDIRECT' | 'TPROXY' | 'NONE';
   /** Set where the application has an address of its own, beside the pod's, and nothing is captured. */
   readonly application?: Application;
+  /** A gateway's pod that may not bind ports below 1024. */
+  readonly isUnprivileged: boolean;
   readonly features: ProxyFeatures;
 }
 

@@ -1,25 +1,9 @@
-import type { HTTPRoute } from '@meltemi/api';
-import {
-  isHeadless,
-  isHttpProtocol,
-  type MeshSnapshot,
-  matchHosts,
-  resolveShortName,
-  type Service,
-  serviceKey,
-} from '@meltemi/model';
+import { isHttpProtocol, matchHosts, type Service } from '@meltemi/model';
 import type { Cluster } from '@meltemi/xds/types/envoy/config/cluster/v3/cluster_pb.js';
-import type { ClusterLoadAssignment } from '@meltemi/xds/types/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
-import type { ProxyConfig } from '@meltemi/xds/types/istio/mesh/v1alpha1/proxy_pb.js';
-import type { NameTable } from '@meltemi/xds/types/istio/networking/nds/v1/nds_pb.js';
 import { buildFixedClusters } from './clusters/fixed-clusters.ts';
 import { buildInboundCluster } from './clusters/inbound-cluster.ts';
-import { isPassthroughBalancing } from './clusters/load-balancer.ts';
-import { buildOutboundCluster } from './clusters/outbound-cluster.ts';
-import { hasAutoMtls } from './clusters/upstream-tls.ts';
-import { buildLoadAssignment } from './endpoints/load-assignment.ts';
 import { resolveBoundPorts, resolveInboundPorts, serviceInstancesOf } from './inbound-ports.ts';
 import { familiesOf, loopbackOf } from './ip-families.ts';
 import { buildBoundInbound } from './listeners/bound-inbound.ts';
@@ -28,58 +12,33 @@ import type { InboundPort } from './listeners/inbound-chains.ts';
 import { buildOutboundListeners } from './listeners/outbound-listeners.ts';
 import { buildVirtualInbound } from './listeners/virtual-inbound.ts';
 import { buildVirtualOutbound } from './listeners/virtual-outbound.ts';
-import type { TranslationMemo } from './memo.ts';
-import { buildNameTable } from './name-table.ts';
+import { HTTP_PROXY_ROUTES, VIRTUAL_INBOUND, VIRTUAL_OUTBOUND } from './names.ts';
 import {
-  HTTP_PROXY_ROUTES,
-  outboundClusterName,
-  parseOutboundClusterName,
-  VIRTUAL_INBOUND,
-  VIRTUAL_OUTBOUND,
-} from './names.ts';
-import { buildProxyConfig, PROXY_CONFIG } from './proxy-config.ts';
-import { featuresKey, type ProxyNode } from './proxy-node.ts';
+  destinationsOf,
+  endpointNames,
+  endpointsOf,
+  nameTableOf,
+  outboundClusters,
+  proxyConfigsOf,
+  readsProxyLabels,
+} from './outbound.ts';
+import { featuresKey } from './proxy-node.ts';
+import type { ProxyContext, ProxyInput, ProxyTranslation } from './proxy-translation.ts';
 import { buildHttpProxyRoutes, type PortRoutes } from './routes/http-proxy-routes.ts';
-import type { RouteDestinationHost } from './routes/http-routes.ts';
 import { buildRouteConfiguration, servicesOf } from './routes/route-configuration.ts';
-import { isClusterLocal } from './scope/cluster-local.ts';
-import type { MergedDestinationRule } from './scope/destination-rule.ts';
 import {
   buildNamespaceScope,
   type NamespaceScope,
   type VirtualServiceResource,
   virtualServiceHosts,
 } from './scope/namespace-scope.ts';
-import { resolveNamespaceMtls, resolveWorkloadMtls, type WorkloadMtls } from './scope/peer-authentication.ts';
-import { resolveTrafficPolicy } from './scope/traffic-policy.ts';
+import { resolveWorkloadMtls, type WorkloadMtls } from './scope/peer-authentication.ts';
 import type { Translated } from './translated.ts';
-
-/** A snapshot as one sidecar is to see it. Every method is a pure function of (snapshot, node), remembered by the memo. */
-export interface SidecarTranslation {
-  clusters(): readonly Translated<Cluster>[];
-  /** @param names Cluster names; all of the proxy's when absent. Unknown names are left out. */
-  endpoints(names?: Iterable<string>): readonly Translated<ClusterLoadAssignment>[];
-  listeners(): readonly Translated<Listener>[];
-  /** @param names Names of route configurations; all that listeners refer to when absent. */
-  routes(names?: Iterable<string>): readonly Translated<RouteConfiguration>[];
-  /** What the agent beside the proxy answers DNS queries from. */
-  nameTable(): Translated<NameTable>;
-  /** What the agent beside the proxy is told: nothing, or what it is to trust. */
-  proxyConfigs(): readonly Translated<ProxyConfig>[];
-}
-
-/** What a sidecar's resources are made from. */
-export interface SidecarInput {
-  readonly snapshot: MeshSnapshot;
-  readonly node: ProxyNode;
-  readonly memo: TranslationMemo;
-}
-
 /** Prepares the translation for one sidecar; resources are made when they are asked for. */
-export function translateSidecar({ snapshot, node, memo }: SidecarInput): SidecarTranslation {
+export function translateSidecar({ snapshot, node, memo }: ProxyInput): ProxyTranslation {
   const { namespace } = node;
   const scope = memo.resolve(buildNamespaceScope, namespace, { snapshot, namespace, memo });
-  const context: Context = { scope, node, memo };
+  const context: ProxyContext = { scope, node, memo };
   return {
     clusters: () => [...outboundClusters(context), ...inboundClusters(context), ...fixedClusters(context)],
     endpoints: (names) => [...(names ?? endpointNames(context))].flatMap((name) => endpointsOf(context, name) ?? []),
@@ -90,64 +49,13 @@ export function translateSidecar({ snapshot, node, memo }: SidecarInput): Sideca
   };
 }
 
-interface Context {
-  readonly scope: NamespaceScope;
-  readonly node: ProxyNode;
-  readonly memo: TranslationMemo;
-}
-
-function nameTableOf({ scope, node, memo }: Context): Translated<NameTable> {
-  const { services, snapshot } = scope;
-  const { clusterId, network } = node;
-  const headless = services.filter(isHeadless).map((service) => snapshot.endpoints.get(serviceKey(service)));
-  return memo.resolve(buildNameTable, `${clusterId}/${network}`, { services, headless, clusterId, network });
-}
-
-function proxyConfigsOf({ scope, memo }: Context): readonly Translated<ProxyConfig>[] {
-  const { trustAnchors } = scope.snapshot;
-  return trustAnchors.length === 0 ? [] : [memo.resolve(buildProxyConfig, PROXY_CONFIG, { trustAnchors })];
-}
-
-function* outboundTargets({ scope, node }: Context) {
-  for (const service of scope.services) {
-    const rule = scope.destinationRuleOf(service, node.labels);
-    for (const port of service.ports) {
-      if (port.protocol === 'udp') continue;
-      yield { service, port, rule, subset: undefined };
-      for (const subset of rule?.subsets ?? []) yield { service, port, rule, subset };
-    }
-  }
-}
-
-function outboundClusters(context: Context): Translated<Cluster>[] {
-  const { scope, memo } = context;
-  return [...outboundTargets(context)].map((target) => {
-    const { service, port, subset } = target;
-    const name = outboundClusterName({
-      port: port.number,
-      subset: subset?.subset.name ?? '',
-      hostname: service.hostname,
-    });
-    const serverMode = serverModeOf(scope, service);
-    return memo.resolve(buildOutboundCluster, name, { ...target, meshConfig: scope.snapshot.meshConfig, serverMode });
-  });
-}
-
-function serverModeOf(scope: NamespaceScope, service: Service) {
-  return resolveNamespaceMtls({
-    policies: scope.peerAuthentications,
-    rootNamespace: scope.snapshot.rootNamespace,
-    namespace: service.namespace,
-  });
-}
-
-function inboundPortsOf({ scope, node, memo }: Context): readonly InboundPort[] {
+function inboundPortsOf({ scope, node, memo }: ProxyContext): readonly InboundPort[] {
   const ports = memo.resolve(resolveInboundPorts, node.id, { instances: serviceInstancesOf(scope, node) });
   if (node.application === undefined) return ports;
   return memo.resolve(resolveBoundPorts, node.id, { ports, declared: node.application.ports });
 }
 
-function inboundClusters(context: Context): Translated<Cluster>[] {
+function inboundClusters(context: ProxyContext): Translated<Cluster>[] {
   const { scope, node, memo } = context;
   return inboundPortsOf(context).map(({ targetPort, port, services }) => {
     const [oldest] = services;
@@ -165,59 +73,12 @@ function inboundClusters(context: Context): Translated<Cluster>[] {
   });
 }
 
-function fixedClusters({ scope, node, memo }: Context): readonly Translated<Cluster>[] {
+function fixedClusters({ scope, node, memo }: ProxyContext): readonly Translated<Cluster>[] {
   const families = familiesOf(node.addresses);
   return memo.resolve(buildFixedClusters, families, { meshConfig: scope.snapshot.meshConfig, families });
 }
 
-function endpointNames(context: Context): readonly string[] {
-  return [...outboundTargets(context)]
-    .filter(({ service }) => service.resolution === 'ClientSideLB')
-    .map(({ service, port, subset }) =>
-      outboundClusterName({ port: port.number, subset: subset?.subset.name ?? '', hostname: service.hostname }),
-    );
-}
-
-function endpointsOf({ scope, node, memo }: Context, name: string): Translated<ClusterLoadAssignment> | undefined {
-  const key = parseOutboundClusterName(name);
-  const service = key === undefined ? undefined : scope.serviceByHostname.get(key.hostname);
-  const port = service?.ports.find((candidate) => candidate.number === key?.port);
-  if (key === undefined || service === undefined || port === undefined) return undefined;
-  const rule = scope.destinationRuleOf(service, node.labels);
-  const subset = rule?.subsets.find((candidate) => candidate.subset.name === key.subset);
-  if (key.subset !== '' && subset === undefined) return undefined;
-  const { meshConfig, endpoints, rootNamespace, domainSuffix } = scope.snapshot;
-  const policy = resolveTrafficPolicy({
-    policy: rule?.trafficPolicy,
-    subsetPolicy: subset?.subset.trafficPolicy,
-    port: port.number,
-    meshDefaults: meshConfig.defaultTrafficPolicy,
-  });
-  if (isPassthroughBalancing(policy.loadBalancer)) return undefined;
-  const serverMode = serverModeOf(scope, service);
-  const usesMtls =
-    policy.tls === undefined
-      ? hasAutoMtls({ meshConfig, meshExternal: service.meshExternal, serverMode })
-      : policy.tls.mode === 'ISTIO_MUTUAL';
-  return memo.resolve(buildLoadAssignment, name, {
-    service,
-    port,
-    subset: key.subset,
-    subsetLabels: subset?.subset.labels,
-    shards: endpoints.get(serviceKey(service)),
-    peerAuthentications: scope.peerAuthentications,
-    rootNamespace,
-    usesMtls,
-    omitsUnhealthy:
-      (policy.outlierDetection?.minHealthPercent ?? 0) > 0 && service.attributes.trafficDistribution === undefined,
-    onlyNode: service.attributes.internalTrafficPolicy === 'Local' ? `${node.clusterId}/${node.nodeName}` : undefined,
-    onlyCluster: isClusterLocal({ hostname: service.hostname, meshConfig, domainSuffix, rootNamespace })
-      ? node.clusterId
-      : undefined,
-  });
-}
-
-function listeners(context: Context): readonly Translated<Listener>[] {
+function listeners(context: ProxyContext): readonly Translated<Listener>[] {
   const { scope, node, memo } = context;
   const { meshConfig } = scope.snapshot;
   const features = featuresKey(node.features);
@@ -242,7 +103,7 @@ function listeners(context: Context): readonly Translated<Listener>[] {
 }
 
 /** Where the pod's address ends at the sidecar and the application has another. */
-function boundListeners(context: Context): readonly Translated<Listener>[] {
+function boundListeners(context: ProxyContext): readonly Translated<Listener>[] {
   const { scope, node, memo } = context;
   const [bind] = node.addresses;
   if (node.application === undefined || bind === undefined) return [];
@@ -255,7 +116,7 @@ function boundListeners(context: Context): readonly Translated<Listener>[] {
 }
 
 /** On the loopback address of the pod: its own where it has one, else everybody's. */
-function httpProxyListener({ scope, node, memo }: Context): readonly Translated<Listener>[] {
+function httpProxyListener({ scope, node, memo }: ProxyContext): readonly Translated<Listener>[] {
   const { meshConfig } = scope.snapshot;
   const port = meshConfig.proxyHttpPort;
   if (port === 0) return [];
@@ -271,7 +132,7 @@ function httpProxyListener({ scope, node, memo }: Context): readonly Translated<
   ];
 }
 
-function workloadMtlsOf({ scope, node, memo }: Context): WorkloadMtls {
+function workloadMtlsOf({ scope, node, memo }: ProxyContext): WorkloadMtls {
   return memo.resolve(resolveWorkloadMtls, node.id, {
     policies: scope.peerAuthentications,
     rootNamespace: scope.snapshot.rootNamespace,
@@ -280,7 +141,7 @@ function workloadMtlsOf({ scope, node, memo }: Context): WorkloadMtls {
   });
 }
 
-function* routeNames({ scope }: Context): Iterable<string> {
+function* routeNames({ scope }: ProxyContext): Iterable<string> {
   if (scope.snapshot.meshConfig.proxyHttpPort !== 0) yield HTTP_PROXY_ROUTES;
   for (const [number, entries] of scope.httpServicesByPort) {
     if (entries.some(({ port }) => isHttpProtocol(port.protocol))) yield String(number);
@@ -288,7 +149,7 @@ function* routeNames({ scope }: Context): Iterable<string> {
   }
 }
 
-function httpProxyRoutes(context: Context): Translated<RouteConfiguration> {
+function httpProxyRoutes(context: ProxyContext): Translated<RouteConfiguration> {
   const configurations = [...context.scope.httpServicesByPort.keys()]
     .sort((left, right) => left - right)
     .flatMap((port): PortRoutes[] => {
@@ -303,7 +164,7 @@ function joinPort(routes: PortRoutes): PortRoutes {
   return routes;
 }
 
-function routesOf(context: Context, name: string): Translated<RouteConfiguration> | undefined {
+function routesOf(context: ProxyContext, name: string): Translated<RouteConfiguration> | undefined {
   if (name === HTTP_PROXY_ROUTES) return httpProxyRoutes(context);
   const separator = name.lastIndexOf(':');
   const listenerPort = Number(name.slice(separator + 1));
@@ -344,44 +205,5 @@ function virtualServicesFor(
     virtualServiceHosts(resource, domainSuffix).some((host) =>
       services.some((service) => matchHosts(host, service.hostname)),
     ),
-  );
-}
-
-/** Every host that a route of this configuration can lead to. */
-function destinationsOf(
-  { scope, node, memo }: Context,
-  services: readonly Service[],
-  virtualServices: readonly VirtualServiceResource[],
-): readonly RouteDestinationHost[] {
-  const hostnames = new Set(services.map((service) => service.hostname));
-  for (const resource of virtualServices) {
-    for (const host of destinationHosts(resource))
-      hostnames.add(resolveShortName(host, resource.namespace, scope.snapshot.domainSuffix));
-  }
-  return [...hostnames].map((hostname) => {
-    const service = scope.serviceByHostname.get(hostname);
-    const rule: MergedDestinationRule | undefined =
-      service === undefined ? undefined : scope.destinationRuleOf(service, node.labels);
-    return memo.resolve(joinHost, hostname, { hostname, service, rule });
-  });
-}
-
-/** Through the memo, so that an unchanged host is the same object from snapshot to snapshot. */
-function joinHost(host: RouteDestinationHost): RouteDestinationHost {
-  return host;
-}
-
-function destinationHosts({ spec }: VirtualServiceResource): readonly string[] {
-  const ofRoute = (http: HTTPRoute): readonly string[] => [
-    ...(http.route ?? []).map(({ destination }) => destination.host),
-    ...(http.mirrors ?? []).map(({ destination }) => destination.host),
-    ...(http.mirror === undefined ? [] : [http.mirror.host]),
-  ];
-  return (spec.http ?? []).flatMap(ofRoute);
-}
-
-function readsProxyLabels(resources: readonly VirtualServiceResource[]): boolean {
-  return resources.some(({ spec }) =>
-    (spec.http ?? []).some((http) => (http.match ?? []).some((match) => match.sourceLabels !== undefined)),
   );
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import {
   destinationRuleMessages,
   fieldsOf,
+  gatewayMessages,
   type MessageTable,
   meshConfigMessages,
   meshNetworksMessages,
@@ -14,6 +15,7 @@ import { findUnimplementedFields, UNIMPLEMENTED_FIELDS } from './unimplemented-f
 const ROOTS: Readonly<Record<string, readonly [MessageTable, string]>> = {
   VirtualService: [{ ...sharedMessages, ...virtualServiceMessages }, 'VirtualServiceSpec'],
   DestinationRule: [{ ...sharedMessages, ...destinationRuleMessages }, 'DestinationRuleSpec'],
+  Gateway: [{ ...sharedMessages, ...gatewayMessages }, 'GatewaySpec'],
   MeshConfig: [{ ...sharedMessages, ...meshConfigMessages }, 'MeshConfig'],
   MeshNetworks: [meshNetworksMessages, 'MeshNetworks'],
 };
@@ -44,5 +46,8 @@ test('An object is told which of its fields do nothing, with their places', () =
     'networks[a]',
     'networks[b]',
   ]);
+  const serverOf = (mode: string) => ({ servers: [{ bind: '10.0.0.1', tls: { mode } }] });
+  assert.deepEqual(findUnimplementedFields('Gateway', serverOf('SIMPLE')), ['servers[0].tls.mode']);
+  assert.deepEqual(findUnimplementedFields('Gateway', serverOf('PASSTHROUGH')), []);
   assert.deepEqual(findUnimplementedFields('PeerAuthentication', { mtls: { mode: 'STRICT' } }), []);
 });

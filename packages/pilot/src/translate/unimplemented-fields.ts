@@ -1,8 +1,16 @@
 /** A field that passes validation and that translation does not act on yet. */
 export interface UnimplementedField {
-  readonly kind: 'VirtualService' | 'DestinationRule' | 'PeerAuthentication' | 'MeshConfig' | 'MeshNetworks';
+  readonly kind:
+    | 'VirtualService'
+    | 'DestinationRule'
+    | 'Gateway'
+    | 'PeerAuthentication'
+    | 'MeshConfig'
+    | 'MeshNetworks';
   /** Path in the spec (in MeshConfig and MeshNetworks: from the root); `[]` stands for every member of a list, `{}` of a map. */
   readonly path: string;
+  /** Only where the field has this value; absent: whatever it is. */
+  readonly value?: RegExp;
 }
 
 const VIRTUAL_SERVICE = [
@@ -27,6 +35,33 @@ const TRAFFIC_POLICY = [
 
 /** Port settings have these blocks only. */
 const PORT_BLOCKS = /^(loadBalancer|connectionPool|outlierDetection|tls)\./;
+
+const GATEWAY_TLS = [
+  'serverCertificate',
+  'privateKey',
+  'caCertificates',
+  'caCrl',
+  'tlsCertificates',
+  'credentialName',
+  'credentialNames',
+  'caCertCredentialName',
+  'subjectAltNames',
+  'verifyCertificateSpki',
+  'verifyCertificateHash',
+  'minProtocolVersion',
+  'maxProtocolVersion',
+  'cipherSuites',
+  'insecureSkipVerify',
+  'ecdhCurves',
+];
+
+const GATEWAY: readonly UnimplementedField[] = [
+  ...GATEWAY_TLS.map((name) => ({ kind: 'Gateway' as const, path: `servers[].tls.${name}` })),
+  { kind: 'Gateway', path: 'servers[].tls.mode', value: /^(?:SIMPLE|MUTUAL|AUTO_PASSTHROUGH|OPTIONAL_MUTUAL)$/ },
+  { kind: 'Gateway', path: 'servers[].bind', value: /^unix:/ },
+  { kind: 'Gateway', path: 'servers[].defaultEndpoint' },
+  { kind: 'Gateway', path: 'servers[].name' },
+];
 
 const MESH_CONFIG = [
   'dnsRefreshRate',
@@ -65,6 +100,7 @@ function destinationRulePaths(): readonly string[] {
 export const UNIMPLEMENTED_FIELDS: readonly UnimplementedField[] = [
   ...VIRTUAL_SERVICE.map((path) => ({ kind: 'VirtualService' as const, path })),
   ...destinationRulePaths().map((path) => ({ kind: 'DestinationRule' as const, path })),
+  ...GATEWAY,
   ...MESH_CONFIG.map((path) => ({ kind: 'MeshConfig' as const, path })),
   { kind: 'MeshNetworks', path: 'networks{}' },
 ];
@@ -76,21 +112,21 @@ export const UNIMPLEMENTED_FIELDS: readonly UnimplementedField[] = [
  * @returns Concrete paths, such as `http[0].delegate`.
  */
 export function findUnimplementedFields(kind: string, spec: unknown): readonly string[] {
-  return UNIMPLEMENTED_FIELDS.filter((field) => field.kind === kind).flatMap(({ path }) =>
-    findPaths(spec, path.split('.'), ''),
+  return UNIMPLEMENTED_FIELDS.filter((field) => field.kind === kind).flatMap(({ path, value }) =>
+    findPaths(spec, path.split('.'), '', value),
   );
 }
 
-function findPaths(value: unknown, steps: readonly string[], at: string): readonly string[] {
+function findPaths(value: unknown, steps: readonly string[], at: string, wanted?: RegExp): readonly string[] {
   const [step, ...rest] = steps;
-  if (step === undefined) return [at];
+  if (step === undefined) return wanted === undefined || wanted.test(String(value)) ? [at] : [];
   if (value === null || typeof value !== 'object') return [];
   const name = step.replace(/(\[\]|\{\})$/, '');
   // Any object can be read as a record of unknown members.
   const member = (value as Readonly<Record<string, unknown>>)[name];
   if (member === undefined) return [];
   const path = at === '' ? name : `${at}.${name}`;
-  if (name === step) return findPaths(member, rest, path);
+  if (name === step) return findPaths(member, rest, path, wanted);
   if (step.endsWith('[]') !== Array.isArray(member) || member === null || typeof member !== 'object') return [];
-  return Object.entries(member).flatMap(([key, item]) => findPaths(item, rest, `${path}[${key}]`));
+  return Object.entries(member).flatMap(([key, item]) => findPaths(item, rest, `${path}[${key}]`, wanted));
 }

@@ -26,12 +26,18 @@ export function buildFixedClusters({
 }): readonly Translated<Cluster>[] {
   const pool = buildConnectionPool(meshConfig.defaultTrafficPolicy?.connectionPool, meshConfig);
   return [
-    fixedCluster(BLACK_HOLE_CLUSTER, pool, {
-      clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-    }),
+    buildBlackHoleCluster({ meshConfig }),
     fixedCluster(PASSTHROUGH_CLUSTER, pool, ORIGINAL_DESTINATION, FOLLOW_CLIENT),
     fixedCluster(INBOUND_PASSTHROUGH_CLUSTER, pool, ORIGINAL_DESTINATION, FOLLOW_CLIENT, inboundSource(families)),
   ];
+}
+
+/** The cluster that leads nowhere. */
+export function buildBlackHoleCluster({ meshConfig }: { readonly meshConfig: MeshConfig }): Translated<Cluster> {
+  const pool = buildConnectionPool(meshConfig.defaultTrafficPolicy?.connectionPool, meshConfig);
+  return fixedCluster(BLACK_HOLE_CLUSTER, pool, {
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+  });
 }
 
 function fixedCluster(name: string, ...parts: readonly ClusterInit[]): Translated<Cluster> {

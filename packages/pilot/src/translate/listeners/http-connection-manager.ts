@@ -17,7 +17,8 @@ type ManagerInit = Init<typeof HttpConnectionManagerSchema>;
 
 /** What a connection manager is made of. */
 export interface HttpConnectionManagerInput {
-  readonly direction: 'inbound' | 'outbound';
+  /** `gateway`: requests come from outside of the mesh, and what they say of their way is not believed. */
+  readonly direction: 'inbound' | 'outbound' | 'gateway';
   /** Without the `;` that ends it. */
   readonly statPrefix: string;
   /** The name of a route configuration that comes by RDS, or the configuration itself. */
@@ -38,7 +39,7 @@ export function buildHttpConnectionManager(input: HttpConnectionManagerInput): N
     routeSpecifier: routeSpecifier(input.routes),
     httpFilters: buildHttpFilters(input.features, isInbound),
     accessLog: buildAccessLogs(meshConfig),
-    useRemoteAddress: false,
+    useRemoteAddress: direction === 'gateway',
     streamIdleTimeout: NO_DURATION,
     proxy100Continue: true,
     upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -50,7 +51,13 @@ export function buildHttpConnectionManager(input: HttpConnectionManagerInput): N
     forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.APPEND_FORWARD,
     setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
   };
-  const config = join<typeof HttpConnectionManagerSchema>(manager, isInbound ? inbound : {});
+  const gateway: ManagerInit = {
+    serverName: 'istio-envoy',
+    forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE_SET,
+    setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+  };
+  const byDirection = { inbound, outbound: {}, gateway };
+  const config = join<typeof HttpConnectionManagerSchema>(manager, byDirection[direction]);
   return networkFilter(
     namedExtension('envoy.filters.network.http_connection_manager', HttpConnectionManagerSchema, config),
   );

@@ -12,6 +12,7 @@ import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/liste
 import { familiesOf } from '../ip-families.ts';
 import type { TranslationMemo } from '../memo.ts';
 import { listenerName } from '../names.ts';
+import { destinationsOf } from '../outbound.ts';
 import { featuresKey, type ProxyNode } from '../proxy-node.ts';
 import { buildL4Routes, type L4Route, type L4RoutesInput } from '../routes/l4-routes.ts';
 import type { NamespaceScope } from '../scope/namespace-scope.ts';
@@ -142,6 +143,7 @@ function toDestination(
     // Without rules nothing depends on labels, and proxies may share the result.
     proxyLabels: virtualServices.length === 0 ? NO_LABELS : node.labels,
     domainSuffix: scope.snapshot.domainSuffix,
+    destinations: destinationsOf({ scope, node, memo }, [], virtualServices),
   };
   const routes: readonly L4Route[] = memo.resolve(buildL4Routes, sniffedRouteName(service, port), input);
   return memo.resolve(joinDestination, sniffedRouteName(service, port), {

@@ -1,6 +1,6 @@
 import { base64Decode } from '@bufbuild/protobuf/wire';
 import type { HTTPMatchRequest, HTTPRetry, HTTPRoute } from '@meltemi/api';
-import type { Labels, Service } from '@meltemi/model';
+import type { Service } from '@meltemi/model';
 import { resolveShortName } from '@meltemi/model';
 import type {
   DirectResponseActionSchema,
@@ -20,7 +20,7 @@ import { buildHashPolicy } from './hash-policy.ts';
 import { authorityOf, buildHeaderChanges } from './header-operations.ts';
 import { buildRedirect } from './redirect.ts';
 import { buildRetryPolicy } from './retry-policy.ts';
-import { buildRouteMatch, isCatchAll, matchesStatically } from './route-match.ts';
+import { buildRouteMatch, isCatchAll, matchesStatically, type StaticSelectors } from './route-match.ts';
 import { toRegexMatcher } from './string-match.ts';
 
 type RouteInit = Init<typeof RouteSchema>;
@@ -39,10 +39,7 @@ export interface RouteDestinationHost {
 }
 
 /** What routes are made against. */
-export interface HttpRoutesContext {
-  readonly listenerPort: number;
-  readonly proxyNamespace: string;
-  readonly proxyLabels: Labels;
+export interface HttpRoutesContext extends StaticSelectors {
   readonly domainSuffix: string;
   readonly defaultRetries: HTTPRetry | undefined;
   readonly destinations: ReadonlyMap<string, RouteDestinationHost>;
@@ -94,7 +91,7 @@ export function buildHttpRoutes(resource: VirtualServiceResource, context: HttpR
       return routes;
     }
     for (const match of matches) {
-      if (!matchesStatically(match, context)) continue;
+      if (!matchesStatically(match, context, resource.namespace)) continue;
       routes.push({ route: buildRoute(resource, http, match, context), fieldPath });
       if (isCatchAll(match)) return routes;
     }

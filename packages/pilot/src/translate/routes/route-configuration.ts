@@ -6,6 +6,7 @@ import {
   type RouteConfiguration,
   RouteConfigurationSchema,
 } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
+import { MESH_GATEWAY } from '../gateway-name.ts';
 import { PASSTHROUGH_CLUSTER } from '../names.ts';
 import { type Init, NO_DURATION } from '../protobuf-values.ts';
 import { type ServiceOnPort, type VirtualServiceResource, virtualServiceHosts } from '../scope/namespace-scope.ts';
@@ -94,7 +95,8 @@ function buildHost(
   resource: VirtualServiceResource | undefined,
 ): BuiltHost {
   const destinations = new Map(input.destinations.map((destination) => [destination.hostname, destination]));
-  const context: HttpRoutesContext = { ...input, proxyLabels: input.proxyLabels ?? {}, destinations };
+  const proxyLabels = input.proxyLabels ?? {};
+  const context: HttpRoutesContext = { ...input, gateway: MESH_GATEWAY, proxyLabels, destinations };
   const routes = resource === undefined ? undefined : buildHttpRoutes(resource, context);
   const own = destinations.get(hostname) ?? { hostname, service, rule: undefined };
   const serviceSources = service === undefined ? [] : [serviceSource(service)];

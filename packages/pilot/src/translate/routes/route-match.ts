@@ -5,6 +5,7 @@ import type {
   QueryParameterMatcherSchema,
   RouteMatchSchema,
 } from '@meltemi/xds/types/envoy/config/route/v3/route_components_pb.js';
+import { namesGateway } from '../gateway-name.ts';
 import type { Init } from '../protobuf-values.ts';
 import { isPresenceMatch, toRegexMatcher, toStringMatcher } from './string-match.ts';
 
@@ -13,16 +14,23 @@ type HeaderMatcherInit = Init<typeof HeaderMatcherSchema>;
 
 /** What a match is compared with while routes are made, not when requests come. */
 export interface StaticSelectors {
+  /** `mesh`, or `<namespace>/<name>` of the Gateway that the routes are for. */
+  readonly gateway: string;
   readonly listenerPort: number;
   readonly proxyNamespace: string;
   readonly proxyLabels: Labels;
 }
 
-/** Whether a match can apply to this proxy and port at all. */
-export function matchesStatically(match: HTTPMatchRequest, selectors: StaticSelectors): boolean {
+/**
+ * Whether a match can apply to this proxy and port at all.
+ *
+ * @param namespace Of the resource that holds the match.
+ */
+export function matchesStatically(match: HTTPMatchRequest, selectors: StaticSelectors, namespace: string): boolean {
   if (match.port !== undefined && match.port !== 0 && match.port !== selectors.listenerPort) return false;
   // A list of gateways takes the place of the selectors of the source.
-  if (match.gateways !== undefined && match.gateways.length > 0) return match.gateways.includes('mesh');
+  if (match.gateways !== undefined && match.gateways.length > 0)
+    return namesGateway(match.gateways, namespace, selectors.gateway);
   if (match.sourceNamespace !== undefined && match.sourceNamespace !== selectors.proxyNamespace) return false;
   return matchLabels(match.sourceLabels, selectors.proxyLabels);
 }

@@ -11,6 +11,7 @@ import {
   type Service,
   type ServicePort,
 } from '@meltemi/model';
+import { MESH_GATEWAY } from '../gateway-name.ts';
 import type { TranslationMemo } from '../memo.ts';
 import {
   type DestinationRuleIndex,
@@ -45,6 +46,8 @@ export interface NamespaceScope {
   readonly httpServicesByPort: ReadonlyMap<number, readonly ServiceOnPort[]>;
   /** Of the gateway `mesh`: private ones first, then those exported to the namespace, then public; each oldest first. */
   readonly virtualServices: readonly VirtualServiceResource[];
+  /** Of gateways at the edge, in the same order. */
+  readonly gatewayVirtualServices: readonly VirtualServiceResource[];
   readonly peerAuthentications: readonly PeerAuthenticationResource[];
   destinationRuleOf(service: Service, labels: Labels): MergedDestinationRule | undefined;
 }
@@ -67,18 +70,19 @@ export function buildNamespaceScope({ snapshot, namespace, memo }: NamespaceScop
     rules: configsOf<DestinationRuleSpec>(snapshot, 'DestinationRule'),
     domainSuffix: snapshot.domainSuffix,
   });
+  const virtualServices = memo.resolve(visibleVirtualServices, namespace, {
+    resources: configsOf<VirtualServiceSpec>(snapshot, 'VirtualService'),
+    namespace,
+    defaultExportTo: snapshot.meshConfig.defaultVirtualServiceExportTo,
+  });
   return {
     snapshot,
     namespace,
     services: services.list,
     serviceByHostname: services.byHostname,
     httpServicesByPort: services.httpByPort,
-    virtualServices: memo.resolve(visibleVirtualServices, namespace, {
-      resources: configsOf<VirtualServiceSpec>(snapshot, 'VirtualService'),
-      namespace,
-      defaultExportTo: snapshot.meshConfig.defaultVirtualServiceExportTo,
-      domainSuffix: snapshot.domainSuffix,
-    }),
+    virtualServices: virtualServices.ofMesh,
+    gatewayVirtualServices: virtualServices.ofGateways,
     peerAuthentications: configsOf<PeerAuthenticationSpec>(snapshot, 'PeerAuthentication'),
     destinationRuleOf: createRuleLookup(snapshot, namespace, index, memo),
   };
@@ -157,8 +161,7 @@ function visibleVirtualServices(input: {
   readonly resources: readonly VirtualServiceResource[];
   readonly namespace: string;
   readonly defaultExportTo: readonly string[];
-  readonly domainSuffix: string;
-}): readonly VirtualServiceResource[] {
+}): { readonly ofMesh: readonly VirtualServiceResource[]; readonly ofGateways: readonly VirtualServiceResource[] } {
   const groups: [VirtualServiceResource[], VirtualServiceResource[], VirtualServiceResource[]] = [[], [], []];
   for (const resource of input.resources) {
     if ((resource.spec.hosts ?? []).length === 0) continue;
@@ -167,14 +170,19 @@ function visibleVirtualServices(input: {
     else if (visibility.scope === 'none' || !visibility.namespaces.has(input.namespace)) continue;
     else groups[visibility.namespaces.size === 1 && resource.namespace === input.namespace ? 0 : 1].push(resource);
   }
-  return groups.flat().filter(isForMesh);
+  const visible = groups.flat();
+  return { ofMesh: visible.filter(isForMesh), ofGateways: visible.filter(isForGateways) };
+}
+
+function isForGateways({ spec }: VirtualServiceResource): boolean {
+  return (spec.gateways ?? []).some((gateway) => gateway !== MESH_GATEWAY);
 }
 
 function isForMesh(resource: VirtualServiceResource): boolean {
   const ofMatches = (resource.spec.http ?? []).some((route) =>
-    (route.match ?? []).some((match) => match.gateways?.includes('mesh') === true),
+    (route.match ?? []).some((match) => match.gateways?.includes(MESH_GATEWAY) === true),
   );
-  return ofMatches || (resource.spec.gateways ?? ['mesh']).includes('mesh');
+  return ofMatches || (resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY);
 }
 
 /** The hosts of a VirtualService, completed. */
