@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { CERTIFICATE_FILES } from './certificate-files.ts';
 
 /** Files that hold a key pair and what its peers are checked against. */
@@ -52,8 +52,8 @@ export function findMountedCertificates(input: MountedCertificatesInput): Certif
   const named = namedCertificates(input);
   if (named !== undefined) return named;
   const output = env['OUTPUT_CERTS'];
-  return MOUNT_DIRECTORIES.map((directory) => join(root, directory))
-    .filter((directory) => !output || directory !== join(root, output))
+  return MOUNT_DIRECTORIES.map((directory) => resolve(join(root, directory)))
+    .filter((directory) => !output || directory !== resolve(join(root, output)))
     .map(certificatesIn)
     .find((paths) => Object.values(paths).every((path: string) => exists(path)));
 }

@@ -108,7 +108,8 @@ test('certificates are looked for where they are named, then where they may be m
   assert.equal(find({}, ...all(credentials)), `${credentials}/cert-chain.pem`);
   assert.equal(find({}, ...all(machine), ...all(credentials)), `${credentials}/cert-chain.pem`);
   assert.equal(find({}, ...all(machine)), `${machine}/cert-chain.pem`);
-  assert.equal(find({ OUTPUT_CERTS: './etc/certs' }, ...all(machine)), undefined);
+  for (const output of ['./etc/certs', '/etc/certs/'])
+    assert.equal(find({ OUTPUT_CERTS: output }, ...all(machine)), undefined, output);
   const named = { FILE_MOUNTED_CERTS: 'true', ISTIO_META_TLS_CLIENT_CERT_CHAIN: '/c/chain.pem' };
   assert.equal(find(named, ...all(machine)), '/r/c/chain.pem');
   assert.equal(find({ FILE_MOUNTED_CERTS: 'true' }), `${machine}/cert-chain.pem`);
