@@ -38,6 +38,7 @@ let socketPath = '';
 function newIdentity(ttlMs: number, log: Log = silentLog): WorkloadIdentity {
   const access = {
     address: mesh.address(),
+    clock: systemClock,
     rootCertificatePath: mesh.rootPath,
     tokenPath: mesh.tokenPath,
     clusterId: 'cluster1',

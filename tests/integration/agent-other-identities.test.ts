@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createSecretResources, startSdsServer, type WorkloadSecret } from '@meltemi/agent';
 import { silentLog, systemClock } from '@meltemi/base';
+import { createRootCertificateAuthority } from '@meltemi/citadel/minting';
 import { eventually, freePort, mountFiles } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
 import { dial, issueClient, KINDS, mtlsListener, START_MS, startSidecar, statusOf } from './sidecar-fixture.ts';
@@ -121,6 +122,20 @@ test('a provisioned certificate is shown instead of the token, to the CA and for
   assert.notEqual(await eventually(() => serialAt(mesh, port), START_MS), serial);
   assert.equal(mesh.signedCount(), 1);
   assert.deepEqual(mesh.reviewedTokens, []);
+});
+
+test('a provisioned certificate that is over does not lock a machine out that has a token', async () => {
+  await using mesh = await startMeshDouble();
+  const directory = join(mesh.directory, 'provisioned');
+  mkdirSync(directory);
+  const old = createRootCertificateAuthority({ organization: 'Old', lifetimeMs: 1000, nowMs: Date.now() - 60_000 });
+  writeFileSync(join(directory, 'cert-chain.pem'), old.certificatePem);
+  writeFileSync(join(directory, 'key.pem'), old.keyPem);
+  writeFileSync(join(directory, 'root-cert.pem'), mesh.root.certificatePem);
+  await using sidecar = await startSidecar(mesh, { env: { PROV_CERT: './provisioned' } });
+  await eventually(async () => (await statusOf(sidecar.readinessPort)) === 200, START_MS);
+  assert.equal(mesh.signedCount(), 1);
+  assert.ok(mesh.reviewedTokens.length > 0);
 });
 
 test('FILE_MOUNTED_CERTS: what metadata names is served, and shown for discovery', async () => {

@@ -99,7 +99,7 @@ export function createAgent(options: AgentOptions): Agent {
     ended: Promise.race([dataPlane.ended, quit.promise]),
     statusPort: () => statusServer?.port ?? 0,
     async start() {
-      const access = accessTo(settings, 'xds');
+      const access = accessTo(options, 'xds');
       const adsSocketPath = join(proxyConfig.configPath, 'XDS');
       // First of all: where sockets are told apart by a mark, whoever looks up the control plane's name asks here.
       dns = await startAgentDns({ settings, random: options.random, log: log.scope('dns') });
@@ -165,7 +165,7 @@ async function subscriptionsOf(
   ]);
 }
 
-function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneAccess {
+function accessTo({ settings, clock }: AgentOptions, service: 'xds' | 'ca'): ControlPlaneAccess {
   const { paths, clusterId, addresses, env, controlPlaneSan, headers } = settings;
   const named = namedCertificates({ env, root: paths.root });
   const provisioned = env['PROV_CERT'] ? certificatesIn(join(paths.root, env['PROV_CERT'])) : undefined;
@@ -175,19 +175,21 @@ function accessTo(settings: AgentSettings, service: 'xds' | 'ca'): ControlPlaneA
     rootCertificatePath: resolveRootPath(env, service, { mounted: paths.rootCertificate, named }),
     tokenPath: paths.token,
     certificate: provisioned ?? (service === 'xds' ? named : undefined),
+    clock,
     clusterId,
     serverName: controlPlaneSan,
     headers: headers[service],
   };
 }
 
-function createIdentity({ settings, clock, random, log }: AgentOptions): WorkloadIdentity {
+function createIdentity(options: AgentOptions): WorkloadIdentity {
+  const { settings, clock, random, log } = options;
   const { trustDomain, namespace, serviceAccount, env, paths, fileDebounceMs } = settings;
   const mounted = findMountedCertificates({ env, root: paths.root });
   if (mounted !== undefined)
     return createMountedIdentity({ paths: mounted, clock, log: log.scope('ca'), debounceMs: fileDebounceMs });
   return createWorkloadIdentity({
-    ca: createCaClient({ access: accessTo(settings, 'ca'), clock, random }),
+    ca: createCaClient({ access: accessTo(options, 'ca'), clock, random }),
     spiffeUri: `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`,
     clock,
     random,

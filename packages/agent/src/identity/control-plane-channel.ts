@@ -1,8 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { getCACertificates } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from '@grpc/grpc-js';
-import { MeltemiError } from '@meltemi/base';
+import { type Clock, MeltemiError } from '@meltemi/base';
 
 /** How the agent reaches the control plane and proves who it is. */
 export interface ControlPlaneAccess {
@@ -14,8 +15,10 @@ export interface ControlPlaneAccess {
   readonly rootCertificatePath: string;
   /** File with the service account token, audience `istio-ca`. */
   readonly tokenPath: string;
-  /** Files of a certificate that is shown instead of the token, once they are there. */
+  /** Files of a certificate that is shown instead of the token, while it is good. */
   readonly certificate?: { readonly chain: string; readonly key: string } | undefined;
+  /** Tells whether it is. */
+  readonly clock: Pick<Clock, 'nowMs'>;
   /** The cluster that issued the token. */
   readonly clusterId: string;
   /** The name in the control plane's certificate, where it is not that of the address. */
@@ -108,12 +111,16 @@ export async function readCredentials(access: ControlPlaneAccess): Promise<CallC
   return { channel, metadata: await readCallMetadata(access, pair), certificate: pair?.path };
 }
 
-/** Undefined while there is none: a machine's first certificate is asked for with a token. */
-async function readClientPair({ address, certificate }: ControlPlaneAccess): Promise<ClientPair | undefined> {
+/**
+ * Undefined while there is none that is good: a machine's first certificate is asked for with a token, and so is the next one of a
+ * machine that was off for too long.
+ */
+async function readClientPair({ address, certificate, clock }: ControlPlaneAccess): Promise<ClientPair | undefined> {
   if (certificate === undefined || isPlaintext(address)) return undefined;
   try {
     const [chain, key] = await Promise.all([readFile(certificate.chain), readFile(certificate.key)]);
-    return { path: certificate.chain, chain, key };
+    const isOver = Date.parse(new X509Certificate(chain).validTo) <= clock.nowMs();
+    return isOver ? undefined : { path: certificate.chain, chain, key };
   } catch {
     return undefined;
   }
