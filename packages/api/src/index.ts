@@ -1,5 +1,6 @@
 export * from './analysis/analyse-references.ts';
 export * from './finding.ts';
+export * from './gateway-name.ts';
 export * from './kinds/custom-resource-definitions.ts';
 export * from './kinds/destination-rule.ts';
 export * from './kinds/gateway.ts';

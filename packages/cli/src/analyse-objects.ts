@@ -2,6 +2,7 @@ import {
   analyse,
   type DestinationRule,
   findKind,
+  type Gateway,
   type KubernetesObject,
   objectKeyOf,
   type VirtualService,
@@ -88,6 +89,7 @@ export function analyseObjects({ files, live, hosts, isAsked }: AnalysisRequest)
     // Validated above as the kinds that they say they are.
     virtualServices: sound.filter(({ kind }) => kind === 'VirtualService') as unknown as VirtualService[],
     destinationRules: sound.filter(({ kind }) => kind === 'DestinationRule') as unknown as DestinationRule[],
+    gateways: sound.filter(({ kind }) => kind === 'Gateway') as unknown as Gateway[],
     hosts: hosts === undefined ? undefined : new Set([...hosts, ...hostsOf(files)]),
   });
   for (const finding of related) {

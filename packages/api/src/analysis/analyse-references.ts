@@ -1,6 +1,8 @@
 import { at, type Finding } from '../finding.ts';
+import { MESH_GATEWAY, resolveGatewayName } from '../gateway-name.ts';
 import { completeHost, isSubsetOfHostPattern } from '../host-pattern.ts';
 import type { DestinationRule } from '../kinds/destination-rule.ts';
+import type { Gateway } from '../kinds/gateway.ts';
 import type { Destination } from '../kinds/shared-messages.ts';
 import type { VirtualService } from '../kinds/virtual-service.ts';
 import type { KubernetesObject } from '../object.ts';
@@ -15,6 +17,8 @@ export interface ObjectFinding extends Finding {
 export interface AnalysisInput {
   readonly virtualServices: readonly VirtualService[];
   readonly destinationRules: readonly DestinationRule[];
+  /** Absent: references to gateways are not checked. */
+  readonly gateways?: readonly Gateway[] | undefined;
   /** Host names of the registry; absent when it is not known, and hosts are then not checked. */
   readonly hosts?: ReadonlySet<string> | undefined;
   /** Default `cluster.local`. */
@@ -26,10 +30,14 @@ export function objectKeyOf(object: Pick<KubernetesObject, 'kind' | 'metadata'>)
   return `${object.kind}/${object.metadata.namespace ?? 'default'}/${object.metadata.name}`;
 }
 
-/** Looks for what objects refer to and is not there, and for objects that contradict each other. Findings are warnings. */
+/**
+ * Looks for what objects refer to and is not there, and for objects that contradict each other. A missing gateway is an error,
+ * as for users of Istio; everything else may arrive in a moment, and is a warning.
+ */
 export function analyse(input: AnalysisInput): readonly ObjectFinding[] {
   return [
     ...input.virtualServices.flatMap((resource) => analyseVirtualService(resource, input)),
+    ...findUnknownGateways(input),
     ...findHostConflicts(input),
   ];
 }
@@ -85,6 +93,34 @@ export function destinationsOf(
     });
   }
   return found;
+}
+
+function findUnknownGateways({ virtualServices, gateways }: AnalysisInput): readonly ObjectFinding[] {
+  if (gateways === undefined) return [];
+  const known = new Set(gateways.map(({ metadata }) => `${metadata.namespace ?? 'default'}/${metadata.name}`));
+  return virtualServices.flatMap((resource) => {
+    const namespace = resource.metadata.namespace ?? 'default';
+    return gatewayReferencesOf(resource).flatMap(({ reference, path }): ObjectFinding[] => {
+      const gateway = resolveGatewayName(reference, namespace);
+      if (gateway === MESH_GATEWAY || known.has(gateway)) return [];
+      const others = known.size === 0 ? 'there is none' : `there are ${[...known].toSorted().join(', ')}`;
+      const message = `Gateway ${gateway} does not exist: ${others}; create it, or correct the name`;
+      return [{ object: objectKeyOf(resource), path, severity: 'error', code: 'IST0101', message }];
+    });
+  });
+}
+
+function gatewayReferencesOf({
+  spec,
+}: VirtualService): readonly { readonly reference: string; readonly path: string }[] {
+  const listed = (references: readonly string[] | undefined, ...steps: readonly (string | number)[]) =>
+    (references ?? []).map((reference, index) => ({ reference, path: at('spec', ...steps, 'gateways', index) }));
+  const inMatches = (['http', 'tls', 'tcp'] as const).flatMap((field) =>
+    (spec[field] ?? []).flatMap((route, index) =>
+      (route.match ?? []).flatMap((match, matchIndex) => listed(match.gateways, field, index, 'match', matchIndex)),
+    ),
+  );
+  return [...listed(spec.gateways), ...inMatches];
 }
 
 function isKnownHost(host: string, hosts: ReadonlySet<string>): boolean {

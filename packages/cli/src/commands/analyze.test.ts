@@ -15,14 +15,19 @@ import {
   SERVICES,
 } from '@meltemi/kube';
 import { FakeKubeClient } from '@meltemi/kube/testing';
+import type { CommandError } from '../exit-code.ts';
 import { buildProgram } from '../program.ts';
 import type { CommandContext } from '../session.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'analyze-'));
 after(() => rmSync(folder, { recursive: true }));
 
-async function run(client: FakeKubeClient, args: readonly string[]): Promise<{ out: string; err: string }> {
+async function run(
+  client: FakeKubeClient,
+  args: readonly string[],
+): Promise<{ out: string; err: string; code: number }> {
   let [out, err] = ['', ''];
+  let code = 0;
   const cluster = { name: 'cluster1', client };
   const context = {
     terminal: {
@@ -43,10 +48,11 @@ async function run(client: FakeKubeClient, args: readonly string[]): Promise<{ o
   } as unknown as CommandContext;
   await buildProgram(context)
     .parseAsync(['node', 'meltemi', 'analyze', ...args])
-    .catch((error: Error) => {
+    .catch((error: CommandError) => {
       err += error.message;
+      code = error.exitCode;
     });
-  return { out, err };
+  return { out, err, code };
 }
 
 function namespace(name: string, labels: Readonly<Record<string, string>>): KubeObject {
@@ -131,7 +137,7 @@ function deployment(annotations: Readonly<Record<string, string>>, spec: object 
 }
 
 test('analyze finds nothing in a sound installation', async () => {
-  assert.deepEqual(await run(soundCluster(), ['-A']), { out: '', err: 'No mistakes found\n' });
+  assert.deepEqual(await run(soundCluster(), ['-A']), { out: '', err: 'No mistakes found\n', code: 0 });
 });
 
 test('analyze finds pods without sidecar, labels that contradict each other, and webhooks that ask nobody', async () => {
@@ -193,6 +199,47 @@ test('analyze finds annotations that injection cannot follow and the user of the
   check(out);
   assert.match(out, /\[IST0144\] \(Deployment app1\/web \S+web\.json:\d+\)/);
   assert.equal((await run(client, ['--threshold', 'warning', file])).out, out, 'with files only they are asked about');
+});
+
+test('GALLEY-01 a VirtualService of an unknown gateway is an error, an unknown annotation a warning; the threshold decides the exit code', async () => {
+  const file = join(folder, 'gateways.yaml');
+  const destination = 'route: [{destination: {host: istiod.istio-system.svc.cluster.local}}]';
+  const routed = (gateways: string, match = ''): string => `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: app1}
+spec:
+  hosts: [a.example]
+  gateways: [${gateways}]
+  http: [{${match}${destination}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: app1}
+spec: {servers: [{port: {number: 80, protocol: HTTP, name: http}, hosts: [a.example]}]}
+`;
+  const analyse = async (text: string, ...args: readonly string[]) => {
+    writeFileSync(file, text);
+    return await run(soundCluster(), ['--use-kube=false', ...args, file]);
+  };
+  const unknown = await analyse(routed('edge, other/edge'));
+  assert.equal(unknown.code, 79);
+  assert.match(
+    unknown.out,
+    /^Error \[IST0101\] \(VirtualService app1\/web \S+gateways\.yaml:7\) spec\.gateways\[1\]: Gateway other\/edge does not exist: there are app1\/edge;.*\n$/,
+  );
+  const inMatch = await analyse(routed('edge', 'match: [{gateways: [egde]}], '));
+  assert.match(inMatch.out, /spec\.http\[0\]\.match\[0\]\.gateways\[0\]: Gateway app1\/egde does not exist/);
+  for (const known of ['edge', './edge', 'app1/edge', 'edge.app1.svc.cluster.local', 'mesh'])
+    assert.deepEqual((await analyse(routed(known))).out, '', known);
+
+  writeFileSync(file, JSON.stringify(deployment({ 'sidecar.istio.io/proxyCpu': '1' })));
+  const warned = async (...args: readonly string[]) => await run(soundCluster(), ['--use-kube=false', ...args, file]);
+  assert.match((await warned()).out, /^Warning \[IST0108\] /);
+  assert.equal((await warned()).code, 0);
+  assert.equal((await warned('--failure-threshold', 'Warning')).code, 79);
+  assert.equal((await warned('--failure-threshold', 'None')).code, 0);
+  assert.equal((await warned('--failure-threshold', 'some')).code, 64);
 });
 
 test('analyze says what it was not allowed to look at, and keeps silent about kinds that are not there', async () => {

@@ -14,7 +14,7 @@ import {
   SERVICES,
   VALIDATING_WEBHOOK_CONFIGURATIONS,
 } from '@meltemi/kube';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { analyseCluster, type ClusterState } from '../analyse-cluster.ts';
 import { type AnalysedObject, analyseObjects, formatAnalysis, sortFindings } from '../analyse-objects.ts';
 import { CommandError, EXIT } from '../exit-code.ts';
@@ -25,7 +25,9 @@ import { paint } from '../terminal.ts';
 interface AnalyzeFlags extends ClusterFlags {
   readonly allNamespaces?: boolean;
   readonly output: string;
-  readonly threshold: string;
+  readonly failureThreshold: string;
+  /** The name that `precheck` has for it. */
+  readonly threshold?: string;
   readonly useKube: string | boolean;
 }
 
@@ -136,15 +138,25 @@ export function addAnalyzeCommand(program: Command, context: CommandContext): vo
     .option('-A, --all-namespaces', 'objects of every namespace')
     .option('--use-kube [boolean]', 'look at the live mesh as well', true)
     .option('-o, --output <format>', 'text or json', 'text')
-    .option('--threshold <level>', 'end with exit code 79 for findings of this level: error, warning or none', 'error')
+    .option(
+      '--failure-threshold <level>',
+      'end with exit code 79 for findings of this level: error, warning or none',
+      'error',
+    )
+    .addOption(new Option('--threshold <level>', 'the same').hideHelp())
     .addHelpText(
       'after',
       '\nExamples:\n  meltemi analyze -n app1 examples/helloworld\n  meltemi analyze -A\n  meltemi analyze --use-kube=false virtualservice.yaml',
     )
     .action(async (paths: string[], _own: unknown, command: Command) => {
       const flags = command.optsWithGlobals<AnalyzeFlags>();
-      if (!['error', 'warning', 'none'].includes(flags.threshold))
-        throw new CommandError(EXIT.usage, `--threshold: unknown "${flags.threshold}"; known are error, warning, none`);
+      // As users of istioctl write it: Error, Warning.
+      const threshold = (flags.threshold ?? flags.failureThreshold).toLowerCase();
+      if (!['error', 'warning', 'none'].includes(threshold))
+        throw new CommandError(
+          EXIT.usage,
+          `--failure-threshold: unknown "${threshold}"; known are error, warning, none`,
+        );
       if (flags.output !== 'text' && flags.output !== 'json')
         throw new CommandError(EXIT.usage, `Unknown output "${flags.output}"; known are text, json`);
       const useKube = flags.useKube === true || flags.useKube === 'true';
@@ -184,8 +196,7 @@ export function addAnalyzeCommand(program: Command, context: CommandContext): vo
       }
       const isBad = findings.some(
         ({ severity }) =>
-          (flags.threshold !== 'none' && severity === 'error') ||
-          (flags.threshold === 'warning' && severity === 'warning'),
+          (threshold !== 'none' && severity === 'error') || (threshold === 'warning' && severity === 'warning'),
       );
       if (isBad) throw new CommandError(EXIT.findings, '');
     });

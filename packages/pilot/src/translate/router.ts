@@ -1,9 +1,9 @@
 import type { GatewaySpec } from '@meltemi/api';
+import { namesGateway } from '@meltemi/api';
 import { configsOf, UNSPECIFIED_ADDRESS } from '@meltemi/model';
 import type { Listener } from '@meltemi/xds/types/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
 import { buildBlackHoleCluster } from './clusters/fixed-clusters.ts';
-import { namesGateway } from './gateway-name.ts';
 import { serviceInstancesOf } from './inbound-ports.ts';
 import { familiesOf } from './ip-families.ts';
 import { buildGatewayListener, type GatewayDestination } from './listeners/gateway-listener.ts';

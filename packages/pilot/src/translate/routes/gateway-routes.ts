@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { HTTPRetry } from '@meltemi/api';
+import { namesGateway } from '@meltemi/api';
 import type { Labels } from '@meltemi/model';
 import {
   VirtualHost_TlsRequirementType,
@@ -9,7 +10,6 @@ import {
   type RouteConfiguration,
   RouteConfigurationSchema,
 } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
-import { namesGateway } from '../gateway-name.ts';
 import type { Init } from '../protobuf-values.ts';
 import { intersectHosts, type RouterServer, serverHosts } from '../scope/gateway-servers.ts';
 import { type VirtualServiceResource, virtualServiceHosts } from '../scope/namespace-scope.ts';

@@ -1,6 +1,6 @@
 import type { RouteDestination, TCPRoute, TLSRoute } from '@meltemi/api';
+import { MESH_GATEWAY, namesGateway } from '@meltemi/api';
 import { type Labels, matchHosts, matchLabels, resolveShortName, type Service, type ServicePort } from '@meltemi/model';
-import { MESH_GATEWAY, namesGateway } from '../gateway-name.ts';
 import type { WeightedTarget } from '../listeners/tcp-proxy.ts';
 import { outboundClusterName } from '../names.ts';
 import { type VirtualServiceResource, virtualServiceHosts } from '../scope/namespace-scope.ts';

@@ -1,12 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import type { HTTPRetry } from '@meltemi/api';
+import { MESH_GATEWAY } from '@meltemi/api';
 import { compareHostSpecificity, type Labels, matchHosts, type Service } from '@meltemi/model';
 import type { VirtualHostSchema } from '@meltemi/xds/types/envoy/config/route/v3/route_components_pb.js';
 import {
   type RouteConfiguration,
   RouteConfigurationSchema,
 } from '@meltemi/xds/types/envoy/config/route/v3/route_pb.js';
-import { MESH_GATEWAY } from '../gateway-name.ts';
 import { PASSTHROUGH_CLUSTER } from '../names.ts';
 import { type Init, NO_DURATION } from '../protobuf-values.ts';
 import { type ServiceOnPort, type VirtualServiceResource, virtualServiceHosts } from '../scope/namespace-scope.ts';

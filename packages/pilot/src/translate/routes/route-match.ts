@@ -1,11 +1,11 @@
 import type { HTTPMatchRequest, StringMatch } from '@meltemi/api';
+import { namesGateway } from '@meltemi/api';
 import { type Labels, matchLabels } from '@meltemi/model';
 import type {
   HeaderMatcherSchema,
   QueryParameterMatcherSchema,
   RouteMatchSchema,
 } from '@meltemi/xds/types/envoy/config/route/v3/route_components_pb.js';
-import { namesGateway } from '../gateway-name.ts';
 import type { Init } from '../protobuf-values.ts';
 import { isPresenceMatch, toRegexMatcher, toStringMatcher } from './string-match.ts';
 

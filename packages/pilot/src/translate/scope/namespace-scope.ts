@@ -1,4 +1,5 @@
 import type { DestinationRuleSpec, PeerAuthenticationSpec, VirtualServiceSpec } from '@meltemi/api';
+import { MESH_GATEWAY } from '@meltemi/api';
 import {
   type ConfigResource,
   configsOf,
@@ -11,7 +12,6 @@ import {
   type Service,
   type ServicePort,
 } from '@meltemi/model';
-import { MESH_GATEWAY } from '../gateway-name.ts';
 import type { TranslationMemo } from '../memo.ts';
 import {
   type DestinationRuleIndex,
