@@ -133,6 +133,8 @@ function relayStream(downstream: Downstream, options: RelayOptions): { close(): 
   openUpstream(options).then(
     (opened) => {
       if (isOver) {
+        // How it ends is nobody's business any more; unheard, the error would end the agent.
+        opened.stream.on('error', () => {});
         opened.client.close();
         return;
       }
