@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { messageOf } from '@meltemi/base';
 import { eventually, ManualClock } from '@meltemi/testing';
 import { WebSocketServer } from 'ws';
@@ -127,6 +132,26 @@ test('a proxy over TLS is known by its own name, not by that of the server behin
   const access = { ...server.access, server: elsewhere, tlsServerName: 'kube.test' };
   for (const host of ['127.0.0.1', 'localhost'])
     assert.deepEqual(await listThrough(access, { ...proxy.address, host }), [], host);
+});
+
+test('a proxy over TLS is trusted by the roots of the machine, and by those that NODE_EXTRA_CA_CERTS names', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'proxy-roots-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [cert, key] = [join(directory, 'cert'), join(directory, 'key')];
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=p'];
+  const san = ['-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', [...request, ...san, '-keyout', key, '-out', cert], { stdio: 'pipe' });
+  const [certPem, keyPem] = [readFileSync(cert, 'utf8'), readFileSync(key, 'utf8')];
+  await using server = await startScriptedServer({ answer });
+  await using proxy = await startTestProxy('https', undefined, { cert: certPem, key: keyPem });
+  const access: ClusterAccess = { ...server.access, proxy: proxy.address };
+  const script = new URL('./testing/proxied-list-script.ts', import.meta.url).pathname;
+  for (const name of ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE']) {
+    const env = { PATH: process.env['PATH'], ACCESS: JSON.stringify(access), [name]: cert };
+    const { stdout } = await promisify(execFile)(process.execPath, [script], { env, timeout: 20_000 });
+    assert.equal(stdout, '[]', name);
+  }
+  assert.match(await failureOf(listThrough(server.access, proxy.address)), /self-signed certificate/);
 });
 
 for (const kind of KINDS) {

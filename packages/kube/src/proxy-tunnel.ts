@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type Socket } from 'node:net';
-import { rootCertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import { formatAuthority, type ProxyAddress } from './proxy-url.ts';
 import { openSocksTunnel } from './socks-tunnel.ts';
 
@@ -30,7 +30,8 @@ export function openTunnel(options: TunnelOptions): Promise<Socket> {
   return options.proxy.kind === 'socks5' ? openSocksTunnel(options) : openHttpTunnel(options);
 }
 
-function openHttpTunnel({ proxy, target, certificateAuthorityPem, signal }: TunnelOptions): Promise<Socket> {
+function openHttpTunnel(options: TunnelOptions): Promise<Socket> {
+  const { proxy, target, signal } = options;
   const authority = formatAuthority(target.host, target.port);
   const common = {
     host: proxy.host,
@@ -41,13 +42,8 @@ function openHttpTunnel({ proxy, target, certificateAuthorityPem, signal }: Tunn
     signal,
     headers: { host: authority, ...authorizationOf(proxy) },
   } as const;
-  const tls = {
-    // Node would take the name from the header, which is the server's.
-    servername: isIP(proxy.host) === 0 ? proxy.host : '',
-    ...(certificateAuthorityPem === undefined ? {} : { ca: [...rootCertificates, certificateAuthorityPem] }),
-  };
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const outgoing = proxy.kind === 'https' ? httpsRequest({ ...common, ...tls }) : httpRequest(common);
+  const outgoing = proxy.kind === 'https' ? httpsRequest({ ...common, ...tlsOf(options) }) : httpRequest(common);
   outgoing
     .once('connect', ({ statusCode = 0 }, socket: Socket, head) => {
       const isOpen = statusCode >= 200 && statusCode < 300 && head.length === 0;
@@ -58,6 +54,18 @@ function openHttpTunnel({ proxy, target, certificateAuthorityPem, signal }: Tunn
     .once('error', reject)
     .end();
   return promise;
+}
+
+function tlsOf({ proxy, certificateAuthorityPem }: TunnelOptions) {
+  return {
+    // Node would take the name from the header, which is the server's.
+    servername: isIP(proxy.host) === 0 ? proxy.host : '',
+    // Whoever runs a proxy puts its root where the machine's programs find it, or names it in NODE_EXTRA_CA_CERTS.
+    ca: [
+      ...new Set([...getCACertificates('default'), ...getCACertificates('system')]),
+      ...(certificateAuthorityPem === undefined ? [] : [certificateAuthorityPem]),
+    ],
+  };
 }
 
 function authorizationOf({ credentials }: ProxyAddress): Readonly<Record<string, string>> {

@@ -17,8 +17,18 @@ export interface TestProxy extends AsyncDisposable {
 /** Whom it lets through; everybody by default. */
 export type ProxyCredentials = ProxyAddress['credentials'];
 
+/** What it shows to clients that speak TLS with it. */
+export interface ProxyTls {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** Starts a proxy of one of the kinds that kubeconfigs name. It finds every name in `.test` on this machine. */
-export async function startTestProxy(kind: ProxyAddress['kind'], credentials?: ProxyCredentials): Promise<TestProxy> {
+export async function startTestProxy(
+  kind: ProxyAddress['kind'],
+  credentials?: ProxyCredentials,
+  tls: ProxyTls = { cert: readTestPem('server.crt'), key: readTestPem('server.key') },
+): Promise<TestProxy> {
   const targets: string[] = [];
   const sockets = new Set<Duplex>();
   const clients = new Set<Socket>();
@@ -39,7 +49,9 @@ export async function startTestProxy(kind: ProxyAddress['kind'], credentials?: P
     }
   };
   const server: Server =
-    kind === 'socks5' ? createSocksServer(tunnel, credentials) : createConnectServer(kind, tunnel, credentials);
+    kind === 'socks5'
+      ? createSocksServer(tunnel, credentials)
+      : createConnectServer({ kind, tunnel, credentials, tls });
   server.on('connection', (socket: Socket) => {
     clients.add(socket);
     sockets.add(socket.on('error', () => socket.destroy()).on('close', () => clients.delete(socket)));
@@ -61,8 +73,14 @@ export async function startTestProxy(kind: ProxyAddress['kind'], credentials?: P
 
 type Tunnel = (client: Duplex, target: string, onOpen: () => void) => void;
 
-function createConnectServer(kind: 'http' | 'https', tunnel: Tunnel, credentials: ProxyCredentials): Server {
-  const tls = { cert: readTestPem('server.crt'), key: readTestPem('server.key') };
+interface ConnectServerOptions {
+  readonly kind: 'http' | 'https';
+  readonly tunnel: Tunnel;
+  readonly credentials: ProxyCredentials;
+  readonly tls: ProxyTls;
+}
+
+function createConnectServer({ kind, tunnel, credentials, tls }: ConnectServerOptions): Server {
   const server = kind === 'https' ? createHttpsServer(tls) : createHttpServer();
   const wanted =
     credentials === undefined
