@@ -93,3 +93,16 @@ test('a probe asks in one way', () => {
     assert.match(parsed.ok ? '' : parsed.error, /readinessProbe: one of/);
   }
 });
+
+test('the numbers of a probe are numbers that a timer takes, or the application would be asked without pause', () => {
+  const tcpSocket = { port: 1 };
+  assert.ok(parseHealthProbe({ tcpSocket, periodSeconds: 5, initialDelaySeconds: 0 }).ok);
+  for (const wrong of ['fast', '10', -1, Number.NaN, 3_000_000]) {
+    const parsed = parseHealthProbe({ tcpSocket, periodSeconds: wrong });
+    assert.match(
+      parsed.ok ? '' : parsed.error,
+      /readinessProbe\.periodSeconds: must be a number of 0 to/,
+      String(wrong),
+    );
+  }
+});

@@ -47,15 +47,30 @@ export interface ApplicationHealthOptions {
 const DEFAULT_PERIOD_S = 10;
 const PATH = '/readiness';
 
+const NUMBERS = [
+  'initialDelaySeconds',
+  'periodSeconds',
+  'timeoutSeconds',
+  'successThreshold',
+  'failureThreshold',
+] as const satisfies readonly (keyof HealthProbe)[];
+/** What one timer of Node takes, in seconds; a longer one, as one that is no number, would end at once. */
+const MAX_NUMBER = 2_147_483;
+
 /** Takes a probe out of ProxyConfig. */
 export function parseHealthProbe(value: unknown): Result<HealthProbe | undefined> {
   if (value === undefined) return ok(undefined);
   // What is wrong within the parts shows when the probe is run.
   const probe = value as HealthProbe | null;
   const ways = [probe?.httpGet, probe?.tcpSocket, probe?.exec, probe?.grpc].filter((way) => way !== undefined);
-  return ways.length === 1 && probe !== null
-    ? ok(probe)
-    : err('readinessProbe: one of httpGet, tcpSocket, exec and grpc is needed');
+  if (ways.length !== 1 || probe === null)
+    return err('readinessProbe: one of httpGet, tcpSocket, exec and grpc is needed');
+  const wrong = NUMBERS.find((name) => !isNumber(probe[name] ?? 0));
+  return wrong === undefined ? ok(probe) : err(`readinessProbe.${wrong}: must be a number of 0 to ${MAX_NUMBER}`);
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= MAX_NUMBER;
 }
 
 /** Creates the one who asks. Nothing is asked before {@link ApplicationHealth.run}. */
