@@ -12,6 +12,8 @@ import type { MeshDouble } from './mesh-double.ts';
 
 /** How long a sidecar may take to start, and a change to reach it. */
 export const START_MS = 20_000;
+/** Names of the workload's own certificate and of the mesh's roots. */
+const WORKLOAD_SECRETS = { certificate: 'default', roots: 'ROOTCA' };
 const CLIENT = 'spiffe://cluster.local/ns/app1/sa/client';
 
 /** An agent with its proxy. */
@@ -100,8 +102,11 @@ export async function startSidecar(
   return { agent, adminPort, readinessPort, [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose]() };
 }
 
-/** A listener that speaks mTLS with the workload's certificate and answers by itself. */
-export function mtlsListener(port: number): JsonValue {
+/** A listener that speaks mTLS, with the workload's certificate unless another is named, and answers by itself. */
+export function mtlsListener(
+  port: number,
+  { certificate, roots }: { readonly certificate: string; readonly roots: string } = WORKLOAD_SECRETS,
+): JsonValue {
   const sds = {
     api_config_source: {
       api_type: 'GRPC',
@@ -122,8 +127,8 @@ export function mtlsListener(port: number): JsonValue {
             '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
             require_client_certificate: true,
             common_tls_context: {
-              tls_certificate_sds_secret_configs: [{ name: 'default', sds_config: sds }],
-              validation_context_sds_secret_config: { name: 'ROOTCA', sds_config: sds },
+              tls_certificate_sds_secret_configs: [{ name: certificate, sds_config: sds }],
+              validation_context_sds_secret_config: { name: roots, sds_config: sds },
             },
           },
         },

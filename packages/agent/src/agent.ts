@@ -30,6 +30,8 @@ import { createEmbeddedProxy } from './lifecycle/embedded-proxy.ts';
 import { createEnvoyProcess } from './lifecycle/envoy-process.ts';
 import { createProxyless, type SidecarParts } from './lifecycle/proxyless.ts';
 import { isServedElsewhere } from './sds/external-socket.ts';
+import { createFileSecretSource } from './sds/file-secret-source.ts';
+import { joinSecretSources } from './sds/joined-secret-source.ts';
 import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
@@ -90,8 +92,17 @@ export function createAgent(options: AgentOptions): Agent {
     tasks.run('workload identity', identity.run(stopped.signal));
     const revocations = await followRevocationFile({ path: paths.revocationLists, log: log.scope('sds') });
     parts.push(revocations);
-    const secrets = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
-    parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: log.scope('sds') }));
+    const sdsLog = log.scope('sds');
+    const ofFiles = createFileSecretSource({
+      root: paths.root,
+      clock,
+      log: sdsLog,
+      debounceMs: settings.fileDebounceMs,
+    });
+    parts.push(ofFiles);
+    const ofWorkload = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
+    const secrets = joinSecretSources([ofWorkload, ofFiles]);
+    parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: sdsLog }));
   };
   let statusServer: StatusServer | undefined;
 

@@ -1,37 +1,22 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { silentLog, systemClock } from '@meltemi/base';
 import { eventually, mountFiles } from '@meltemi/testing';
+import { createSelfSignedPair, type SelfSignedPair } from '../testing/self-signed-pair.ts';
 import { certificatesIn, findMountedCertificates } from './mounted-certificates.ts';
 import { createMountedIdentity } from './mounted-identity.ts';
 import type { WorkloadSecret } from './workload-identity.ts';
 
 const WITHIN_MS = 10_000;
 let directory = '';
-const pairs = new Map<string, { readonly chain: string; readonly key: string }>();
+const pairs = new Map<string, SelfSignedPair>();
 
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'meltemi-mounted-'));
-  for (const name of ['one', 'two', 'three']) {
-    const [chain, key] = [join(directory, `${name}.crt`), join(directory, `${name}.key`)];
-    const args = [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-subj',
-      `/CN=${name}`,
-    ];
-    execFileSync('openssl', [...args, '-keyout', key, '-out', chain], { stdio: 'ignore' });
-    pairs.set(name, { chain: readFileSync(chain, 'utf8'), key: readFileSync(key, 'utf8') });
-  }
+  for (const name of ['one', 'two', 'three']) pairs.set(name, createSelfSignedPair(name));
 });
 after(() => rmSync(directory, { recursive: true }));
 

@@ -23,6 +23,12 @@ export interface SecretSource {
   /** Empty until the first certificate is issued. */
   current(): readonly SecretResource[];
   onChange(listener: () => void): () => void;
+  /**
+   * Tells all that a stream wants now; with its end, nothing. Secrets may take until a later change to come.
+   *
+   * @param stream Stands for the stream, is not used.
+   */
+  want?(stream: object, names: ReadonlySet<string>): void;
 }
 
 /** What {@link startSdsServer} works with. */
@@ -102,6 +108,7 @@ function serveStateOfTheWorld(
     if (request.errorDetail !== undefined)
       log.warn('The proxy rejected a secret', { names: request.resourceNames, error: request.errorDetail.message });
     subscription.replace(request.resourceNames);
+    secrets.want?.(call, subscription.wanted);
     push();
   });
 }
@@ -135,6 +142,7 @@ function serveDelta(
     isFirst = false;
     subscription.unsubscribe(request.resourceNamesUnsubscribe);
     subscription.subscribe(request.resourceNamesSubscribe);
+    secrets.want?.(call, subscription.wanted);
     push();
   });
 }
@@ -147,7 +155,12 @@ function serveStream<Request, Response>(
   push: () => void,
   onRequest: (request: Request) => void,
 ): void {
-  const stop = secrets.onChange(push);
+  const stopListening = secrets.onChange(push);
+  const stop = (): void => {
+    call.off('data', onRequest);
+    stopListening();
+    secrets.want?.(call, new Set());
+  };
   call.on('data', onRequest);
   call.on('end', () => call.end());
   call.on('close', stop);

@@ -1,4 +1,4 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { TYPE_URLS } from '@meltemi/xds';
@@ -18,6 +18,11 @@ export interface SecretResource {
   readonly resource: Any;
 }
 
+/** What a secret is made of, PEM. */
+export type SecretContent =
+  | { readonly kind: 'certificate'; readonly certificateChainPem: string; readonly privateKeyPem: string }
+  | { readonly kind: 'roots'; readonly rootPem: string; readonly crlPem: string | undefined };
+
 /** Makes SDS resources of a secret, and of the revocation lists that peers are checked against. */
 export type ToSecretResources = (secret: WorkloadSecret, crlPem: string | undefined) => readonly SecretResource[];
 
@@ -32,43 +37,40 @@ export function createSecretResources(nowMs: () => number): ToSecretResources {
   let made = 0;
   let certificate: Made | undefined;
   let trust: Made | undefined;
-  const make = (name: string, from: string, resource: Any): Made => {
+  const make = (name: string, from: string, content: SecretContent): Made => {
     made += 1;
-    return { from, resource: { name, version: `${new Date(nowMs()).toISOString()}/${made}`, resource } };
+    return { from, resource: packSecret(name, `${new Date(nowMs()).toISOString()}/${made}`, content) };
   };
   return (secret, crlPem) => {
+    const { certificateChainPem, privateKeyPem, rootPem } = secret;
     const certified = String(secret.generation);
     if (certificate?.from !== certified)
-      certificate = make(WORKLOAD_CERTIFICATE_NAME, certified, packCertificate(secret));
-    const trusted = JSON.stringify([secret.rootPem, crlPem]);
-    if (trust?.from !== trusted) trust = make(TRUST_BUNDLE_NAME, trusted, packTrustBundle(secret.rootPem, crlPem));
+      certificate = make(WORKLOAD_CERTIFICATE_NAME, certified, {
+        kind: 'certificate',
+        certificateChainPem,
+        privateKeyPem,
+      });
+    const trusted = JSON.stringify([rootPem, crlPem]);
+    if (trust?.from !== trusted) trust = make(TRUST_BUNDLE_NAME, trusted, { kind: 'roots', rootPem, crlPem });
     return [certificate.resource, trust.resource];
   };
 }
 
-function packCertificate({ certificateChainPem, privateKeyPem }: WorkloadSecret): Any {
-  const secret = create(SecretSchema, {
-    name: WORKLOAD_CERTIFICATE_NAME,
-    type: {
-      case: 'tlsCertificate',
-      value: { certificateChain: inlineBytes(certificateChainPem), privateKey: inlineBytes(privateKeyPem) },
-    },
-  });
-  return create(AnySchema, { typeUrl: TYPE_URLS.secret, value: toBinary(SecretSchema, secret) });
+/** Makes one SDS resource. */
+export function packSecret(name: string, version: string, content: SecretContent): SecretResource {
+  const value = toBinary(SecretSchema, create(SecretSchema, { name, type: secretTypeOf(content) }));
+  return { name, version, resource: create(AnySchema, { typeUrl: TYPE_URLS.secret, value }) };
 }
 
-function packTrustBundle(rootPem: string, crlPem: string | undefined): Any {
-  const secret = create(SecretSchema, {
-    name: TRUST_BUNDLE_NAME,
-    type: {
-      case: 'validationContext',
-      value: {
-        trustedCa: inlineBytes(rootPem),
-        ...(crlPem === undefined ? {} : { crl: inlineBytes(crlPem) }),
-      },
-    },
-  });
-  return create(AnySchema, { typeUrl: TYPE_URLS.secret, value: toBinary(SecretSchema, secret) });
+function secretTypeOf(content: SecretContent): NonNullable<MessageInitShape<typeof SecretSchema>['type']> {
+  if (content.kind === 'certificate') {
+    const { certificateChainPem, privateKeyPem } = content;
+    const value = { certificateChain: inlineBytes(certificateChainPem), privateKey: inlineBytes(privateKeyPem) };
+    return { case: 'tlsCertificate', value };
+  }
+  const { rootPem, crlPem } = content;
+  const crl = crlPem === undefined ? {} : { crl: inlineBytes(crlPem) };
+  return { case: 'validationContext', value: { trustedCa: inlineBytes(rootPem), ...crl } };
 }
 
 function inlineBytes(pem: string): { specifier: { case: 'inlineBytes'; value: Uint8Array<ArrayBuffer> } } {

@@ -6,6 +6,10 @@ export class SecretSubscription {
   /** Version by name, as last sent on this stream or as the client says it has. */
   readonly #sent = new Map<string, string>();
 
+  get wanted(): ReadonlySet<string> {
+    return this.#wanted;
+  }
+
   subscribe(names: Iterable<string>): void {
     for (const name of names) this.#wanted.add(name);
   }
