@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { SERVICE_ACCOUNTS, SERVICES } from '@meltemi/kube';
@@ -10,7 +12,13 @@ import {
   connectSotw,
   type SotwTestClient,
 } from '../../packages/xds/src/server/testing/ads-test-client.ts';
-import { type ControlPlaneHarness, DEADLINE_MS, fetchPage, startHarness } from './control-plane-harness.ts';
+import {
+  type ControlPlaneHarness,
+  DEADLINE_MS,
+  fetchPage,
+  type HarnessOptions,
+  startHarness,
+} from './control-plane-harness.ts';
 
 const DEBUG = 'istio.io/debug';
 
@@ -23,8 +31,8 @@ interface Scene extends AsyncDisposable {
 }
 
 /** A control plane with plaintext discovery, and a proxy of each of two namespaces. */
-async function startScene(): Promise<Scene> {
-  const mesh = await startHarness(['--grpc-addr=127.0.0.1:0']);
+async function startScene(options: HarnessOptions = {}): Promise<Scene> {
+  const mesh = await startHarness(['--grpc-addr=127.0.0.1:0'], options);
   await mesh.client.create(SERVICES, {
     apiVersion: 'v1',
     kind: 'Service',
@@ -184,4 +192,54 @@ test('debug pages over HTTP ask callers of other pods who they are', async () =>
     assert.equal(await codeOf('/debug/edsz?proxyID=p.istio-system', tokens.app1), 404);
     assert.equal(await codeOf('/debug/syncz', tokens.system), 200);
   }
+});
+
+/** A way to an API server that can be held up. */
+async function startRelay() {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let [isHeld, target] = [false, new URL('https://127.0.0.1')];
+  const join = ([client, server]: readonly [Socket, Socket]): void => void client.pipe(server);
+  const relay = createServer((client) => {
+    const pair = [client, connect(Number(target.port), target.hostname)] as const;
+    pairs.add(pair);
+    for (const [index, socket] of pair.entries())
+      socket.on('error', () => socket.destroy()).on('close', () => pair[1 - index]?.destroy());
+    pair[1].pipe(client);
+    if (!isHeld) join(pair);
+  }).listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  return {
+    leadTo(server: string): string {
+      target = new URL(server);
+      return `https://127.0.0.1:${(relay.address() as AddressInfo).port}`;
+    },
+    hold(): void {
+      isHeld = true;
+      for (const [client, server] of pairs) client.unpipe(server);
+    },
+    release(): void {
+      isHeld = false;
+      for (const pair of pairs) join(pair);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const pair of pairs) for (const socket of pair) socket.destroy();
+      await new Promise((resolve) => relay.close(resolve));
+    },
+  };
+}
+
+test('SEC-71 whoever floods debug pages with tokens occupies few reviews of them', async () => {
+  await using relay = await startRelay();
+  await using scene = await startScene({ reaches: relay.leadTo });
+  const { http } = scene.mesh.controlPlane.ports;
+  relay.hold();
+  const statuses: number[] = [];
+  const flood = Array.from({ length: 50 }, async () => {
+    statuses.push((await fetchFrom(http, '/debug/syncz', scene.tokens.system)).status);
+  });
+  await eventually(() => assert.ok(statuses.length >= 40, `${statuses.length} were turned away`), 3_000);
+  assert.deepEqual([...new Set(statuses)], [401]);
+  relay.release();
+  await Promise.all(flood);
+  assert.ok(statuses.includes(200), 'those that were let in');
 });

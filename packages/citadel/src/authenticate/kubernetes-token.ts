@@ -32,12 +32,14 @@ export interface KubernetesTokenOptions {
   readonly trustDomain: string;
   /** @default ['istio-ca'] */
   readonly audiences?: readonly string[];
+  /** Reviews under way; callers beyond are turned away and come again. @default 500 */
+  readonly maxReviews?: number;
 }
 
 /** A token of a service account has about 1 KiB. */
 const MAX_TOKEN_LENGTH = 16 * 1024;
-/** Reviews under way. Whoever is turned away comes again; the API server must not be run over by callers nobody knows yet. */
-const MAX_REVIEWS = 500;
+/** The API server must not be run over by callers nobody knows yet. */
+const DEFAULT_MAX_REVIEWS = 500;
 
 /**
  * Accepts service account tokens by TokenReview in the cluster that the call names.
@@ -46,7 +48,7 @@ const MAX_REVIEWS = 500;
  * pod uses for the Kubernetes API itself.
  */
 export function createKubernetesTokenAuthenticator(options: KubernetesTokenOptions): Authenticator {
-  const { clusters, localClusterId, trustDomain, audiences = ['istio-ca'] } = options;
+  const { clusters, localClusterId, trustDomain, audiences = ['istio-ca'], maxReviews = DEFAULT_MAX_REVIEWS } = options;
   const name = 'KubernetesTokenAuthenticator';
   let reviewCount = 0;
   const reviewWith = async (review: TokenReviewer, token: string): Promise<TokenReviewStatus> => {
@@ -67,7 +69,7 @@ export function createKubernetesTokenAuthenticator(options: KubernetesTokenOptio
       if (review === undefined) {
         return err(`cluster "${cluster}" is not known; known clusters: ${clusters.ids().join(', ') || 'none'}`);
       }
-      if (reviewCount >= MAX_REVIEWS) return err('too many callers are being authenticated; try again');
+      if (reviewCount >= maxReviews) return err('too many callers are being authenticated; try again');
       const status = await reviewWith(review, bearerToken);
       const account = readServiceAccount(status, audiences);
       if (!account.ok) return account;

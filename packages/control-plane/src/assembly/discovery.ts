@@ -22,8 +22,8 @@ import type { RunContext } from './run-context.ts';
 export interface Discovery {
   /** Asked in order. */
   readonly authenticators: readonly Authenticator[];
-  /** The same for discovery and debug pages. */
-  readonly authenticate: StreamAuthenticator;
+  /** For pages over HTTP. */
+  readonly authenticatePage: StreamAuthenticator;
   /** Not started yet. */
   readonly engine: PushEngine;
   /** Answers questions about all this. */
@@ -32,6 +32,12 @@ export interface Discovery {
   /** Calls back with each new snapshot, before anything of it is sent. */
   onSnapshot(listener: (snapshot: MeshSnapshot) => void): void;
 }
+
+/**
+ * Reviews of tokens under way for pages over HTTP. Everybody can send a token there without so much as a TLS handshake; that must
+ * not keep proxies from discovery and certificates, whose reviews go over the same few connections.
+ */
+const MAX_PAGE_REVIEWS = 4;
 
 /** Joins configuration and clusters into snapshots of the mesh, and prepares pushing them. */
 export function prepareDiscovery(
@@ -44,16 +50,17 @@ export function prepareDiscovery(
   const { clusterId, domainSuffix } = settings;
   const { meshConfig, store } = configuration;
   const { aggregate, local, remotes, unknown } = clusters;
+  const tokens = {
+    clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes, unknown }),
+    localClusterId: clusterId,
+    // Like the CA's own certificates, identities keep the trust domain that the process began with.
+    trustDomain: meshConfig.current().trustDomain,
+  };
   const authenticators = [
     createClientCertificateAuthenticator(revocations?.isRevoked),
-    createKubernetesTokenAuthenticator({
-      clusters: createTokenReviewClusters({ localClusterId: clusterId, client, remotes, unknown }),
-      localClusterId: clusterId,
-      // Like the CA's own certificates, identities keep the trust domain that the process began with.
-      trustDomain: meshConfig.current().trustDomain,
-    }),
+    createKubernetesTokenAuthenticator(tokens),
   ];
-  const authenticate = createStreamAuthenticator(authenticators);
+  const pageTokens = createKubernetesTokenAuthenticator({ ...tokens, maxReviews: MAX_PAGE_REVIEWS });
   const metrics = createDiscoveryMetrics(run.metrics);
   const snapshotListeners: ((snapshot: MeshSnapshot) => void)[] = [];
   const engine = createPushEngine({
@@ -68,7 +75,7 @@ export function prepareDiscovery(
     log: log.scope('pilot'),
     debounceMs: settings.debounceMs,
     maxDebounceMs: settings.maxDebounceMs,
-    authenticate,
+    authenticate: createStreamAuthenticator(authenticators),
     // Made below, of what the engine knows.
     questions: createDiscoveryDebug((request) => debug(request)),
     observer: metrics,
@@ -85,7 +92,14 @@ export function prepareDiscovery(
   roots.onChange(() => engine.notify());
   store.onChange(() => engine.notify());
   const onSnapshot: Discovery['onSnapshot'] = (listener) => void snapshotListeners.push(listener);
-  return { authenticators, authenticate, engine, debug, metrics, onSnapshot };
+  return {
+    authenticators,
+    authenticatePage: createStreamAuthenticator([pageTokens]),
+    engine,
+    debug,
+    metrics,
+    onSnapshot,
+  };
 }
 
 function prepareDebug(

@@ -79,7 +79,7 @@ function debugFolders(parts: () => ServedParts | undefined): ReadonlyMap<string,
   const folder: HttpFolder = async (request) => {
     const discovery = parts()?.discovery;
     if (discovery === undefined) return textAnswer('the control plane is still starting\n', 503);
-    return createHttpDebug(discovery.debug, discovery.authenticate)(request);
+    return createHttpDebug(discovery.debug, discovery.authenticatePage)(request);
   };
   return new Map([[DEBUG_FOLDER, folder]]);
 }
