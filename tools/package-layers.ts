@@ -13,7 +13,7 @@ const BELOW_CLI: Readonly<Record<string, readonly string[]>> = {
   pilot: ['base', 'api', 'model', 'xds'],
   proxy: ['base', 'xds'],
   injector: ['base', 'api', 'kube'],
-  agent: ['base', 'api', 'xds', 'proxy'],
+  agent: ['base', 'api', 'xds', 'kube', 'proxy'],
   'control-plane': ['base', 'api', 'xds', 'kube', 'model', 'galley', 'registry', 'citadel', 'pilot', 'injector'],
   local: ['base', 'api', 'kube', 'citadel'],
 };

@@ -10,6 +10,7 @@ import {
   messageOf,
   type Random,
 } from '@meltemi/base';
+import type { KubeClient } from '@meltemi/kube';
 import { buildBootstrap } from './bootstrap/bootstrap.ts';
 import { buildGrpcBootstrap } from './bootstrap/grpc-bootstrap.ts';
 import { buildNode } from './bootstrap/node.ts';
@@ -32,6 +33,7 @@ import { createProxyless, type SidecarParts } from './lifecycle/proxyless.ts';
 import { isServedElsewhere } from './sds/external-socket.ts';
 import { createFileSecretSource } from './sds/file-secret-source.ts';
 import { joinSecretSources } from './sds/joined-secret-source.ts';
+import { createKubernetesSecretSource } from './sds/kubernetes-secret-source.ts';
 import { followRevocationFile } from './sds/revocation-file.ts';
 import { startSdsServer } from './sds/sds-server.ts';
 import { createWorkloadSecretSource } from './sds/workload-secret-source.ts';
@@ -101,7 +103,16 @@ export function createAgent(options: AgentOptions): Agent {
     });
     parts.push(ofFiles);
     const ofWorkload = createWorkloadSecretSource(identity, { revocations, nowMs: () => clock.nowMs() });
-    const secrets = joinSecretSources([ofWorkload, ofFiles]);
+    const ofSecrets = createKubernetesSecretSource({
+      connect: () => connectToApiServer(settings.env),
+      namespace: settings.namespace,
+      tasks,
+      clock,
+      random: options.random,
+      log: sdsLog,
+    });
+    parts.push(ofSecrets);
+    const secrets = joinSecretSources([ofWorkload, ofFiles, ofSecrets]);
     parts.push(await startSdsServer({ secrets, socketPath: paths.sdsSocket, log: sdsLog }));
   };
   let statusServer: StatusServer | undefined;
@@ -174,6 +185,13 @@ async function subscriptionsOf(
     ...(settings.takesTrustAnchors ? [takeAnchors] : []),
     ...(health === undefined ? [] : [createHealthReporter(health)]),
   ]);
+}
+
+/** As the pod's own account. */
+async function connectToApiServer(env: AgentSettings['env']): Promise<KubeClient> {
+  const { createKubeClient, inClusterAccess } = await import('@meltemi/kube');
+  const access = await inClusterAccess({ host: env['KUBERNETES_SERVICE_HOST'], port: env['KUBERNETES_SERVICE_PORT'] });
+  return createKubeClient({ access, userAgent: 'meltemi-agent' });
 }
 
 function accessTo({ settings, clock }: AgentOptions, service: 'xds' | 'ca'): ControlPlaneAccess {

@@ -218,10 +218,60 @@ test('PASSTHROUGH carries connections by the name that they ask for, TCP all of 
   assert.deepEqual(chainsOf('0.0.0.0_5432'), [[undefined, 'outbound|5432||db.default.svc.cluster.local']]);
 });
 
+test('PILOT-47 a server with a credential ends TLS by the name of the Secret, for its hosts, with routes of its own', () => {
+  const settings = { mode: 'MUTUAL', credentialName: 'c' } as const;
+  const router = translate([gateway('web', [{ ...tls('MUTUAL', 'HTTPS', 'a.example', 'b.example'), tls: settings }])]);
+  const [chain] = router.listeners.get('0.0.0.0_8443')?.filter_chains ?? [];
+  assert.deepEqual(chain?.filter_chain_match.server_names, ['a.example', 'b.example']);
+  assert.equal(chain?.filters.at(-1).typed_config.rds.route_config_name, 'https.443.https.web.default');
+  const { tls_certificate_sds_secret_configs: own, combined_validation_context: clients } =
+    chain?.transport_socket.typed_config.common_tls_context ?? {};
+  assert.deepEqual(
+    [own.map(({ name }: EnvoyJson) => name), clients.validation_context_sds_secret_config.name],
+    [['kubernetes://c'], 'kubernetes://c-cacert'],
+  );
+});
+
+test('A server with a certificate in files ends TLS by the names under which the agent reads them', () => {
+  const files = { serverCertificate: '/etc/certs/tls.crt', privateKey: '/etc/certs/tls.key' };
+  const contextOf = (settings: NonNullable<Server['tls']>): EnvoyJson => {
+    const router = translate([gateway('web', [{ ...tls('SIMPLE', 'HTTPS', 'a.example'), tls: settings }])]);
+    const [chain] = router.listeners.get('0.0.0.0_8443')?.filter_chains ?? [];
+    assert.deepEqual(chain?.filter_chain_match.server_names, ['a.example']);
+    assert.equal(chain?.filters.at(-1).typed_config.rds.route_config_name, 'https.443.https.web.default');
+    return chain?.transport_socket.typed_config;
+  };
+  const simple = contextOf({ mode: 'SIMPLE', ...files, minProtocolVersion: 'TLSV1_3' });
+  const common = simple?.common_tls_context;
+  assert.equal(common.tls_certificate_sds_secret_configs[0].name, 'file-cert:/etc/certs/tls.crt~/etc/certs/tls.key');
+  assert.deepEqual(
+    [common.tls_params.tls_minimum_protocol_version, common.alpn_protocols],
+    ['TLSv1_3', ['h2', 'http/1.1']],
+  );
+  assert.equal(common.combined_validation_context, undefined);
+  const clients = { caCertificates: '/etc/certs/ca.crt', subjectAltNames: ['client.example'] };
+  for (const [mode, isRequired] of [
+    ['MUTUAL', true],
+    ['OPTIONAL_MUTUAL', undefined],
+  ] as const) {
+    const mutual = contextOf({ mode, ...files, ...clients });
+    assert.equal(mutual?.require_client_certificate || undefined, isRequired, mode);
+    const { default_validation_context: names, validation_context_sds_secret_config: roots } =
+      mutual?.common_tls_context.combined_validation_context ?? {};
+    assert.equal(roots.name, 'file-root:/etc/certs/ca.crt');
+    assert.deepEqual(
+      names.match_typed_subject_alt_names.map(({ san_type, matcher }: EnvoyJson) => [san_type, matcher.exact]),
+      [
+        ['DNS', 'client.example'],
+        ['URI', 'client.example'],
+      ],
+    );
+  }
+});
+
 test('Ports that a pod may not bind, and servers that cannot be served yet, get no listener', () => {
   const low = gateway('low', [{ ...http('*'), port: { number: 81, protocol: 'HTTP', name: 'http' } }]);
   assert.deepEqual([...translate([low]).listeners.keys()], ['0.0.0.0_81']);
   assert.equal(translate([low], { isUnprivileged: true }).listeners.size, 0);
-  const simple = gateway('simple', [{ ...tls('SIMPLE', 'HTTPS', '*'), tls: { mode: 'SIMPLE', credentialName: 'c' } }]);
-  assert.equal(translate([simple]).listeners.size, 0);
+  assert.equal(translate([gateway('auto', [tls('AUTO_PASSTHROUGH', 'TLS', '*')])]).listeners.size, 0);
 });

@@ -82,7 +82,7 @@ function bindSuffix(bind: string): string {
 }
 
 function endsInHttp({ server, mode }: RouterServer): boolean {
-  return server.port.protocol.toLowerCase() === 'https' && mode === 'ISTIO_MUTUAL';
+  return server.port.protocol.toLowerCase() === 'https' && mode !== 'PASSTHROUGH' && mode !== 'AUTO_PASSTHROUGH';
 }
 
 function routesOf(

@@ -47,7 +47,7 @@ test('An object is told which of its fields do nothing, with their places', () =
     'networks[b]',
   ]);
   const serverOf = (mode: string) => ({ servers: [{ bind: '10.0.0.1', tls: { mode } }] });
-  assert.deepEqual(findUnimplementedFields('Gateway', serverOf('SIMPLE')), ['servers[0].tls.mode']);
+  assert.deepEqual(findUnimplementedFields('Gateway', serverOf('AUTO_PASSTHROUGH')), ['servers[0].tls.mode']);
   assert.deepEqual(findUnimplementedFields('Gateway', serverOf('PASSTHROUGH')), []);
   assert.deepEqual(findUnimplementedFields('PeerAuthentication', { mtls: { mode: 'STRICT' } }), []);
 });

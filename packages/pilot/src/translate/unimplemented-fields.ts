@@ -36,28 +36,11 @@ const TRAFFIC_POLICY = [
 /** Port settings have these blocks only. */
 const PORT_BLOCKS = /^(loadBalancer|connectionPool|outlierDetection|tls)\./;
 
-const GATEWAY_TLS = [
-  'serverCertificate',
-  'privateKey',
-  'caCertificates',
-  'caCrl',
-  'tlsCertificates',
-  'credentialName',
-  'credentialNames',
-  'caCertCredentialName',
-  'subjectAltNames',
-  'verifyCertificateSpki',
-  'verifyCertificateHash',
-  'minProtocolVersion',
-  'maxProtocolVersion',
-  'cipherSuites',
-  'insecureSkipVerify',
-  'ecdhCurves',
-];
+const GATEWAY_TLS = ['caCrl', 'verifyCertificateSpki', 'verifyCertificateHash', 'insecureSkipVerify', 'ecdhCurves'];
 
 const GATEWAY: readonly UnimplementedField[] = [
   ...GATEWAY_TLS.map((name) => ({ kind: 'Gateway' as const, path: `servers[].tls.${name}` })),
-  { kind: 'Gateway', path: 'servers[].tls.mode', value: /^(?:SIMPLE|MUTUAL|AUTO_PASSTHROUGH|OPTIONAL_MUTUAL)$/ },
+  { kind: 'Gateway', path: 'servers[].tls.mode', value: /^AUTO_PASSTHROUGH$/ },
   { kind: 'Gateway', path: 'servers[].bind', value: /^unix:/ },
   { kind: 'Gateway', path: 'servers[].defaultEndpoint' },
   { kind: 'Gateway', path: 'servers[].name' },

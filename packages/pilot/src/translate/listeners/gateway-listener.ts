@@ -13,7 +13,7 @@ import type { L4Route } from '../routes/l4-routes.ts';
 import { type RouterServer, type ServerFamily, serverHosts } from '../scope/gateway-servers.ts';
 import { configSource, type SourceRef, type Translated } from '../translated.ts';
 import { buildListenerAccessLogs } from './access-log.ts';
-import { buildMeshServerTls } from './downstream-tls.ts';
+import { buildGatewayServerTls, buildMeshServerTls } from './downstream-tls.ts';
 import { buildHttpConnectionManager } from './http-connection-manager.ts';
 import { tlsInspector } from './listener-filters.ts';
 import { buildTcpProxy, buildTcpTelemetry } from './tcp-proxy.ts';
@@ -87,16 +87,24 @@ function chainsOf(input: GatewayListenerInput): (destination: GatewayDestination
     if (input.family === 'tcp') return l4Routes.map((route) => l4Chain(route, input, features, route.sniHosts));
     if (server.mode === 'PASSTHROUGH')
       return l4Routes.map((route) => l4Chain(route, input, features, withoutAny(route.sniHosts)));
-    if (server.mode !== 'ISTIO_MUTUAL') return [];
+    const transportSocket = transportSocketOf(input, server, routeName);
+    if (transportSocket === undefined) return [];
     const names = withoutAny(serverHosts(server));
     const ended = {
-      transportSocket: buildMeshServerTls(input.meshConfig, routeName === undefined ? 'tcp' : 'http'),
+      transportSocket,
       transportSocketConnectTimeout: durationOf(HANDSHAKE_TIMEOUT),
     };
     if (routeName === undefined)
       return l4Routes.map((route) => ({ ...l4Chain(route, input, features, names), ...ended }));
     return [{ ...matchNames(names, []), filters: [httpFilter(input, routeName)], ...ended }];
   };
+}
+
+/** Where TLS ends at the router; `undefined` for servers that cannot be served. */
+function transportSocketOf({ meshConfig }: GatewayListenerInput, server: RouterServer, routeName: string | undefined) {
+  const { tls } = server.server;
+  if (server.mode === 'ISTIO_MUTUAL') return buildMeshServerTls(meshConfig, routeName === undefined ? 'tcp' : 'http');
+  return tls === undefined ? undefined : buildGatewayServerTls(tls);
 }
 
 function l4Chain(
