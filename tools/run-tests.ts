@@ -52,11 +52,20 @@ function testFilesUnder(path: string): string[] {
     .sort();
 }
 
-/** Runs files in processes of their own, `concurrency` of them at a time, and says what they say. */
+/** How a group of files is run. */
+interface RunOptions {
+  /** How many at a time. */
+  readonly concurrency: number;
+  /** Whether they leave the processor to what runs beside them. */
+  readonly yields?: boolean;
+  /** Default: prints. */
+  readonly say?: (text: string) => void;
+}
+
+/** Runs files in processes of their own, and says what they say. */
 async function runFiles(
   files: readonly string[],
-  concurrency: number,
-  say: (text: string) => void,
+  { concurrency, yields = false, say = print }: RunOptions,
 ): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>(
     files.map((file) => [file, { passed: 0, todo: 0, failures: [], skips: [] }]),
@@ -68,7 +77,12 @@ async function runFiles(
     results.set(file ?? '', result);
     return result;
   };
-  const stream = run({ files: [...files], concurrency, timeout: 900_000 });
+  const stream = run({
+    files: [...files],
+    concurrency,
+    timeout: 900_000,
+    execArgv: yields ? ['--import', join(import.meta.dirname, 'yield-processor.ts')] : [],
+  });
   stream.on('test:pass', ({ name, file, details, skip, todo }) => {
     // A suite that is skipped reports none of its tests, so it counts itself.
     const isSkipped = skip !== undefined && skip !== false;
@@ -89,39 +103,42 @@ async function runFiles(
   return results;
 }
 
-/**
- * Runs one group of files. A file that fails is run again, alone: on a busy machine a deadline may pass that is ample
- * otherwise. What passes only then is named at the end, for it is a fault of the test; what fails again has failed.
- */
-async function runGroup(name: string, files: readonly string[], concurrency: number, say = print): Promise<void> {
+/** Runs one group of files and keeps their results. */
+async function runGroup(name: string, files: readonly string[], options: RunOptions): Promise<void> {
   if (files.length === 0) return;
   const started = performance.now();
-  for (const [file, result] of await runFiles(files, concurrency, say)) results.set(file, result);
-  const failed = files.filter((file) => (results.get(file)?.failures.length ?? 0) > 0);
-  if (failed.length > 0 && failed.length <= MAX_SECOND_TRIES) {
-    for (const file of failed) {
-      const [again] = (await runFiles([file], 1, say)).values();
-      if (again === undefined) continue;
-      for (const test of results.get(file)?.failures ?? []) {
-        if (!again.failures.includes(test)) unsteady.push(`${relative(root, file)}: ${test}`);
-      }
-      results.set(file, again);
-    }
-  }
+  for (const [file, result] of await runFiles(files, options)) results.set(file, result);
+  const { say = print } = options;
   say(`${name}: ${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s\n\n`);
 }
 
 /** Runs one group beside another one, whose output it keeps apart. */
 async function runBeside(first: Promise<void>, name: string, files: readonly string[]): Promise<void> {
   let kept = '';
-  const second = runGroup(name, files, 1, (text) => (kept += text));
+  const second = runGroup(name, files, { concurrency: 1, yields: true, say: (text) => (kept += text) });
   await first;
   await second;
   print(kept);
 }
 
+/**
+ * Runs files that failed again, alone: on a busy machine a deadline may pass that is ample otherwise. What passes only then
+ * is named at the end, for it is a fault of the test; what fails again has failed.
+ */
+async function tryFailuresAgain(): Promise<void> {
+  const failed = [...results].filter(([, { failures }]) => failures.length > 0);
+  if (failed.length > MAX_SECOND_TRIES) return;
+  for (const [file, { failures }] of failed) {
+    const [again] = (await runFiles([file], { concurrency: 1 })).values();
+    if (again === undefined) continue;
+    for (const test of failures) if (!again.failures.includes(test)) unsteady.push(`${relative(root, file)}: ${test}`);
+    results.set(file, again);
+  }
+}
+
 const [what = 'all', ...more] = process.argv.slice(2);
-if (what === 'unit' || what === 'all') await runGroup('unit', testFilesUnder(join(root, 'packages')), 2);
+if (what === 'unit' || what === 'all')
+  await runGroup('unit', testFilesUnder(join(root, 'packages')), { concurrency: 2 });
 if (what === 'all') {
   // Whole environments run one at a time, for they measure deadlines. Those that mostly wait have company; the others see
   // whether anything is left of them on the host, and so are alone on it.
@@ -130,15 +147,16 @@ if (what === 'all') {
   const waiting = files.filter((file) => MOSTLY_WAITING.includes(relative(root, file)));
   const light = files.filter((file) => !isEnvironment(file));
   const alone = files.filter((file) => isEnvironment(file) && !waiting.includes(file));
-  await runBeside(runGroup('environments that wait', waiting, 1), 'beside them', light);
-  await runGroup('environments', alone, 1);
+  await runBeside(runGroup('environments that wait', waiting, { concurrency: 1 }), 'beside them', light);
+  await runGroup('environments', alone, { concurrency: 1 });
 } else if (what !== 'unit') {
   await runGroup(
     'chosen',
     [what, ...more].flatMap((path) => testFilesUnder(resolve(path))),
-    1,
+    { concurrency: 1 },
   );
 }
+await tryFailuresAgain();
 
 let passed = 0;
 let failed = 0;
