@@ -16,6 +16,11 @@ export * from './kinds/pod.ts';
 export * from './kinds/selector.ts';
 export * from './kubeconfig.ts';
 export * from './kubeconfig-build.ts';
+export {
+  type KubeconfigFinding,
+  RISKY_KUBECONFIG_FIELDS,
+  type RiskyKubeconfigField,
+} from './kubeconfig-fields.ts';
 export * from './leader-election.ts';
 export * from './owner-references.ts';
 export * from './resources.ts';
