@@ -223,6 +223,9 @@ test('create-remote-secret --auth-type=plugin names the plug-in in place of a to
   const { kubeconfig, stderr } = await created('--name', 'c2', '--server', 'https://c2.example', ...plugin);
   assert.deepEqual(kubeconfig.users[0]?.user, { 'auth-provider': { name: 'gcp', config: { a: 'b', c: 'd=e' } } });
   assert.match(stderr, /Warning: control planes of Meltemi run no credential plug-ins/);
+  const oidc = [...plugin, '--auth-plugin-name', 'oidc'];
+  const { stderr: aboutOidc } = await created('--name', 'c2', '--server', 'https://c2.example', ...oidc);
+  assert.match(aboutOidc, /Warning: control planes of Meltemi accept this kubeconfig only where .* names oidc/);
   for (const [args, expected] of [
     [['--auth-type', 'plugin'], /--auth-type=plugin needs --auth-plugin-name/],
     [['--auth-plugin-name', 'gcp'], /need --auth-type=plugin/],

@@ -5,11 +5,14 @@ import { RISKY_KUBECONFIG_FIELDS, type RiskyKubeconfigField } from '@meltemi/kub
 const ISTIO_NAMES: ReadonlyMap<string, RiskyKubeconfigField> = new Map([
   ['clientKey', 'client-key'],
   ['clientCertificate', 'client-certificate'],
+  // Of client-go's plug-ins the only one that is there.
+  ['oidc', 'auth-provider'],
 ]);
 
 /** What is refused in every kubeconfig, with what to do instead. */
 const NEVER_ACCEPTED: ReadonlyMap<string, string> = new Map([
-  ...['auth-provider', 'gcp', 'azure', 'openstack', 'oidc'].map((name) => [name, 'use a token or exec'] as const),
+  ...['gcp', 'azure', 'openstack'].map((name) => [name, 'use a token or exec'] as const),
+  ['auth-provider', 'name the one that is, oidc'],
 ]);
 
 /** What may be accepted. */

@@ -8,6 +8,18 @@ export interface CredentialCommand {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** ID tokens of an OpenID Connect issuer, which renews them. */
+export interface OidcCredentials {
+  /** `https://…`, without a slash at its end. */
+  readonly issuerUrl: string;
+  readonly clientId: string;
+  readonly clientSecret?: string | undefined;
+  readonly idToken?: string | undefined;
+  readonly refreshToken?: string | undefined;
+  /** Roots that the issuer is known by, PEM; absent: the system's. */
+  readonly issuerAuthorityPem?: string | undefined;
+}
+
 /** How a client proves who it is. At most one kind is set; none means an anonymous client. */
 export interface ClusterCredentials {
   readonly token?: string | undefined;
@@ -15,6 +27,7 @@ export interface ClusterCredentials {
   readonly tokenFile?: string | undefined;
   readonly clientCertificate?: { readonly certificatePem: string; readonly keyPem: string } | undefined;
   readonly command?: CredentialCommand | undefined;
+  readonly oidc?: OidcCredentials | undefined;
 }
 
 /** All that a client needs to call one API server. */

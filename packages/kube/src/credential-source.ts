@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { type Clock, messageOf } from '@meltemi/base';
+import { type Clock, messageOf, systemRandom } from '@meltemi/base';
 import type { ClusterCredentials, CredentialCommand } from './cluster-access.ts';
 import { KubeError } from './errors.ts';
+import { OidcTokenSource } from './oidc-token-source.ts';
 
 /** Tokens in pods are replaced long before they expire; a minute is what client-go allows itself too. */
 const TOKEN_FILE_MAX_AGE_MS = 60_000;
@@ -16,6 +17,8 @@ export interface CredentialSource {
   token(): Promise<string | undefined>;
   /** The server refused the last token: read it anew. */
   invalidate(): void;
+  /** Ends what is under way. */
+  close(): void;
 }
 
 interface HeldToken {
@@ -70,9 +73,14 @@ async function readCommandToken(command: CredentialCommand): Promise<HeldToken> 
 
 /** Creates the source of bearer tokens for one client. Concurrent callers share one read. */
 export function createCredentialSource(credentials: ClusterCredentials, clock: Clock): CredentialSource {
-  const { token, tokenFile, command } = credentials;
+  const { token, tokenFile, command, oidc } = credentials;
+  if (oidc !== undefined) {
+    const source = new OidcTokenSource({ credentials: oidc, clock, random: systemRandom });
+    // As in client-go, the end of a token counts, not what the server says: an issuer is not asked for each refusal.
+    return { token: () => source.token(), invalidate: () => {}, close: () => source.close() };
+  }
   if (tokenFile === undefined && command === undefined) {
-    return { token: () => Promise.resolve(token), invalidate: () => {} };
+    return { token: () => Promise.resolve(token), invalidate: () => {}, close: () => {} };
   }
   let held: HeldToken | undefined;
   let reading: Promise<HeldToken> | undefined;
@@ -90,5 +98,6 @@ export function createCredentialSource(credentials: ClusterCredentials, clock: C
     invalidate() {
       held = undefined;
     },
+    close: () => {},
   };
 }

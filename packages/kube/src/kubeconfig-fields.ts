@@ -1,10 +1,11 @@
 /**
- * Fields that make this process read its own files, run commands or trust anybody. In a kubeconfig that somebody else
+ * Fields that make this process read its own files, run commands, call others than the API server or trust anybody. In a kubeconfig that somebody else
  * wrote they are refused, unless the operator lists them.
  */
 export const RISKY_KUBECONFIG_FIELDS = [
   'exec',
   'auth-provider',
+  'idp-certificate-authority',
   'client-certificate',
   'client-key',
   'tokenFile',
@@ -15,10 +16,10 @@ export const RISKY_KUBECONFIG_FIELDS = [
 /** One of {@link RISKY_KUBECONFIG_FIELDS}. */
 export type RiskyKubeconfigField = (typeof RISKY_KUBECONFIG_FIELDS)[number];
 
-/** What to do instead of each. */
-export const REMEDIES: Readonly<Record<RiskyKubeconfigField, string>> = {
+const REMEDIES: Readonly<Record<RiskyKubeconfigField, string>> = {
   exec: 'put a "token" in its place',
   'auth-provider': 'put a "token" in its place',
+  'idp-certificate-authority': 'put the certificate itself in "idp-certificate-authority-data", in base64',
   'client-certificate': 'put the certificate itself in "client-certificate-data", in base64',
   'client-key': 'put the key itself in "client-key-data", in base64',
   tokenFile: 'put the token itself in "token"',
@@ -54,6 +55,11 @@ export class FieldReader {
     this.#fields = fields;
     this.#findings = findings;
     this.#allow = allow;
+  }
+
+  /** Reads a mapping within this one. */
+  nested(field: string, fields: Fields): FieldReader {
+    return new FieldReader(`${this.#path}.${field}`, fields, this.#findings, this.#allow);
   }
 
   report(field: string, problem: string): undefined {

@@ -103,6 +103,37 @@ test('MC-09 parseKubeconfig takes a proxy that the operator allows, and quotes n
   }
 });
 
+test('MC-09 parseKubeconfig takes an OpenID Connect issuer that the operator allows, over TLS and without files', async () => {
+  const allow = new Set(['auth-provider'] as const);
+  const problemWith = async (config: object, user: object = {}): Promise<string> => {
+    const full = { 'idp-issuer-url': 'https://idp/realm/', 'client-id': 'c', 'id-token': 'secret', ...config };
+    const text = kubeconfig({ 'auth-provider': { name: 'oidc', config: full }, ...user });
+    assert.match(await problemOf(text), /users\[u\]\.auth-provider is not accepted/);
+    const parsed = await parseKubeconfig(text, { allow });
+    return parsed.ok ? JSON.stringify(parsed.value.credentials) : parsed.error.message;
+  };
+  const oidc = { issuerUrl: 'https://idp/realm', clientId: 'c', idToken: 'secret' };
+  assert.deepEqual(JSON.parse(await problemWith({})), { oidc });
+  assert.deepEqual(JSON.parse(await problemWith({}, { token: 't' })), { token: 't' });
+  const path = 'users\\[u\\]\\.auth-provider\\.config\\.';
+  for (const url of ['http://idp', 'https://u:secret@idp', 'https://idp?secret', 'secret']) {
+    const problem = await problemWith({ 'idp-issuer-url': url });
+    assert.match(problem, new RegExp(`${path}idp-issuer-url must begin with https://`));
+    assert.ok(!problem.includes('secret'));
+  }
+  const refused: readonly (readonly [object, string])[] = [
+    [{ 'idp-certificate-authority': '/etc/ca' }, 'idp-certificate-authority is not accepted'],
+    [{ 'client-id': '' }, 'client-id is missing'],
+    [{ 'idp-issuer-url': null }, 'idp-issuer-url is missing'],
+    [{ 'id-token': null }, 'refresh-token is missing, and id-token too'],
+    [{ 'client-secret': 1 }, 'client-secret must be text'],
+  ];
+  for (const [config, problem] of refused) assert.match(await problemWith(config), new RegExp(path + problem));
+  const other = await parseKubeconfig(kubeconfig({ 'auth-provider': { name: 'gcp' } }), { allow });
+  assert.ok(!other.ok);
+  assert.match(other.error.message, /auth-provider is not supported but for name "oidc"/);
+});
+
 test('parseKubeconfig lists every finding at once, and quotes no secret', async () => {
   const secret = 'very-secret-token';
   const text = kubeconfig({ token: secret, exec: {}, password: secret }, { server: 'http://plain', proxyUrl: 1 });
@@ -138,6 +169,14 @@ test('loadKubeconfig trusts the user: files are read relative to the kubeconfig'
   const access = await loadKubeconfig({ path });
   assert.equal(access.credentials.clientCertificate?.keyPem, readTestPem('client.key'));
   assert.equal(access.credentials.tokenFile, join(dir, 'token'));
+  // The refresh token is kubectl's to use: it would write down the one that replaces it.
+  const config = { 'idp-issuer-url': 'https://idp', 'client-id': 'c', 'id-token': 'i', 'refresh-token': 'r' };
+  const authProvider = { name: 'oidc', config: { ...config, 'idp-certificate-authority': 'c.crt' } };
+  writeFileSync(join(dir, 'oidc'), kubeconfig({ 'auth-provider': authProvider }));
+  const { oidc } = (await loadKubeconfig({ path: join(dir, 'oidc') })).credentials;
+  assert.equal(oidc?.issuerAuthorityPem, readTestPem('client.crt'));
+  assert.equal(oidc?.idToken, 'i');
+  assert.equal(oidc?.refreshToken, undefined);
   await assert.rejects(loadKubeconfig({ path: join(dir, 'none') }), /Cannot read the kubeconfig/);
   await assert.rejects(loadKubeconfig({ path, context: 'other' }), /contexts\[other\] does not exist/);
 });

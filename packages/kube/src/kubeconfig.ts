@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { err, MeltemiError, ok, type Result } from '@meltemi/base';
 import { parse } from 'yaml';
-import type { ClusterAccess, ClusterCredentials, CredentialCommand } from './cluster-access.ts';
+import type { ClusterAccess, ClusterCredentials, CredentialCommand, OidcCredentials } from './cluster-access.ts';
 import { KUBE_ERROR_CODES } from './errors.ts';
 import {
   FieldReader,
   type Fields,
   isFields,
   type KubeconfigFinding,
-  REMEDIES,
   RISKY_KUBECONFIG_FIELDS,
   type RiskyKubeconfigField,
 } from './kubeconfig-fields.ts';
+import { readAuthProvider } from './kubeconfig-oidc.ts';
 import { type ProxyAddress, parseProxyUrl } from './proxy-url.ts';
 
 /** Which context to read, and what to accept in it. */
@@ -31,6 +31,7 @@ interface Draft {
   readonly certificateAuthorityFile: string | undefined;
   readonly clientCertificateFile: string | undefined;
   readonly clientKeyFile: string | undefined;
+  readonly issuerAuthorityFile: string | undefined;
 }
 
 function findNamed(document: Fields, list: string, member: string, name: string): Fields | undefined {
@@ -74,21 +75,30 @@ function readCommand(reader: FieldReader, env: Readonly<Record<string, string>>)
   };
 }
 
-function readCredentials(reader: FieldReader, env: Readonly<Record<string, string>>): ClusterCredentials {
+function readCredentials(
+  reader: FieldReader,
+  env: Readonly<Record<string, string>>,
+  oidc: OidcCredentials | undefined,
+): ClusterCredentials {
   for (const field of ['username', 'password']) reader.unsupported(field, 'use a token or a client certificate');
   for (const field of ['as', 'as-uid', 'as-groups', 'as-user-extra']) {
     reader.unsupported(field, 'give the credentials of the identity itself');
   }
-  if (reader.risky('auth-provider') !== undefined) reader.unsupported('auth-provider', REMEDIES['auth-provider']);
   const certificatePem = reader.pem('client-certificate-data');
   const keyPem = reader.pem('client-key-data');
   if (certificatePem !== undefined && keyPem === undefined) reader.report('client-key-data', 'is missing');
   if (keyPem !== undefined && certificatePem === undefined) reader.report('client-certificate-data', 'is missing');
+  const token = reader.text('token');
+  const tokenFile = reader.riskyText('tokenFile');
+  const command = readCommand(reader, env);
+  if (command !== undefined && oidc !== undefined) reader.report('auth-provider', 'cannot stand beside exec');
   return {
-    token: reader.text('token'),
-    tokenFile: reader.riskyText('tokenFile'),
+    token,
+    tokenFile,
     clientCertificate: certificatePem === undefined || keyPem === undefined ? undefined : { certificatePem, keyPem },
-    command: readCommand(reader, env),
+    command,
+    // As in client-go, a token that stands there goes before those that have to be got.
+    oidc: token === undefined && tokenFile === undefined ? oidc : undefined,
   };
 }
 
@@ -132,6 +142,7 @@ function draftOf(document: Fields, options: ParseKubeconfigOptions): Result<Draf
   if (user === undefined) contextReader.report('user', `names "${userName}", which does not exist`);
   const clusterReader = new FieldReader(`clusters[${clusterName}]`, cluster ?? {}, findings, allow);
   const userReader = new FieldReader(`users[${userName}]`, user ?? {}, findings, allow);
+  const authProvider = readAuthProvider(userReader);
 
   const draft: Draft = {
     access: {
@@ -141,12 +152,13 @@ function draftOf(document: Fields, options: ParseKubeconfigOptions): Result<Draf
       tlsServerName: clusterReader.text('tls-server-name'),
       proxy: readProxy(clusterReader),
       insecureSkipTlsVerify: clusterReader.risky('insecure-skip-tls-verify') === true,
-      credentials: readCredentials(userReader, commandEnv),
+      credentials: readCredentials(userReader, commandEnv, authProvider?.credentials),
       namespace: contextReader.text('namespace'),
     },
     certificateAuthorityFile: clusterReader.riskyText('certificate-authority'),
     clientCertificateFile: userReader.riskyText('client-certificate'),
     clientKeyFile: userReader.riskyText('client-key'),
+    issuerAuthorityFile: authProvider?.authorityFile,
   };
   return findings.length > 0 ? err(describe(findings)) : ok(draft);
 }
@@ -163,13 +175,15 @@ async function resolveFiles(draft: Draft, baseDir: string): Promise<ClusterAcces
   const { access } = draft;
   const certificatePem = await read(draft.clientCertificateFile);
   const keyPem = await read(draft.clientKeyFile);
-  const { tokenFile } = access.credentials;
+  const issuerAuthorityPem = await read(draft.issuerAuthorityFile);
+  const { tokenFile, oidc } = access.credentials;
   return {
     ...access,
     certificateAuthorityPem: access.certificateAuthorityPem ?? (await read(draft.certificateAuthorityFile)),
     credentials: {
       ...access.credentials,
       tokenFile: tokenFile === undefined ? undefined : resolve(baseDir, tokenFile),
+      oidc: oidc && { ...oidc, issuerAuthorityPem: oidc.issuerAuthorityPem ?? issuerAuthorityPem },
       clientCertificate:
         access.credentials.clientCertificate ??
         (certificatePem === undefined || keyPem === undefined ? undefined : { certificatePem, keyPem }),
@@ -211,7 +225,8 @@ export interface LoadKubeconfigOptions {
 }
 
 /**
- * Loads the user's own kubeconfig, which may name files (relative to itself) and credential commands.
+ * Loads the user's own kubeconfig, which may name files (relative to itself) and credential commands. ID tokens are taken while they
+ * are valid, and not renewed.
  *
  * @throws MeltemiError `KUBECONFIG_INVALID`
  */
@@ -230,7 +245,14 @@ export async function loadKubeconfig({ path, context, commandEnv }: LoadKubeconf
     ...(commandEnv === undefined ? {} : { commandEnv }),
   });
   if (!draft.ok) throw draft.error;
-  return resolveFiles(draft.value, dirname(path));
+  return withoutRefreshToken(await resolveFiles(draft.value, dirname(path)));
+}
+
+/** Issuers may replace a refresh token that is used: the user's file would keep the old one, and kubectl could not renew any more. */
+function withoutRefreshToken(access: ClusterAccess): ClusterAccess {
+  const { oidc } = access.credentials;
+  if (oidc === undefined) return access;
+  return { ...access, credentials: { ...access.credentials, oidc: { ...oidc, refreshToken: undefined } } };
 }
 
 /** The contexts of a kubeconfig, in the order of the file, each with the cluster that it names. */

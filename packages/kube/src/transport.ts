@@ -145,6 +145,7 @@ export function createTransport({ access, clock, userAgent }: TransportOptions):
       return { url: urlOf(path), headers, tls, agent: streams };
     },
     async [Symbol.asyncDispose]() {
+      credentials.close();
       calls.destroy();
       streams.destroy();
     },

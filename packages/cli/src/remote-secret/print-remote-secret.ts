@@ -90,12 +90,14 @@ function warnings(flags: {
           `sidecars of this cluster say that they are of cluster "${injected.join('" or "')}", so a control plane that knows it as "${name}" will refuse new ones a certificate; use --name ${injected[0]}, or inject them by /inject/cluster/${name}`,
         ]
       : []),
-    ...(authProvider === undefined
-      ? []
-      : [
-          'control planes of Meltemi run no credential plug-ins and will refuse this kubeconfig; istiod accepts it where PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS names the plug-in',
-        ]),
+    ...(authProvider === undefined ? [] : [pluginWarning(authProvider)]),
   ];
+}
+
+function pluginWarning({ name }: KubeconfigAuthProvider): string {
+  return name === 'oidc'
+    ? 'control planes of Meltemi accept this kubeconfig only where PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS names oidc; istiod accepts it always'
+    : 'control planes of Meltemi run no credential plug-ins but oidc and will refuse this kubeconfig; istiod accepts it where PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS names the plug-in';
 }
 
 /** Prints the Secret that attaches a cluster, after making the account that it speaks for. */
