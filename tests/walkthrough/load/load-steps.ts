@@ -59,13 +59,15 @@ export function loadSteps(mesh: () => Walkthrough, load: () => RecordedLoad): Lo
     return result.stdout;
   };
 
-  /** What the load's sidecar says of requests that failed. */
+  /** What the sidecars on both sides say of requests that failed. */
   const accessLogOfFailures = async (): Promise<readonly string[]> => {
-    const { stdout } = await mesh().run(['logs', '-n', 'app1', 'deploy/load', '-c', 'istio-proxy']);
-    return stdout
-      .split('\n')
-      .filter((line) => / HTTP\/1\.1" (?:0|5\d\d) /.test(line))
-      .slice(-20);
+    const targets = [['deploy/load'], ['deploy/helloworld-v1'], ['deploy/helloworld-v2', '--cluster', 'cluster2']];
+    const logs = targets.map(async ([name = '', ...cluster]) => {
+      const { stdout } = await mesh().run(['logs', '-n', 'app1', name, ...cluster, '-c', 'istio-proxy']);
+      const failed = stdout.split('\n').filter((line) => / HTTP\/1\.1" (?:0|5\d\d) /.test(line));
+      return failed.slice(-20).map((line) => `${name}: ${line}`);
+    });
+    return (await Promise.all(logs)).flat();
   };
   let lastChangeMs: number | undefined;
   const underLoad = async (change: () => Promise<unknown>): Promise<readonly LoadAnswer[]> => {
