@@ -6,3 +6,6 @@ export const MAX_REMOTE_CLUSTERS = 1000;
 
 /** How long readiness waits for the clusters that are there at start. Istio's `PILOT_REMOTE_CLUSTER_TIMEOUT`. */
 export const DEFAULT_SYNC_TIMEOUT_MS = 30_000;
+
+/** So long the sidecars of a cluster that has left serve those who still call them; after 5 s nothing of it may be left. */
+export const DEPARTURE_MS = 2_000;

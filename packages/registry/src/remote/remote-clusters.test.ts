@@ -344,12 +344,29 @@ test('a cluster whose API is lost is degraded, and what was last seen serves on 
   await eventually(() => assert.equal(mesh.remotes.list()[0]?.syncStatus, 'synced'));
 });
 
-test('a deleted secret takes endpoints and virtual addresses out', async () => {
-  await using mesh = setUp({ 'https://c2': remoteCluster('10.12.1.1') });
-  mesh.local.seed(SECRETS, secret('c2', { cluster2: kubeconfig('https://c2') }));
+test('a deleted secret takes endpoints and virtual addresses out, after a moment in which sidecars serve who still calls them', async () => {
+  const clock = new ManualClock();
+  await using mesh = setUp({ 'https://c2': remoteCluster('10.12.1.1') }, { clock });
+  const attach = secret('c2', { cluster2: kubeconfig('https://c2') });
+  const healths = (): readonly string[] =>
+    [...mesh.aggregate.inputs().endpoints.values()].flatMap((shards) =>
+      [...shards.values()].flat().map(({ health }) => health),
+    );
+  mesh.local.seed(SECRETS, attach);
   await mesh.remotes.start(new AbortController().signal);
+  assert.deepEqual(healths(), ['healthy']);
   await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: 'c2' });
   await eventually(() => assert.deepEqual(mesh.remotes.list(), []));
+  await eventually(() => assert.deepEqual(healths(), ['terminating']));
+
+  await mesh.local.create(SECRETS, attach);
+  await eventually(() => assert.deepEqual(healths(), ['healthy']));
+  clock.advance(5_000);
+  assert.deepEqual(healths(), ['healthy'], 'it came back in the meantime');
+
+  await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: 'c2' });
+  await eventually(() => assert.deepEqual(healths(), ['terminating']));
+  clock.advance(5_000);
   assert.deepEqual(mesh.aggregate.inputs().services, []);
   assert.deepEqual(mesh.addresses(), []);
   assert.doesNotMatch(await mesh.metrics.metrics(), /cluster="cluster2"/);
@@ -387,6 +404,6 @@ test('several secrets with hundreds of clusters are followed, up to a limit, and
   for (const from of [100, 200, 300, 400])
     await mesh.local.delete(SECRETS, { namespace: 'istio-system', name: `s${from}` });
   await eventually(() => assert.deepEqual(mesh.remotes.list(), []));
-  assert.deepEqual(mesh.aggregate.clusterIds, []);
+  await eventually(() => assert.deepEqual(mesh.aggregate.clusterIds, []));
   assert.doesNotMatch(await mesh.text(), /cluster="c\d+"/);
 });

@@ -1,8 +1,9 @@
-import { type Clock, type Log, messageOf, sha256Hex, sleep } from '@meltemi/base';
+import { type Clock, type ClockTimer, type Log, messageOf, sha256Hex, sleep } from '@meltemi/base';
 import { type ClusterAccess, type KubeClient, parseKubeconfig, type RiskyKubeconfigField } from '@meltemi/kube';
-import { DEFAULT_SYNC_TIMEOUT_MS, MAX_KUBECONFIG_BYTES, MAX_REMOTE_CLUSTERS } from '../defaults.ts';
+import { DEFAULT_SYNC_TIMEOUT_MS, DEPARTURE_MS, MAX_KUBECONFIG_BYTES, MAX_REMOTE_CLUSTERS } from '../defaults.ts';
 import type { AggregateRegistry } from '../merge/aggregate-registry.ts';
 import type { RegistryMetrics } from '../metrics.ts';
+import { createDepartingRegistry } from './departing-registry.ts';
 import {
   connectionError,
   isDegraded,
@@ -107,6 +108,8 @@ class RemoteSecretController implements RemoteClusters {
   readonly #members = new Map<string, Member>();
   /** Clusters that are not taken, by holder and id. */
   readonly #refusals = new Map<string, RemoteRefusal>();
+  /** Clusters that have left a moment ago, by id. */
+  readonly #departures = new Map<string, ClockTimer>();
   /** Let go of once the start is over. */
   #startGates: Promise<void>[] | undefined = [];
   /** Holders are handled one after the other: parsing a kubeconfig is asynchronous. */
@@ -168,6 +171,7 @@ class RemoteSecretController implements RemoteClusters {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    for (const timer of this.#departures.values()) timer.cancel();
     await this.#queue;
     for (const member of this.#members.values()) {
       await this.#close(member.candidate);
@@ -318,6 +322,8 @@ class RemoteSecretController implements RemoteClusters {
     member.active = connection;
     member.candidate = undefined;
     member.timedOut = false;
+    this.#departures.get(member.id)?.cancel();
+    this.#departures.delete(member.id);
     this.#options.aggregate.set(connection.registry);
     this.#options.log.info('Remote cluster synced', { cluster: member.id });
     this.#reportMember(member);
@@ -327,11 +333,24 @@ class RemoteSecretController implements RemoteClusters {
 
   async #detach(member: Member): Promise<void> {
     this.#members.delete(member.id);
-    this.#options.aggregate.remove(member.id);
+    if (member.active !== undefined) this.#depart(member.active);
     this.#options.metrics?.forgetCluster(member.id);
     this.#options.log.info('Remote cluster detached', { cluster: member.id, secret: member.secretName });
     await this.#close(member.candidate);
     await this.#close(member.active);
+  }
+
+  /** Others are told first: its sidecars would else have no more for those who still call them. */
+  #depart({ registry }: RemoteConnection): void {
+    const { aggregate, clock } = this.#options;
+    const { clusterId } = registry;
+    aggregate.set(createDepartingRegistry(registry));
+    const gone = (): void => {
+      this.#departures.delete(clusterId);
+      aggregate.remove(clusterId);
+    };
+    this.#departures.get(clusterId)?.cancel();
+    this.#departures.set(clusterId, clock.setTimer(gone, DEPARTURE_MS));
   }
 
   async #close(connection: RemoteConnection | undefined): Promise<void> {
