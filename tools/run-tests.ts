@@ -138,7 +138,7 @@ async function tryFailuresAgain(): Promise<void> {
 
 const [what = 'all', ...more] = process.argv.slice(2);
 if (what === 'unit' || what === 'all')
-  await runGroup('unit', testFilesUnder(join(root, 'packages')), { concurrency: 2 });
+  await runGroup('unit', testFilesUnder(join(root, 'packages')), { concurrency: 3 });
 if (what === 'all') {
   // Whole environments run one at a time, for they measure deadlines. Those that mostly wait have company; the others see
   // whether anything is left of them on the host, and so are alone on it.

@@ -148,7 +148,7 @@ suite('an environment in the loopback sandbox', { skip }, () => {
 
   test('refuses to go on in another sandbox, naming both ways out', async () => {
     await stop();
-    assert.deepEqual(livingProcesses(), []);
+    await eventually(() => assert.deepEqual(livingProcesses(), []), 5_000);
     const mesh = { ...readMeshFile(MESH_FILE), sandbox: 'loopback' as const };
     rmSync(join(directory, '.meltemi/sandbox'));
     const starting = startEnvironment({
