@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const DEBIAN_SUITE = 'bookworm';
 const NPM_VERSION = 11;
@@ -45,6 +45,7 @@ export function buildNodeImage(archive: string, reference: string): void {
     }
     buildah('config', ...settings, container);
     buildah('commit', '--quiet', container, reference);
+    mkdirSync(dirname(archive), { recursive: true });
     buildah('push', '--quiet', reference, `oci-archive:${archive}.tmp:${reference}`);
     run('mv', `${archive}.tmp`, archive);
   } finally {
