@@ -3,7 +3,7 @@
  * images: it stands in for the base image that the Containerfile names.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -38,9 +38,10 @@ export function buildNodeImage(archive: string, reference: string): void {
     buildah('add', '--quiet', container, system, '/');
     buildah('add', '--quiet', container, local, '/usr/local');
     const settings = ['--env', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
-    // Behind a proxy that reads what passes, this machine trusts more than Debian does, and so has the image to.
-    if (process.env['NODE_EXTRA_CA_CERTS'] !== undefined) {
-      buildah('add', '--quiet', container, process.env['NODE_EXTRA_CA_CERTS'], CERTIFICATES);
+    // Behind a proxy that reads what passes, this machine trusts more than Debian and Node.js do, and so has the image to.
+    const trusted = process.env['NODE_EXTRA_CA_CERTS'] ?? CERTIFICATES;
+    if (existsSync(trusted)) {
+      buildah('add', '--quiet', container, trusted, CERTIFICATES);
       settings.push('--env', `NODE_EXTRA_CA_CERTS=${CERTIFICATES}`);
     }
     buildah('config', ...settings, container);
