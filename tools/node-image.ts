@@ -17,12 +17,15 @@ const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
  * @throws When buildah or debootstrap is missing, or the user is not root.
  */
 export function buildNodeImage(archive: string, reference: string): void {
+  // Behind a proxy that reads what passes, this machine trusts more than Debian and Node.js do, and so has the image to.
+  const trusted = process.env['NODE_EXTRA_CA_CERTS'] ?? CERTIFICATES;
+  const trust = existsSync(trusted) ? { NODE_EXTRA_CA_CERTS: trusted } : {};
   const work = mkdtempSync(join(tmpdir(), 'meltemi-node-image-'));
   const run = (command: string, ...args: readonly string[]): string =>
     execFileSync(command, args, {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, BUILDAH_ISOLATION: 'chroot' },
+      env: { ...process.env, ...trust, BUILDAH_ISOLATION: 'chroot' },
     }).trim();
   const buildah = (...args: readonly string[]): string =>
     run('buildah', '--root', join(work, 'storage'), '--runroot', join(work, 'run'), '--storage-driver', 'vfs', ...args);
@@ -38,8 +41,6 @@ export function buildNodeImage(archive: string, reference: string): void {
     buildah('add', '--quiet', container, system, '/');
     buildah('add', '--quiet', container, local, '/usr/local');
     const settings = ['--env', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
-    // Behind a proxy that reads what passes, this machine trusts more than Debian and Node.js do, and so has the image to.
-    const trusted = process.env['NODE_EXTRA_CA_CERTS'] ?? CERTIFICATES;
     if (existsSync(trusted)) {
       buildah('add', '--quiet', container, trusted, CERTIFICATES);
       settings.push('--env', `NODE_EXTRA_CA_CERTS=${CERTIFICATES}`);

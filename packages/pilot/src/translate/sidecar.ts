@@ -34,6 +34,7 @@ import {
 } from './scope/namespace-scope.ts';
 import { resolveWorkloadMtls, type WorkloadMtls } from './scope/peer-authentication.ts';
 import type { Translated } from './translated.ts';
+
 /** Prepares the translation for one sidecar; resources are made when they are asked for. */
 export function translateSidecar({ snapshot, node, memo }: ProxyInput): ProxyTranslation {
   const { namespace } = node;
