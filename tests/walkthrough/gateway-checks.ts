@@ -20,6 +20,21 @@ const VALUES = {
   terminationGracePeriodSeconds: 2,
 };
 
+/** The VirtualService of a Gateway, for paths that begin so. */
+function routesOf(gateway: string, prefix: string): string {
+  return `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: hello, namespace: app1}
+spec:
+  hosts: [hello.example.com]
+  gateways: [${NAMESPACE}/${gateway}]
+  http:
+    - match: [{uri: {prefix: ${prefix}}}]
+      route: [{destination: {host: helloworld}}]
+`;
+}
+
 const CONFIGURATION = `
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -29,17 +44,7 @@ spec:
   servers:
     - port: {number: 80, protocol: HTTP, name: http}
       hosts: ["*.example.com"]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: hello, namespace: app1}
-spec:
-  hosts: [hello.example.com]
-  gateways: [${NAMESPACE}/web]
-  http:
-    - match: [{uri: {prefix: /hello}}]
-      route: [{destination: {host: helloworld}}]
-`;
+${routesOf('web', '/hello')}`;
 
 const SECURE_CONFIGURATION = `
 apiVersion: networking.istio.io/v1
@@ -54,16 +59,7 @@ spec:
     - port: {number: 80, protocol: HTTP, name: http}
       hosts: [hello.example.com]
       tls: {httpsRedirect: true}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: hello, namespace: app1}
-spec:
-  hosts: [hello.example.com]
-  gateways: [${NAMESPACE}/secure]
-  http:
-    - route: [{destination: {host: helloworld}}]
-`;
+${routesOf('secure', '/')}`;
 
 /** A new certificate of its own for a host: files, and the Secret that holds it. */
 async function createCertificate(

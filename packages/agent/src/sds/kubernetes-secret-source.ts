@@ -6,8 +6,8 @@ import { packSecret, type SecretContent, type SecretResource } from './secret-re
 
 /** What {@link createKubernetesSecretSource} works with. */
 export interface KubernetesSecretOptions {
-  /** Asked for once, when the first Secret is wanted. */
-  readonly connect: () => Promise<Pick<KubeClient, 'list' | 'watch' | 'server'>>;
+  /** Asked for once, when the first Secret is wanted; closed at the end. */
+  readonly connect: () => Promise<KubeClient>;
   /** Of the pod: Secrets of other namespaces are never looked at. */
   readonly namespace: string;
   readonly tasks: { run(name: string, task: Promise<void>): void };
@@ -50,7 +50,7 @@ class KubernetesSecretSource implements SecretSource, AsyncDisposable {
   readonly #made = new Map<string, { readonly from: SecretContent; readonly resource: SecretResource }>();
   readonly #listeners = new Set<() => void>();
   #wanted: ReadonlySet<string> = new Set();
-  #client: Promise<Pick<KubeClient, 'list' | 'watch' | 'server'>> | undefined;
+  #client: Promise<KubeClient> | undefined;
   #madeCount = 0;
 
   constructor(options: KubernetesSecretOptions) {
@@ -93,6 +93,9 @@ class KubernetesSecretSource implements SecretSource, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { stop } of this.#followed.values()) stop.abort();
     this.#followed.clear();
+    // One that could not be made has been told of, and holds nothing.
+    const client = await this.#client?.catch(() => undefined);
+    await client?.[Symbol.asyncDispose]();
   }
 
   async #follow(name: string, followed: Followed): Promise<void> {

@@ -12,17 +12,35 @@ import { buildLoadAssignment } from './endpoints/load-assignment.ts';
 import { buildNameTable } from './name-table.ts';
 import { outboundClusterName, parseOutboundClusterName } from './names.ts';
 import { buildProxyConfig, PROXY_CONFIG } from './proxy-config.ts';
-import type { ProxyContext } from './proxy-translation.ts';
+import type { ProxyContext, ProxyInput, ProxyTranslation } from './proxy-translation.ts';
 import type { RouteDestinationHost } from './routes/http-routes.ts';
 import { isClusterLocal } from './scope/cluster-local.ts';
 import type { MergedDestinationRule } from './scope/destination-rule.ts';
-import { type NamespaceScope, type VirtualServiceResource } from './scope/namespace-scope.ts';
+import { buildNamespaceScope, type NamespaceScope, type VirtualServiceResource } from './scope/namespace-scope.ts';
 import { resolveNamespaceMtls } from './scope/peer-authentication.ts';
 import { resolveTrafficPolicy } from './scope/traffic-policy.ts';
 import type { Translated } from './translated.ts';
 
+/** What translation for a proxy looks things up in; proxies of one namespace share the scope. */
+export function contextOf({ snapshot, node, memo }: ProxyInput): ProxyContext {
+  const { namespace } = node;
+  const scope = memo.resolve(buildNamespaceScope, namespace, { snapshot, namespace, memo });
+  return { scope, node, memo };
+}
+
+/** The part of a translation that is the same for every proxy. */
+export function translateOutbound(
+  context: ProxyContext,
+): Pick<ProxyTranslation, 'endpoints' | 'nameTable' | 'proxyConfigs'> {
+  return {
+    endpoints: (names) => [...(names ?? endpointNames(context))].flatMap((name) => endpointsOf(context, name) ?? []),
+    nameTable: () => nameTableOf(context),
+    proxyConfigs: () => proxyConfigsOf(context),
+  };
+}
+
 /** What the agent beside the proxy answers DNS queries from. */
-export function nameTableOf({ scope, node, memo }: ProxyContext): Translated<NameTable> {
+function nameTableOf({ scope, node, memo }: ProxyContext): Translated<NameTable> {
   const { services, snapshot } = scope;
   const { clusterId, network } = node;
   const headless = services.filter(isHeadless).map((service) => snapshot.endpoints.get(serviceKey(service)));
@@ -30,7 +48,7 @@ export function nameTableOf({ scope, node, memo }: ProxyContext): Translated<Nam
 }
 
 /** What the agent beside the proxy is to trust. */
-export function proxyConfigsOf({ scope, memo }: ProxyContext): readonly Translated<ProxyConfig>[] {
+function proxyConfigsOf({ scope, memo }: ProxyContext): readonly Translated<ProxyConfig>[] {
   const { trustAnchors } = scope.snapshot;
   return trustAnchors.length === 0 ? [] : [memo.resolve(buildProxyConfig, PROXY_CONFIG, { trustAnchors })];
 }
@@ -70,7 +88,7 @@ function serverModeOf(scope: NamespaceScope, service: Service) {
 }
 
 /** The clusters whose endpoints are discovered. */
-export function endpointNames(context: ProxyContext): readonly string[] {
+function endpointNames(context: ProxyContext): readonly string[] {
   return [...outboundTargets(context)]
     .filter(({ service }) => service.resolution === 'ClientSideLB')
     .map(({ service, port, subset }) =>
@@ -79,10 +97,7 @@ export function endpointNames(context: ProxyContext): readonly string[] {
 }
 
 /** The endpoints of one cluster; `undefined` where its name means nothing to the proxy. */
-export function endpointsOf(
-  { scope, node, memo }: ProxyContext,
-  name: string,
-): Translated<ClusterLoadAssignment> | undefined {
+function endpointsOf({ scope, node, memo }: ProxyContext, name: string): Translated<ClusterLoadAssignment> | undefined {
   const key = parseOutboundClusterName(name);
   const service = key === undefined ? undefined : scope.serviceByHostname.get(key.hostname);
   const port = service?.ports.find((candidate) => candidate.number === key?.port);

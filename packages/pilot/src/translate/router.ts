@@ -7,34 +7,24 @@ import { buildBlackHoleCluster } from './clusters/fixed-clusters.ts';
 import { serviceInstancesOf } from './inbound-ports.ts';
 import { familiesOf } from './ip-families.ts';
 import { buildGatewayListener, type GatewayDestination } from './listeners/gateway-listener.ts';
-import {
-  destinationsOf,
-  endpointNames,
-  endpointsOf,
-  nameTableOf,
-  outboundClusters,
-  proxyConfigsOf,
-  readsProxyLabels,
-} from './outbound.ts';
+import { contextOf, destinationsOf, outboundClusters, readsProxyLabels, translateOutbound } from './outbound.ts';
 import { featuresKey } from './proxy-node.ts';
 import type { ProxyContext, ProxyInput, ProxyTranslation } from './proxy-translation.ts';
 import { buildGatewayRoutes } from './routes/gateway-routes.ts';
 import { buildTcpRoutes, buildTlsRoutes, type L4Route, type L4Selectors } from './routes/l4-routes.ts';
 import { intersectHosts, type RouterPort, type RouterServer, resolveRouterPorts } from './scope/gateway-servers.ts';
-import { buildNamespaceScope, type VirtualServiceResource, virtualServiceHosts } from './scope/namespace-scope.ts';
+import { type VirtualServiceResource, virtualServiceHosts } from './scope/namespace-scope.ts';
 import type { Translated } from './translated.ts';
 
 /** Prepares the translation for one router, a proxy at the edge of the mesh: it serves what Gateways say, and no more. */
-export function translateRouter({ snapshot, node, memo }: ProxyInput): ProxyTranslation {
-  const { namespace } = node;
-  const scope = memo.resolve(buildNamespaceScope, namespace, { snapshot, namespace, memo });
-  const context: ProxyContext = { scope, node, memo };
+export function translateRouter(input: ProxyInput): ProxyTranslation {
+  const context = contextOf(input);
   return {
+    ...translateOutbound(context),
     clusters: () => [
       ...outboundClusters(context),
-      memo.resolve(buildBlackHoleCluster, '', { meshConfig: snapshot.meshConfig }),
+      input.memo.resolve(buildBlackHoleCluster, '', { meshConfig: input.snapshot.meshConfig }),
     ],
-    endpoints: (names) => [...(names ?? endpointNames(context))].flatMap((name) => endpointsOf(context, name) ?? []),
     listeners: () => listeners(context),
     routes: (names) => {
       const wanted = names === undefined ? undefined : new Set(names);
@@ -42,8 +32,6 @@ export function translateRouter({ snapshot, node, memo }: ProxyInput): ProxyTran
         .filter(([name]) => wanted?.has(name) ?? true)
         .map(([name, servers]) => routesOf(context, name, servers));
     },
-    nameTable: () => nameTableOf(context),
-    proxyConfigs: () => proxyConfigsOf(context),
   };
 }
 

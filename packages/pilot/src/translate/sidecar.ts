@@ -13,40 +13,23 @@ import { buildOutboundListeners } from './listeners/outbound-listeners.ts';
 import { buildVirtualInbound } from './listeners/virtual-inbound.ts';
 import { buildVirtualOutbound } from './listeners/virtual-outbound.ts';
 import { HTTP_PROXY_ROUTES, VIRTUAL_INBOUND, VIRTUAL_OUTBOUND } from './names.ts';
-import {
-  destinationsOf,
-  endpointNames,
-  endpointsOf,
-  nameTableOf,
-  outboundClusters,
-  proxyConfigsOf,
-  readsProxyLabels,
-} from './outbound.ts';
+import { contextOf, destinationsOf, outboundClusters, readsProxyLabels, translateOutbound } from './outbound.ts';
 import { featuresKey } from './proxy-node.ts';
 import type { ProxyContext, ProxyInput, ProxyTranslation } from './proxy-translation.ts';
 import { buildHttpProxyRoutes, type PortRoutes } from './routes/http-proxy-routes.ts';
 import { buildRouteConfiguration, servicesOf } from './routes/route-configuration.ts';
-import {
-  buildNamespaceScope,
-  type NamespaceScope,
-  type VirtualServiceResource,
-  virtualServiceHosts,
-} from './scope/namespace-scope.ts';
+import { type NamespaceScope, type VirtualServiceResource, virtualServiceHosts } from './scope/namespace-scope.ts';
 import { resolveWorkloadMtls, type WorkloadMtls } from './scope/peer-authentication.ts';
 import type { Translated } from './translated.ts';
 
 /** Prepares the translation for one sidecar; resources are made when they are asked for. */
-export function translateSidecar({ snapshot, node, memo }: ProxyInput): ProxyTranslation {
-  const { namespace } = node;
-  const scope = memo.resolve(buildNamespaceScope, namespace, { snapshot, namespace, memo });
-  const context: ProxyContext = { scope, node, memo };
+export function translateSidecar(input: ProxyInput): ProxyTranslation {
+  const context = contextOf(input);
   return {
+    ...translateOutbound(context),
     clusters: () => [...outboundClusters(context), ...inboundClusters(context), ...fixedClusters(context)],
-    endpoints: (names) => [...(names ?? endpointNames(context))].flatMap((name) => endpointsOf(context, name) ?? []),
     listeners: () => listeners(context),
     routes: (names) => [...(names ?? routeNames(context))].flatMap((name) => routesOf(context, name) ?? []),
-    nameTable: () => nameTableOf(context),
-    proxyConfigs: () => proxyConfigsOf(context),
   };
 }
 
