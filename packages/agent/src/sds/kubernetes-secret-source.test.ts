@@ -148,6 +148,7 @@ test('what is unsound or gone is told with the remedy, and what there was before
     await eventually(() => assert.match(lines.join('\n'), problem), 5_000);
     assert.equal(textOf('kubernetes://web'), FIRST.chain.trim());
   }
+  await client.update(SECRETS, secretOf('web', {}));
   await client.delete(SECRETS, { namespace: 'edge', name: 'web' });
   await eventually(() => assert.match(lines.join('\n'), /edge\/web is gone; what it held stays in use/), 5_000);
   assert.deepEqual(

@@ -174,6 +174,7 @@ test('Gateways that select one router are merged: HTTP with HTTP, TLS of other h
   ]);
   assert.deepEqual([...router.listeners.keys()], ['0.0.0.0_8080', '0.0.0.0_8443']);
   assert.deepEqual(Object.keys(hostsOf(router, 'http.8080')), ['a.example:80', 'b.example:80']);
+  assert.deepEqual([...router.routes.keys()], ['http.8080', 'https.443.https.one.default']);
   const chains: readonly EnvoyJson[] = router.listeners.get('0.0.0.0_8443')?.filter_chains ?? [];
   assert.deepEqual(
     chains.map(({ filter_chain_match, filters, transport_socket }) => [
