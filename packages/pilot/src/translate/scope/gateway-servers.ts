@@ -55,29 +55,21 @@ const KEEPS_PORT_LABEL = 'experimental.istio.io/disable-gateway-port-translation
  * spoken there, later ones join it when they speak the same; of TLS servers each has hosts of its own.
  */
 export function resolveRouterPorts(input: RouterPortsInput): readonly RouterPort[] {
-  const ports = new Map<string, { readonly family: ServerFamily; readonly servers: RouterServer[] }>();
-  const places = new Map<string, { readonly bind: string; readonly targetPort: number }>();
+  const ports = new Map<string, RouterPort & { readonly servers: RouterServer[] }>();
   for (const server of input.gateways.flatMap((resource) => serversOf(resource, input.labels))) {
     const { bind = UNSPECIFIED_ADDRESS, port } = server.server;
     // A socket's path is not served yet.
     if (bind.startsWith('unix://')) continue;
+    const family = familyOf(server);
     for (const targetPort of targetPortsOf(port.number, input.instances)) {
       if (input.isUnprivileged && targetPort < FIRST_UNPRIVILEGED_PORT) continue;
       const key = `${bind} ${targetPort}`;
-      const family = familyOf(server);
       const known = ports.get(key);
-      if (known === undefined) {
-        ports.set(key, { family, servers: [server] });
-        places.set(key, { bind, targetPort });
-      } else if (canShare(known.family, family, known.servers, server)) known.servers.push(server);
+      if (known === undefined) ports.set(key, { bind, targetPort, family, servers: [server] });
+      else if (canShare(known, family, server)) known.servers.push(server);
     }
   }
-  return [...ports].map(([key, { family, servers }]) => ({
-    // Both maps are filled together.
-    ...(places.get(key) as { readonly bind: string; readonly targetPort: number }),
-    family,
-    servers,
-  }));
+  return [...ports.values()];
 }
 
 function serversOf(resource: GatewayResource, labels: Labels): readonly RouterServer[] {
@@ -98,16 +90,11 @@ function familyOf({ server }: RouterServer): ServerFamily {
   return protocol === 'https' || protocol === 'tls' || server.tls !== undefined ? 'tls' : 'tcp';
 }
 
-function canShare(
-  family: ServerFamily,
-  other: ServerFamily,
-  servers: readonly RouterServer[],
-  server: RouterServer,
-): boolean {
-  if (family !== other || family === 'tcp') return false;
+function canShare(port: RouterPort, family: ServerFamily, server: RouterServer): boolean {
+  if (port.family !== family || family === 'tcp') return false;
   if (family === 'http') return true;
   const hosts = serverHosts(server);
-  return !servers.some((known) => serverHosts(known).some((host) => hosts.includes(host)));
+  return !port.servers.some((known) => serverHosts(known).some((host) => hosts.includes(host)));
 }
 
 /** The hosts of a server, without the namespaces that may claim them. */
