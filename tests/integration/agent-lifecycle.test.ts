@@ -12,6 +12,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { validateBootstrapConfig } from '@grpc/grpc-js-xds/build/src/xds-bootstrap.js';
 import { eventually, findPeer, freePort } from '@meltemi/testing';
 import { type MeshDouble, startMeshDouble } from './mesh-double.ts';
+import { podEnvironment } from './sidecar-fixture.ts';
 
 const MAIN = new URL('../../packages/agent/src/main.ts', import.meta.url).pathname;
 const START_MS = 30_000;
@@ -95,7 +96,7 @@ async function startPod(
     else response.end('prompt');
   }).listen(0, '127.0.0.1');
   await once(application, 'listening');
-  const [statusPort, adminPort, readinessPort, prometheusPort, inboundPort, outboundPort] = await Promise.all(
+  const [statusPort, adminPort, readinessPort = 0, prometheusPort = 0, inboundPort, outboundPort] = await Promise.all(
     Array.from({ length: 6 }, freePort),
   );
   mesh.setClusters([
@@ -143,13 +144,7 @@ async function startPod(
       NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       PROXY_CONFIG: JSON.stringify(config),
       MELTEMI_ROOT: root,
-      POD_NAME: 'sleep-1',
-      POD_NAMESPACE: 'app1',
-      SERVICE_ACCOUNT: 'sleep',
-      INSTANCE_IP: '127.0.0.1',
-      ISTIO_META_CLUSTER_ID: 'cluster1',
-      ENVOY_STATUS_PORT: String(readinessPort),
-      ENVOY_PROMETHEUS_PORT: String(prometheusPort),
+      ...podEnvironment({ readinessPort, prometheusPort }),
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -16,6 +16,22 @@ export const START_MS = 20_000;
 const WORKLOAD_SECRETS = { certificate: 'default', roots: 'ROOTCA' };
 const CLIENT = 'spiffe://cluster.local/ns/app1/sa/client';
 
+/** What the kubelet and the injector tell the sidecar of a pod of `sleep`, and on which ports the test finds it. */
+export function podEnvironment(ports: {
+  readonly readinessPort: number;
+  readonly prometheusPort: number;
+}): Readonly<Record<string, string>> {
+  return {
+    POD_NAME: 'sleep-1',
+    POD_NAMESPACE: 'app1',
+    SERVICE_ACCOUNT: 'sleep',
+    INSTANCE_IP: '127.0.0.1',
+    ISTIO_META_CLUSTER_ID: 'cluster1',
+    ENVOY_STATUS_PORT: String(ports.readinessPort),
+    ENVOY_PROMETHEUS_PORT: String(ports.prometheusPort),
+  };
+}
+
 /** An agent with its proxy. */
 export interface Sidecar extends AsyncDisposable {
   readonly agent: Agent;
@@ -64,13 +80,7 @@ export async function startSidecar(
       ...flags,
     },
     env: {
-      POD_NAME: 'sleep-1',
-      POD_NAMESPACE: 'app1',
-      SERVICE_ACCOUNT: 'sleep',
-      INSTANCE_IP: '127.0.0.1',
-      ISTIO_META_CLUSTER_ID: 'cluster1',
-      ENVOY_STATUS_PORT: String(readinessPort),
-      ENVOY_PROMETHEUS_PORT: String(prometheusPort),
+      ...podEnvironment({ readinessPort, prometheusPort }),
       ...env,
     },
     // The agent's own port is found out after it listens.
