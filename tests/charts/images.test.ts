@@ -32,14 +32,18 @@ describe('The images of the Containerfile', { skip: missing }, () => {
   let storage: string;
   const containers = new Map<string, string>();
   const env = { ...process.env, BUILDAH_ISOLATION: 'chroot' };
+  /** In a mount namespace of its own: what it mounts concerns no other test, and is gone however it ends. */
+  const PROGRAM = 'unshare';
+  const IN_NAMESPACE = ['--mount', '--propagation', 'private', BUILDAH];
   /** Within a container there may be no overlay file system; every layer is then a copy, so that one is enough. */
   let driver: 'overlay' | 'vfs' = 'overlay';
   const buildah = (...args: readonly string[]): string[] => [
+    ...IN_NAMESPACE,
     ...['--root', join(storage, driver), '--runroot', join(storage, `${driver}-run`), '--storage-driver', driver],
     ...args,
   ];
   const succeed = (...args: readonly string[]): string =>
-    execFileSync(BUILDAH, buildah(...args), {
+    execFileSync(PROGRAM, buildah(...args), {
       encoding: 'utf8',
       env,
       cwd: REPOSITORY_ROOT,
@@ -64,13 +68,13 @@ describe('The images of the Containerfile', { skip: missing }, () => {
   };
   const answerOf = (target: string, ...command: readonly string[]): Answer => {
     const run = buildah('run', containerOf(target), '--', ...command);
-    const { status, stdout, stderr } = spawnSync(BUILDAH, run, { encoding: 'utf8', env, timeout: 60_000 });
+    const { status, stdout, stderr } = spawnSync(PROGRAM, run, { encoding: 'utf8', env, timeout: 60_000 });
     return { code: status, text: stdout + stderr };
   };
 
   before(() => {
     storage = mkdtempSync(join(tmpdir(), 'meltemi-images-'));
-    if (spawnSync(BUILDAH, buildah('info'), { env }).status !== 0) driver = 'vfs';
+    if (spawnSync(PROGRAM, buildah('info'), { env }).status !== 0) driver = 'vfs';
     succeed('pull', '--quiet', `oci-archive:${nodeImage}`);
   });
   after(() => {
@@ -124,7 +128,7 @@ describe('The images of the Containerfile', { skip: missing }, () => {
     const port = await freePort();
     const container = containerOf('helloworld', '--build-arg', 'VERSION=v2');
     const { Entrypoint } = entrypointOf('helloworld');
-    const server = spawn(BUILDAH, buildah('run', '--env', `PORT=${port}`, container, '--', ...Entrypoint), {
+    const server = spawn(PROGRAM, buildah('run', '--env', `PORT=${port}`, container, '--', ...Entrypoint), {
       env,
       stdio: 'ignore',
       detached: true,
